@@ -1,0 +1,37 @@
+# The whole set-up: `make run`. Every target works in a fresh clone with Python 3.11+, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check serve deploy clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed  ## create .venv with the pinned set (about 6 GB, some minutes)
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Ratchet needs Python 3.11 or newer: make run PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@echo "Installing the pinned set into .venv: about 6 GB, some minutes the first time."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: setup  ## improve the model on the dataset of params.yaml, end to end
+	@$(BIN)/python -m flows.improve
+
+test: setup  ## every test: the slow ones train, serve and click
+	@$(BIN)/python -m pytest
+
+check: setup  ## ruff, format, mypy and the fast tests: seconds
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q -m 'not slow'
+
+serve: setup  ## Prefect's server, UI, a worker and the deployments on this machine, until Ctrl-C
+	@$(BIN)/python -m flows.serve
+
+deploy: setup  ## put the deployments of prefect.yaml on the server of PREFECT_API_URL
+	@$(BIN)/python -m flows.deploy
+
+clean:  ## remove what a run leaves in the workspace; versions in git and the DVC cache stay
+	@rm -rf runs data/sample models/baseline models/finetune models/registered reports/*.json reports/*.csv reports/*.npz reports/*.md reports/*.html

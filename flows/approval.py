@@ -1,0 +1,107 @@
+"""Ask a person, in the Prefect UI, and wait without holding a process.
+
+A suspended run starts again from the top when somebody answers, so the key of a question holds the digest of what is asked. An
+answer counts for exactly that evidence and in that run of the flow: after a change or a Retry the question is asked anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Literal
+
+from prefect import State, get_client, suspend_flow_run
+from prefect.artifacts import create_markdown_artifact
+from prefect.context import FlowRunContext
+from prefect.input import RunInput
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+from pydantic import Field
+
+from flows.evidence import Evidence, page
+from tasks.common.params import PromoteParams
+
+AGAIN = "> **Asked again**: version, champion or report changed after the last question, so its answer does not count."
+ANOTHER = "> **Asked again**: the second reviewer must be somebody else than the first."
+MAX_QUESTIONS = 200
+"""Of one run of the flow; the server returns no more in one page."""
+
+
+class Approval(RunInput):
+    """The form. `approve` and `reviewer` have no defaults: after a time-out Prefect would take them for an answer."""
+
+    approve: bool = Field(title="Approve", description="On: the version goes into production. Off: it is rejected.")
+    reviewer: str = Field(
+        title="Reviewer", description="Your name; an audit note, not a login.", max_length=200, pattern=r"^[^\r\n]*\S[^\r\n]*$"
+    )
+    note: str = Field(default="", title="Note", description="Why; kept with the decision.", max_length=2000)
+
+    @property
+    def person(self) -> str:
+        """The reviewer in a form that two spellings of one name share."""
+        return " ".join(self.reviewer.split()).casefold()
+
+
+def ask(evidence: Evidence, rule: PromoteParams) -> list[Approval]:
+    """The answers to `evidence`, one, or two where a second reviewer is wanted; the last one decides.
+
+    It suspends the run until they are there.
+    """
+    first = _question("approve", evidence.digest, page(evidence), rule)
+    if not first.approve or not rule.second_reviewer:
+        return [first]
+    digest = hashlib.sha256(f"{evidence.digest} {first.model_dump_json()}".encode()).hexdigest()
+    head = f"> **Second review**: {first.reviewer} approved. {first.note}"
+    text = f"{head}\n\n{page(evidence)}"
+    second = _question("second", digest, text, rule)
+    if second.person == first.person:
+        get_run_logger().warning("refused: the second reviewer must be somebody else than %s", first.reviewer)
+        second = _question("second", digest, f"{ANOTHER}\n\n{text}", rule, accept=lambda answer: answer.person != first.person)
+    return [first, second]
+
+
+def _question(
+    kind: Literal["approve", "second"],
+    digest: str,
+    text: str,
+    rule: PromoteParams,
+    accept: Callable[[Approval], bool] = lambda answer: True,
+) -> Approval:
+    """The answer to the last question of `kind` if it asked about `digest`; otherwise the run is suspended with a new one."""
+    context = FlowRunContext.get()
+    assert context
+    assert context.flow_run
+    with get_client(sync_client=True) as client:
+        entries = client.filter_flow_run_input(context.flow_run.id, f"suspended-{kind}-", MAX_QUESTIONS, set())
+    asked = [entry.key for entry in entries]
+    questions = sorted(key.removeprefix("suspended-").removesuffix("-schema") for key in asked if key.endswith("-schema"))
+    fired = context.flow_run.empirical_policy.pause_keys or set()
+    if questions and questions[-1] in fired:
+        is_same, is_answered = questions[-1].endswith(digest[:12]), f"suspended-{questions[-1]}-response" in asked
+        if is_same and is_answered:
+            answer: Approval = suspend_flow_run(wait_for_input=Approval, key=questions[-1])
+            if accept(answer):
+                return answer
+        else:
+            get_run_logger().warning("refused: the evidence changed after the question %s", questions[-1])
+            text = f"{AGAIN}\n\n{text}"
+    key = f"{kind}-{len(questions) + 1:03}-{digest[:12]}"
+    form = Approval.with_initial_data(description=text)
+    return suspend_flow_run(wait_for_input=form, key=key, timeout=round(rule.timeout_h * 3600))
+
+
+def show_report(evidence: Evidence) -> None:
+    """Put the version's report next to the question, once."""
+    context = FlowRunContext.get()
+    if context and context.flow_run and not context.flow_run.empirical_policy.pause_keys:
+        key = f"report-{evidence.version.name}-{evidence.version.version.replace('.', '-')}"
+        create_markdown_artifact(evidence.report, key=key, description=f"The report of {evidence.version.tag}")
+
+
+def finish(outcome: Literal["Promoted", "Rejected"], evidence: Evidence, answers: list[Approval]) -> State[None]:
+    """Record who decided what, and why, as an artifact and in the log; the state in which the run ends."""
+    who = "; ".join(f"{a.reviewer} {'approved' if a.approve else 'rejected'}: {a.note or 'no note'}" for a in answers)
+    text = f"{evidence.version.tag} {outcome.lower()}. {who or f'The gate said {evidence.decision.verdict} and approve was auto'}"
+    create_markdown_artifact(f"{text}\n\n{page(evidence)}", key="promotion", description=text)
+    get_run_logger().info(text)
+    return Completed(name=outcome, message=text)

@@ -1,0 +1,53 @@
+"""What a flow does to the world outside the workspace: idempotent, and tried again where a second try can help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import State, Task, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import TaskRun
+from prefect.logging import get_run_logger
+
+from tasks import registry, snapshot
+from tasks.common.errors import DatasetError, LockError
+from tasks.common.params import Params
+from tasks.common.paths import DECISION, METRICS, REPORT
+from tasks.common.stage import read_json
+
+
+def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed effect is worth a second try: a remote may answer then; a bad dataset stays bad."""
+    return not isinstance(state.result(raise_on_failure=False), DatasetError | LockError)
+
+
+@task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass_by_itself)
+def snapshot_data(settings: Params) -> snapshot.Snapshot:
+    """Put the dataset under DVC and log what changed."""
+    taken = snapshot.take(settings)
+    get_run_logger().info("snapshot:\n%s", taken.summary())
+    return taken
+
+
+@task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass_by_itself)
+def register_model(settings: Params) -> registry.Version | None:
+    """Make the candidate a version unless the gate rejects it; the same model again is the same version.
+
+    An INCONCLUSIVE one becomes a version too: a person may decide with the evidence in front of them.
+    """
+    if read_json(DECISION, "gate")["verdict"] == "REJECT":
+        return None
+    return registry.register(settings, allow_inconclusive=True)
+
+
+@task
+def publish_evidence() -> None:
+    """Put the metric table and the report where the Prefect UI shows them."""
+    models = read_json(METRICS, "evaluate")
+    rows = [
+        {"model": name, "part": part, **{key: round(value, 4) for key, value in values.items()}}
+        for name, parts in models.items()
+        for part, values in parts.items()
+    ]
+    create_table_artifact(rows, key="metrics", description="Metrics on the gate split")
+    create_markdown_artifact(REPORT.read_text(encoding="utf-8"), key="report", description="The report of this run")

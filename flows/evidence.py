@@ -1,0 +1,162 @@
+"""What a person sees before a version is promoted, read from the version's own commit.
+
+reads   reports/decision.json and reports/report.md as the tag's commit holds them; the tags
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from tasks import registry
+from tasks.common import git
+from tasks.common.errors import RegistryError
+from tasks.common.params import Params
+from tasks.common.paths import DECISION, REPORT
+from tasks.gate.decision import Comparison, Decision, Guard, Verdict
+from tasks.gate.words import interval, share
+
+MAX_ROWS = 30
+"""Rows of a table; the report has them all."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that an approval rests on; another `digest` needs another approval."""
+
+    version: registry.Version
+    newest: str
+    """The newest version, such as v1.2.0."""
+    champion: str | None
+    """The version in production now."""
+    decision: Decision
+    report: str
+    """The text of report.md."""
+    report_sha256: str
+
+    @property
+    def speaks_for_itself(self) -> bool:
+        """Whether nobody need be asked: the newest version, and the gate lets it replace the very champion of today."""
+        record = self.version.record
+        is_current = record is not None and record.parent == self.champion and self.version.version == self.newest
+        return is_current and self.decision.verdict is Verdict.PROMOTE
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hexadecimal, over version, commit, newest version, champion, decision and report."""
+        parts = [self.version.tag, self.version.commit, self.newest, self.champion, self.decision.content(), self.report_sha256]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read(params: Params, version: str | None) -> Evidence:
+    """The evidence for `version`, or for the newest one.
+
+    Raises:
+        RegistryError: there is no such version, or its commit holds no decision and report.
+    """
+    name = params.register.name
+    versions = registry.list_versions(name)
+    if not versions:
+        raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")
+    found = registry.show(name, version) if version else versions[-1]
+    report = _stored(found, REPORT.as_posix())
+    return Evidence(
+        version=found,
+        newest=versions[-1].version,
+        champion=registry.champion(params),
+        decision=_decision(found),
+        report=report,
+        report_sha256=hashlib.sha256(report.encode("utf-8", "surrogateescape")).hexdigest(),
+    )
+
+
+def _stored(version: registry.Version, path: str) -> str:
+    result = git.attempt("show", f"{version.commit}:{path}")
+    if result.returncode != 0:
+        fix = "It was tagged by hand: run the flow improve, which registers a version with its evidence."
+        raise RegistryError(f"its commit holds no {path}", where=version.tag, fix=fix)
+    return result.stdout
+
+
+def _decision(version: registry.Version) -> Decision:
+    try:
+        return TypeAdapter(Decision).validate_json(_stored(version, DECISION.as_posix()))
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        fix = "It was registered by another release of Ratchet: promote it with `python -m tasks.registry promote`."
+        raise RegistryError(f"{DECISION} cannot be read: {place}", where=version.tag, fix=fix) from None
+
+
+def page(evidence: Evidence) -> str:
+    """The evidence as Markdown, well under the 500 kB that Prefect's database bears."""
+    return "\n\n".join(_sections(evidence))
+
+
+def _sections(evidence: Evidence) -> Iterator[str]:
+    decision, tag = evidence.decision, evidence.version.tag
+    name = evidence.version.name
+    yield f"# Shall `{tag}` go into production?"  # bare, it becomes a link to write a mail
+    yield f"**{decision.verdict}**: {decision.metric} {decision.reference:.4f} to {decision.candidate:.4f}, {_gain(decision)}"
+    yield f"In production now: {f'`{name}@{evidence.champion}`' if evidence.champion else 'nothing'}."
+    yield from _warnings(evidence)
+    yield "## Why\n\n" + "\n".join(f"- {_plain(reason)}" for reason in decision.reasons)
+    yield "## Metrics\n\n" + _comparisons("metric", decision.metrics.items())
+    failed = [guard for guard in decision.guards if not guard.passed]
+    yield f"## Guards: {len(decision.guards) - len(failed)} of {len(decision.guards)} hold\n\n{_guards(failed, decision.guards)}"
+    worse = [(f"{part.by} {part.value}", part.comparison) for part in decision.slices]
+    worse += [(f"class {name}, {metric}", found) for name, by in decision.per_class.items() for metric, found in by.items()]
+    worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
+    yield "## Slices that got worse\n\n" + (_comparisons("slice", worse) if worse else "None.")
+    yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n    git show {tag}:{REPORT}"
+
+
+def _warnings(evidence: Evidence) -> Iterator[str]:
+    version, record = evidence.version, evidence.version.record
+    if version.version != evidence.newest:
+        yield f"> **Not the newest**: `{version.name}@{evidence.newest}` is."
+    if record and record.parent != evidence.champion:
+        yield f"> **The champion has changed**: this version was judged against {record.parent or 'the baseline'}."
+
+
+def _gain(decision: Decision) -> str:
+    text = f"a gain of {share(decision.gain)} over the {decision.reference_model} (threshold {share(decision.threshold)})"
+    if decision.evidence is None or decision.confidence is None:
+        return f"{text}; gate.confidence is null, so the point alone decided."
+    return f"{text}, at least {share(decision.evidence.lower_bound)} with {decision.confidence:.4g} confidence."
+
+
+def _comparisons(head: str, rows: Iterable[tuple[str, Comparison]]) -> str:
+    cells = [
+        (
+            name,
+            "none" if found.gain is None else share(found.gain),
+            interval(found.gain_interval),
+            f"{found.reference:.4f}",
+            f"{found.candidate:.4f}",
+        )
+        for name, found in rows
+    ]
+    return _table((head, "gain", "interval", "reference", "candidate"), cells)  # the form is narrow: what matters first
+
+
+def _guards(failed: Sequence[Guard], guards: Sequence[Guard]) -> str:
+    rows = [*failed, *(guard for guard in guards if guard.passed)]
+    return _table(("guard", "holds", "found"), [(g.name, "yes" if g.passed else "**no**", g.text) for g in rows])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "None."
+    lines = [head, ["---"] * len(head), *rows[:MAX_ROWS]]
+    text = "\n".join(f"| {' | '.join(_plain(cell) for cell in line)} |" for line in lines)
+    return text + (f"\n\nand {len(rows) - MAX_ROWS} more, in the report" if len(rows) > MAX_ROWS else "")
+
+
+def _plain(text: str) -> str:
+    """Names come from the user's dataset: they must not break a table or become HTML."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,52 @@
+"""The flow `promote`: show a person the evidence for a version, and make it the champion if they approve.
+
+It is short and holds neither a worker nor a GPU while it waits. It starts from the top when somebody answers, so it reads the
+evidence anew before it acts.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from prefect import State, flow
+from prefect.states import Completed
+from pydantic import Field
+
+from flows import approval, evidence
+from tasks import registry
+from tasks.common import params
+from tasks.registry.tags import fetch_tags
+
+BY_THE_GATE = "the gate (approve: auto)"
+
+
+@flow(name="promote", log_prints=True)
+def promote(
+    version: Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+$")] | None = None, approve: Literal["ask", "auto"] = "ask"
+) -> State[None]:
+    """Ask a person whether a registered version shall be the champion, and do as they say.
+
+    Args:
+        version: Such as v1.2.0; the newest one if left empty. An older one is a way back.
+        approve: ask waits for a person. auto promotes the newest version without asking if the gate says PROMOTE against
+            today's champion, and asks otherwise.
+    """
+    settings = params.load()
+    fetch_tags(settings)
+    found = evidence.read(settings, version)
+    if found.champion == found.version.version:
+        return Completed(name="Unchanged", message=f"{found.version.tag} is the champion already")
+    answers: list[approval.Approval] = []
+    if approve == "ask" or not found.speaks_for_itself:
+        approval.show_report(found)
+        answers = approval.ask(found, settings.promote)
+        if not answers[-1].approve:
+            return approval.finish("Rejected", found, answers)
+    registry.promote(
+        settings,
+        found.version.version,
+        approver=" and ".join(answer.reviewer.strip() for answer in answers) or BY_THE_GATE,
+        reason="; ".join(answer.note for answer in answers if answer.note) or found.decision.summary,
+        expected_champion=found.champion,
+    )
+    return approval.finish("Promoted", found, answers)

@@ -1,0 +1,104 @@
+"""`python -m flows.serve`: a Prefect server, a worker and the deployments on this machine, until Ctrl-C.
+
+PREFECT_SERVER_API_HOST and PREFECT_SERVER_API_PORT choose another address than 127.0.0.1:4200.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from prefect.settings import get_current_settings
+
+from flows.deploy import pool_names
+from tasks.common import stage
+from tasks.common.errors import WorkspaceError
+from tasks.common.process import dies_with_us, end_tree
+
+PREFECT = (sys.executable, "-m", "prefect")
+START_S = 180
+"""The first start of a server writes 113 migrations; 9 to 14 s later on."""
+POLL_S = 0.5
+
+
+def serve() -> None:
+    """Start server, deployments and workers, and wait until one of them ends.
+
+    Raises:
+        WorkspaceError: the port is taken, or one of them did not start or ended.
+    """
+    api = get_current_settings().server.api
+    root = f"http://{api.host}:{api.port}"
+    _require_free(api.host, api.port)
+    os.environ["PREFECT_API_URL"] = f"{root}/api"
+    with ExitStack() as stack:
+        server = stack.enter_context(_running("server", "start", "--host", api.host, "--port", str(api.port)))
+        _wait_for(server, f"{root}/api/health")
+        if subprocess.run([sys.executable, "-m", "flows.deploy"], check=False).returncode:
+            raise WorkspaceError("the deployments were refused", where="prefect.yaml", fix="The reason is above.")
+        workers = [stack.enter_context(_running("worker", "start", "--pool", name)) for name in pool_names()]
+        print(f"The Prefect UI is at {root}. Ctrl-C ends the server and the worker.", flush=True)
+        _wait_until_one_ends([server, *workers])
+
+
+@contextmanager
+def _running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`prefect ARGUMENTS` in our process group; it and its runs end with the block, or when we are killed."""
+    process = subprocess.Popen([*PREFECT, *arguments], stdin=subprocess.DEVNULL, preexec_fn=dies_with_us())  # noqa: PLW1509
+    try:
+        yield process
+    finally:
+        end_tree(process)
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex((host, port)) == 0:
+            fix = "End the other server, or choose a port: PREFECT_SERVER_API_PORT=4201 make serve"
+            raise WorkspaceError("another program listens on this port", where=f"{host}:{port}", fix=fix)
+
+
+def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of our own
+                return
+        except urllib.error.HTTPError:
+            return  # it answers, and wants the auth string that deploy has
+        except OSError:
+            time.sleep(POLL_S)
+    raise WorkspaceError("the Prefect server did not start", where=url, fix="Its own words are above.")
+
+
+def _wait_until_one_ends(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    while all(process.poll() is None for process in processes):
+        time.sleep(POLL_S)
+    raise WorkspaceError("the server or the worker ended", where="make serve", fix="Its own words are above.")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        with stage.user_errors():
+            serve()
+    except KeyboardInterrupt:
+        print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The layout of a YOLO dataset: data.yaml, its splits, and the label file of an image.
+
+reads   <dataset>/data.yaml
+
+The entries of data.yaml are resolved here and handed to Ultralytics as absolute paths, because Ultralytics would run a
+`download:` entry and resolve a relative `path:` against the working directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tasks.common.errors import DatasetError
+from tasks.common.yaml import line_of, load_yaml
+
+SPLITS = ("train", "val", "test")
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset as data.yaml describes it."""
+
+    root: Path
+    """Folder that holds data.yaml."""
+    names: tuple[str, ...]
+    """Class names; the index is the class id."""
+    splits: Mapping[str, tuple[Path, ...]]
+    """Sorted image files of each split that data.yaml names."""
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The images of all splits, in the order of the splits."""
+        return tuple(image for images in self.splits.values() for image in images)
+
+
+def read_dataset(root: Path) -> Dataset:
+    """The layout of the dataset in `root`, with every image file of every split.
+
+    Raises:
+        DatasetError: data.yaml is missing or malformed, would run code, leaves the folder, or a split is missing or empty.
+    """
+    file = root / "data.yaml"
+    if not root.is_dir():
+        raise DatasetError(
+            "no such dataset folder", where=str(root), fix="Set data.path in params.yaml to the folder that holds data.yaml."
+        )
+    if not file.is_file():
+        raise DatasetError("no such file", where=str(file), fix="Add a data.yaml with train, val, test and names.")
+    layout = load_yaml(file)
+    if not isinstance(layout, dict):
+        raise DatasetError(
+            "expected keys train, val, test and names", where=str(file), fix="See data/sample/data.yaml for an example."
+        )
+    if "download" in layout:
+        raise DatasetError(
+            "`download:` is refused, since Ultralytics would execute it",
+            where=f"{file}:{line_of(layout, ['download'])}",
+            fix="Fetch the data yourself and remove the entry.",
+        )
+    base = _inside(root, layout.get("path", "."), file, line_of(layout, ["path"]))
+    splits = {split: _images(base, layout, split, file) for split in SPLITS if layout.get(split) is not None}
+    for split in ("train", "val"):
+        if split not in splits:
+            raise DatasetError(f"split `{split}` is missing", where=str(file), fix=f"Add `{split}: images/{split}`.")
+    return Dataset(root, _names(layout, file), splits)
+
+
+def label_file(image: Path) -> Path:
+    """Where Ultralytics looks for the labels of `image`: the last `images` folder becomes `labels`, the suffix `.txt`."""
+    parts = list(image.parts)
+    for i in range(len(parts) - 2, -1, -1):
+        if parts[i] == "images":
+            parts[i] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def digest(root: Path, images: Iterable[Path], hashes: Mapping[Path, str] | None = None) -> str:
+    """SHA-256 over the names and bytes of `images` and their label files; a missing label file counts as such.
+
+    `hashes` holds the SHA-256 of files that the caller has read already. A cached `.npy` or `.cache` beside the images does
+    not change the digest, nor does the place of `root`.
+    """
+    total = hashlib.sha256()
+    for image in sorted(images):
+        for file in (image, label_file(image)):
+            content = (hashes or {}).get(file)
+            if content is None:
+                content = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"
+            total.update(os.fsencode(f"{PurePosixPath(file.relative_to(root))}\0{content}\n"))
+    return total.hexdigest()
+
+
+def _names(layout: Mapping[str, Any], file: Path) -> tuple[str, ...]:
+    names = layout.get("names")
+    where = f"{file}:{line_of(layout, ['names'])}"
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not names:
+        raise DatasetError("`names` must list the classes", where=where, fix="Add `names: {0: first class, 1: second class}`.")
+    if sorted(names) != list(range(len(names))):
+        raise DatasetError(
+            f"class ids must be 0 to {len(names) - 1}", where=where, fix="Number the classes from 0 without a gap."
+        )
+    return tuple(str(names[i]) for i in range(len(names)))
+
+
+def _images(base: Path, layout: Mapping[str, Any], split: str, file: Path) -> tuple[Path, ...]:
+    where = line_of(layout, [split])
+    entries = layout[split] if isinstance(layout[split], list) else [layout[split]]
+    images: set[Path] = set()
+    for entry in entries:
+        path = _inside(base, entry, file, where)
+        if path.is_dir():
+            images.update(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        elif path.is_file() and path.suffix == ".txt":
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            images.update(_inside(path.parent, line, path, n) for n, line in enumerate(lines, 1) if line)
+        else:
+            raise DatasetError(
+                f"split `{split}` names {entry}, which is neither a folder nor a .txt list",
+                where=f"{file}:{where}",
+                fix=f"Create the folder or correct `{split}:`.",
+            )
+    if not images:
+        raise DatasetError(f"split `{split}` has no images", where=f"{file}:{where}", fix="Add images, or correct the entry.")
+    return tuple(sorted(images))
+
+
+def _inside(base: Path, entry: Any, file: Path, line: int) -> Path:
+    """`entry` below `base`; an absolute path, a URL or a way out of the dataset is refused."""
+    text = str(entry)
+    where = f"{file}:{line}"
+    if re.match(r"^(/|~|[A-Za-z]:[\\/]|[a-z]+://)", text):
+        raise DatasetError(
+            f"absolute path or URL {text}", where=where, fix="Use a path relative to data.yaml, such as images/train."
+        )
+    path = Path(base / text)
+    if ".." in PurePosixPath(text).parts or not path.resolve().is_relative_to(base.resolve()):
+        raise DatasetError(
+            f"{text} leaves the dataset folder",
+            where=where,
+            fix="Keep images below the folder of data.yaml: a version must hold all its files.",
+        )
+    return path

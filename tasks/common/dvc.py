@@ -1,0 +1,185 @@
+"""Run DVC as the program that it is: its output line by line, its locks waited for, its processes ended with ours.
+
+reads   dvc.yaml, dvc.lock
+runs    `python -m dvc` of this interpreter (the Python API is unsafe in threads and swallows the output of stages)
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.common import dvcfiles, dvclock, isolation
+from tasks.common.errors import LockError, PipelineError, WorkspaceError
+from tasks.common.output import Held, error_block, lines
+from tasks.common.process import started
+from tasks.common.stage import disk_full
+
+log = logging.getLogger(__name__)
+OnLine = Callable[[str], None]
+
+NOT_STORED = "ERROR: failed to transfer"
+"""DVC ends with 0 after these words: `dvc add` and `dvc repro` with a full cache disk would name files that are nowhere."""
+DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
+KILLED = re.compile(r"exited with (-9|137)\b")
+NUM_TAIL_LINES = 10
+"""Last lines of output that an error carries."""
+
+
+@dataclass
+class _Attempt:
+    """What one `dvc` process left behind."""
+
+    returncode: int = 0
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=NUM_TAIL_LINES))
+    error: str = ""
+
+
+def run(args: Sequence[str], *, lock_wait_s: float, on_line: OnLine = log.info) -> None:
+    """Run `dvc ARGS`; each line that it or its stage prints goes to `on_line` as it comes.
+
+    Raises:
+        LockError: another process held DVC's lock for longer than `lock_wait_s`.
+        PipelineError: the stage stopped with an error block; it is raised again here and was not given to `on_line`.
+        WorkspaceError: DVC failed otherwise; the message carries DVC's own words and the last lines.
+    """
+    _until_unlocked(lambda: _attempt(args, on_line), args, lock_wait_s, on_line)
+
+
+def query(args: Sequence[str], *, lock_wait_s: float) -> str:
+    """The standard output of `dvc ARGS`. Raises what `run` raises."""
+    out: list[str] = []
+    _until_unlocked(lambda: _attempt(args, log.info, out), args, lock_wait_s, log.info)
+    return out[-1]
+
+
+def reproduce(stage: str, *, lock_wait_s: float, on_line: OnLine = log.info) -> None:
+    """Bring one stage of dvc.yaml up to date; after a failure its previous outputs are back in place.
+
+    `--wait-for-lock`: without it a `dvc push` elsewhere at the moment the stage ends would throw its result away
+    (DVC waits 3 s only, https://github.com/iterative/dvc/issues/10752).
+
+    Raises:
+        PipelineError: see `run`.
+    """
+    wait = dvclock.Wait(lock_wait_s, on_line)
+    while dvclock.is_held():
+        wait.step()
+    try:
+        with _outputs_kept(stage):
+            run(["--wait-for-lock", "repro", "--single-item", stage], lock_wait_s=lock_wait_s, on_line=on_line)
+    except LockError:
+        raise
+    except BaseException:
+        with suppress(PipelineError):
+            restore(stage)
+        raise
+
+
+def restore(stage: str, *, lock_wait_s: float = 0) -> None:
+    """Put back the outputs of `stage` that dvc.lock names; a stage that never ran has none."""
+    if any(out.stage == stage for out in dvcfiles.locked_outputs().values()):
+        run(["checkout", "--force", stage], lock_wait_s=lock_wait_s, on_line=log.debug)
+
+
+def stale_stages(targets: Sequence[str] = (), *, lock_wait_s: float) -> dict[str, tuple[str, ...]]:
+    """The stages and .dvc files that are not up to date, each with its reasons; empty when all is.
+
+    With `targets` only those stages and everything they are built from count.
+    """
+    chosen = ["--with-deps", *targets] if targets else []
+    status = json.loads(query(["status", "--json", *chosen], lock_wait_s=lock_wait_s))
+    return {name: tuple(_reasons(changes)) for name, changes in status.items()}
+
+
+def _reasons(changes: Sequence[str | Mapping[str, Mapping[str, object]]]) -> Iterator[str]:
+    for change in changes:
+        if isinstance(change, str):
+            yield change
+        else:
+            yield from (f"{kind}: {path}" for kind, paths in change.items() for path in paths)
+
+
+def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_wait_s: float, on_line: OnLine) -> None:
+    wait = dvclock.Wait(lock_wait_s, on_line)
+    while (result := attempt()).returncode != 0:
+        if not dvclock.LOCKED.search(result.error):
+            raise _failure(args, result)
+        wait.step(result.error)
+
+
+def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None) -> _Attempt:
+    """Run DVC once. With `out`, standard output is appended to it as one string instead of being passed on."""
+    result, held, lost = _Attempt(), Held(), ""
+    with ExitStack() as stack:
+        file = None if out is None else stack.enter_context(tempfile.TemporaryFile())
+        process = stack.enter_context(started([sys.executable, "-m", "dvc", *args], _environment(), file))
+        stream = process.stderr if file else process.stdout
+        assert stream is not None
+        for line in lines(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")):
+            result.tail.append(line)
+            for text in held.take(line):
+                on_line(text)
+            lost = lost or (line if line.startswith(NOT_STORED) else "")
+        result.returncode = process.wait() or int(bool(lost))
+        if file is not None and out is not None:
+            file.seek(0)
+            out.append(file.read().decode())
+    if result.returncode == 0:
+        for text in held.release():
+            on_line(text)
+    result.error = "\n".join([lost, *held.release()])
+    return result
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**isolation.environment(Path.cwd()), **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
+    tail = "\n".join(result.tail)
+    if block := error_block(result.error):
+        return block
+    if DISK_FULL.search(f"{result.error}\n{tail}"):
+        return disk_full(OSError(28, "No space left on device"))
+    words = result.error.replace("ERROR: ", "").strip()
+    fix = "The lines above say why; finished stages are kept."
+    if KILLED.search(tail):
+        fix = "The system killed it, probably for lack of memory: lower train.batch or train.imgsz."
+    if not words or "failed to run" in words:
+        words = f"{words or f'exit code {result.returncode}'}\n{tail}"
+    return WorkspaceError(words, where=f"dvc {' '.join(args)}", fix=fix)
+
+
+@contextmanager
+def _outputs_kept(stage: str) -> Iterator[None]:
+    """Copy aside what `restore` could not bring back: outputs with `cache: false`, and dvc.lock's entry for the stage."""
+    before = dvcfiles.locked_stage(stage)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [path for path in (*dvcfiles.uncached_outputs(stage), dvcfiles.DVC_LOCK) if path.is_file()]
+        kept = {path: Path(folder) / str(i) for i, path in enumerate(files)}
+        for path, copy in kept.items():
+            shutil.copy2(path, copy)
+        try:
+            yield
+        except LockError:
+            raise
+        except BaseException:
+            if dvcfiles.locked_stage(stage) == before:
+                kept.pop(dvcfiles.DVC_LOCK, None)  # another process may have written another stage's entry meanwhile
+            for path, copy in kept.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(copy, path)
+            raise

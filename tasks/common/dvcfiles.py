@@ -1,0 +1,144 @@
+"""What DVC has written down: the outputs of each stage, the version that a .dvc file names, the files of a directory.
+
+reads   dvc.yaml, dvc.lock, *.dvc, .dvc/config, the DVC cache
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.config import Config, ConfigError
+
+from tasks.common.errors import WorkspaceError
+from tasks.common.yaml import load_yaml, parse_scalar
+
+DVC_FOLDER = Path(".dvc")
+DVC_YAML = Path("dvc.yaml")
+DVC_LOCK = Path("dvc.lock")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file or directory that DVC tracks."""
+
+    path: str
+    """Below the root, with forward slashes."""
+    md5: str
+    """DVC's hash; that of a directory ends in `.dir`."""
+    num_bytes: int
+    num_files: int
+    stage: str
+    """The stage that makes it; empty for one that a .dvc file tracks."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What DVC's configuration says."""
+
+    cache: Path
+    """Folder of the cache."""
+    remotes: tuple[str, ...]
+    """Names of the configured remotes."""
+    default_remote: str | None
+    """The remote that `dvc push` uses."""
+
+
+def settings() -> Settings:
+    """DVC's settings, from all its configuration files.
+
+    Raises:
+        WorkspaceError: the folder is not a DVC workspace, or a setting is wrong.
+    """
+    if not DVC_FOLDER.is_dir():
+        raise WorkspaceError("not a DVC workspace", where=str(Path.cwd()), fix="Run `dvc init`, and commit .dvc.")
+    try:
+        config = Config(str(DVC_FOLDER))
+    except ConfigError as error:
+        raise WorkspaceError(str(error), where=str(DVC_FOLDER / "config"), fix="Correct the entry.") from None
+    cache = Path(config["cache"].get("dir", DVC_FOLDER / "cache"))
+    return Settings(cache, tuple(config["remote"]), config["core"].get("remote"))
+
+
+def locked_outputs(lock: str | None = None) -> dict[str, Output]:
+    """The outputs in the text of a dvc.lock (by default the workspace's) by path; empty where there is no dvc.lock."""
+    if lock is None:
+        lock = DVC_LOCK.read_text(encoding="utf-8") if DVC_LOCK.is_file() else ""
+    stages = (parse_scalar(lock) or {}).get("stages", {})
+    outs = [_output(entry, entry["path"], stage) for stage, content in stages.items() for entry in content.get("outs", ())]
+    return {out.path: out for out in outs}
+
+
+def locked_stage(stage: str) -> object:
+    """The entry of `stage` in dvc.lock; None where there is none."""
+    return (load_yaml(DVC_LOCK) or {}).get("stages", {}).get(stage) if DVC_LOCK.is_file() else None
+
+
+def locked_dependencies() -> tuple[Path, ...]:
+    """The files and folders that the stages in dvc.lock were built from, outputs of other stages excepted."""
+    if not DVC_LOCK.is_file():
+        return ()
+    stages = load_yaml(DVC_LOCK).get("stages", {})
+    paths = {entry["path"] for content in stages.values() for entry in content.get("deps", ())}
+    return tuple(Path(path) for path in sorted(paths - locked_outputs().keys()))
+
+
+def uncached_outputs(stage: str | None = None) -> tuple[Path, ...]:
+    """The outputs of `stage`, or of all, that dvc.yaml marks `cache: false`: DVC keeps no copy of them."""
+    stages = (load_yaml(DVC_YAML) or {}).get("stages", {}) if DVC_YAML.is_file() else {}
+    chosen = stages.values() if stage is None else [stages.get(stage, {})]
+    entries = [entry for content in chosen for kind in ("outs", "metrics", "plots") for entry in content.get(kind, ())]
+    named = [item for entry in entries if isinstance(entry, Mapping) for item in entry.items()]
+    return tuple(Path(path) for path, options in named if isinstance(options, Mapping) and options.get("cache") is False)
+
+
+def cached_outputs() -> tuple[Path, ...]:
+    """The outputs in dvc.lock that the DVC cache holds."""
+    uncached = set(uncached_outputs())
+    return tuple(path for path in map(Path, locked_outputs()) if path not in uncached)
+
+
+def tracked(path: Path) -> Output | None:
+    """What the file PATH.dvc names, or None where there is none."""
+    file = dvc_file(path)
+    if not file.is_file():
+        return None
+    return _output(load_yaml(file)["outs"][0], path.as_posix(), "")
+
+
+def dvc_file(path: Path) -> Path:
+    """Where DVC tracks the folder or file `path` that no stage makes."""
+    return path.with_name(f"{path.name}.dvc")
+
+
+def cache_object(cache: Path, md5: str) -> Path:
+    """Where the DVC cache keeps the object `md5`, which may be absent."""
+    return cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def directory_files(cache: Path, md5: str) -> dict[str, str] | None:
+    """The files of a directory version as {path below it: md5}, or None where the cache lacks the list."""
+    try:
+        entries = json.loads(cache_object(cache, md5).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return {entry["relpath"]: entry["md5"] for entry in entries}
+
+
+def file_md5(cache: Path, path: Path, lock: str | None = None) -> str | None:
+    """The md5 that dvc.lock records for `path`, itself an output or inside one; None where there is none."""
+    outs = locked_outputs(lock)
+    if out := outs.get(path.as_posix()):
+        return out.md5
+    for folder in path.parents:
+        if out := outs.get(folder.as_posix()):
+            files = directory_files(cache, out.md5) or {}
+            return files.get(path.relative_to(folder).as_posix())
+    return None
+
+
+def _output(entry: Mapping[str, Any], path: str, stage: str) -> Output:
+    return Output(path, str(entry["md5"]), int(entry.get("size", 0)), int(entry.get("nfiles", 1)), stage)

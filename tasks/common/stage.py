@@ -1,0 +1,111 @@
+"""Run one stage as a program: parameters in, one result line out, errors as a block.
+
+`python -m tasks.NAME [--set section.key=value ...]` ends here. A stage dies with the process that started it, so that
+killing a flow or `dvc repro` leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.common import isolation, params
+from tasks.common.errors import PipelineError, WorkspaceError
+
+PR_SET_PDEATHSIG = 1
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def main(run: Callable[..., Any], argv: list[str] | None = None, choices: tuple[str, ...] = ()) -> None:
+    """Run a stage's `run(params)`, or `run(params, choice)` where it has `choices`; exits 1 on a user's error."""
+    module = sys.modules["__main__"].__spec__
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module.name.removesuffix('.__main__')}" if module else None,
+        description=(sys.modules[run.__module__].__doc__ or "").partition("\n")[0],
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a parameter for this run"
+    )
+    if choices:
+        parser.add_argument("stage", choices=choices)
+    args = parser.parse_args(argv)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    for name in ("tasks", "__main__"):  # under `python -m` a stage's own logger is called __main__
+        logging.getLogger(name).setLevel(logging.INFO)
+    isolation.apply()
+    die_with_parent()
+    with user_errors():
+        run(params.load(overrides=args.set), *([args.stage] if choices else []))
+
+
+class user_errors:  # noqa: N801 - reads as `with user_errors():`
+    """Context in which a PipelineError or a full disk ends the program with a block and exit code 1."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            error = disk_full(error)
+        if isinstance(error, PipelineError):
+            sys.stderr.write(error.block() + "\n")
+            sys.exit(1)
+
+
+def disk_full(error: OSError) -> WorkspaceError:
+    """The error of a full disk, with the file that could not be written."""
+    return WorkspaceError(
+        "no space left on the disk",
+        where=str(error.filename or Path.cwd()),
+        fix="Free some space (`dvc gc --workspace` drops unused versions) and run again; finished stages are kept.",
+    )
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when its parent ends (Linux; elsewhere nothing happens)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as sorted, indented JSON in one step: readers see the old file or the new one.
+
+    Raises:
+        ValueError: `content` holds NaN or infinity.
+    """
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` in one step: readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """The content of a stage's result.
+
+    Raises:
+        PipelineError: the file is missing or not JSON; the message names the stage that writes it.
+    """
+    fix = f"Run `dvc repro {made_by}`."
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkspaceError("no such file", where=str(path), fix=fix) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WorkspaceError(f"not JSON: {error}", where=str(path), fix=fix) from None

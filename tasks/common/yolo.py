@@ -1,0 +1,114 @@
+"""Ultralytics as the stages use it: offline, silent but for warnings, and with weights that were looked at first.
+
+Only `train`, `evaluate` and `export` import this module; it imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import isolation
+from tasks.common.dataset import Dataset
+from tasks.common.errors import WeightsError
+from tasks.common.stage import write_text
+from tasks.common.weights import FIX, require_weights
+
+if TYPE_CHECKING:
+    from ultralytics import YOLO
+
+TASKS = ("detect", "segment")
+INTEGRATIONS = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
+"""Ultralytics settings that send data or write beside the stage's own outputs."""
+
+
+def prepare() -> None:
+    """Switch off Ultralytics' integrations, downloads and progress output for this process."""
+    isolation.apply()
+    import matplotlib
+    from ultralytics.utils import LOGGER, SETTINGS, USER_CONFIG_DIR
+
+    LOGGER.setLevel(logging.WARNING)
+    changed = {name: False for name in INTEGRATIONS if SETTINGS.get(name)}
+    if changed:
+        SETTINGS.update(changed)
+    # check_font() downloads these two when they are not in the settings folder; any TrueType font serves.
+    font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+    for name in ("Arial.ttf", "Arial.Unicode.ttf"):
+        if not (USER_CONFIG_DIR / name).exists():
+            shutil.copyfile(font, USER_CONFIG_DIR / name)
+
+
+def load(weights: Path) -> YOLO:
+    """The network of a `.yaml` (random weights) or a `.pt` checkpoint.
+
+    Raises:
+        WeightsError: the file is missing, is not a checkpoint, or is for another task than detect or segment.
+    """
+    require_weights(weights)
+    from ultralytics import YOLO
+
+    try:
+        model = YOLO(str(weights), verbose=False)
+    except Exception as error:  # Ultralytics and torch raise a dozen types for a broken file
+        cause = str(error).strip().partition("\n")[0]
+        raise WeightsError(f"cannot be loaded: {cause}", where=str(weights), fix=FIX) from error
+    if model.task not in TASKS:
+        raise WeightsError(f"a model for task {model.task}; expected {' or '.join(TASKS)}", where=str(weights), fix=FIX)
+    return model
+
+
+def write_data_yaml(dataset: Dataset, folder: Path) -> Path:
+    """A data.yaml in `folder` with absolute paths, each split a list of its images.
+
+    Ultralytics would resolve relative entries against its own settings; lists also let a run leave images out.
+    """
+    lines = [f"path: {dataset.root.resolve()}"]
+    for split, images in dataset.splits.items():
+        listing = (folder / f"{split}.txt").resolve()
+        write_text(listing, "".join(f"{image.absolute()}\n" for image in images))
+        lines.append(f"{split}: {listing}")
+    lines += ["names:", *(f"  {i}: {_quoted(name)}" for i, name in enumerate(dataset.names))]
+    write_text(folder / "data.yaml", "\n".join(lines) + "\n")
+    return folder / "data.yaml"
+
+
+def remove_label_caches(dataset: Dataset) -> None:
+    """Delete the `labels/*.cache` files beside the labels: Ultralytics can take a stale one for true (#22429)."""
+    for cache in dataset.root.rglob("*.cache"):
+        with contextlib.suppress(OSError):  # a read-only dataset has none of ours
+            cache.unlink()
+
+
+def tensors_digest(model: Any) -> str:
+    """SHA-256 over the names, types, shapes and bytes of a torch module's tensors.
+
+    Unlike the hash of a `.pt` file it does not depend on the date and paths that Ultralytics stores in it.
+    """
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        total.update(f"{name}\0{values.dtype}\0{tuple(values.shape)}\n".encode())
+        total.update(values.numpy().tobytes())
+    return total.hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that can change a metric."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("ultralytics", "torch", "torchvision", "numpy", "opencv-python")}
+
+
+def device_argument(device: str | int | Sequence[int]) -> Any:
+    """`train.device` as Ultralytics takes it: '' means its own choice."""
+    return None if device == "" else device
+
+
+def _quoted(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"

@@ -1,0 +1,67 @@
+"""What is evaluated: the gate split, the champion, and models that know the data's classes; anything else is refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.common.dataset import Dataset, digest
+from tasks.common.errors import DatasetError, EvaluationError, WeightsError
+from tasks.common.params import Params
+from tasks.common.paths import CHAMPION
+from tasks.common.weights import md5_of
+from tasks.common.yaml import load_yaml
+
+log = logging.getLogger(__name__)
+
+
+def gate_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Name, hash and number of images of the gate split, which must be the validated one."""
+    name = params.evaluate.split
+    if name not in dataset.splits:
+        raise EvaluationError(
+            f"data.yaml has no split `{name}`",
+            where=f"{params.data.path}/data.yaml",
+            fix="Add one, or set evaluate.split to val (training has already looked at it, so the gain is flattered).",
+        )
+    if name == "val":
+        log.warning("evaluate: the gate split is val, which training used to choose its best epoch: gains are flattered")
+    found = describe_split(dataset, name)
+    if manifest["path"] != params.data.path or manifest["splits"][name]["sha256"] != found["sha256"]:
+        raise DatasetError(f"split `{name}` changed since it was validated", where=params.data.path, fix="Run `dvc repro`.")
+    return found
+
+
+def describe_split(dataset: Dataset, name: str) -> dict[str, Any]:
+    """Name, dataset, hash and number of images of a split."""
+    images = dataset.splits.get(name, ())
+    return {"name": name, "dataset": dataset.root.as_posix(), "sha256": digest(dataset.root, images), "images": len(images)}
+
+
+def champion_weights() -> dict[str, Path]:
+    """The champion's weights as champion.yaml pins them, or nothing where there is no champion."""
+    pin = load_yaml(CHAMPION)
+    if pin["version"] is None:
+        return {}
+    path = Path(pin["weights"])
+    fetch = f"Run `python -m tasks.registry fetch {pin['version']}`."
+    if not path.is_file():
+        raise WeightsError(f"the champion {pin['name']} {pin['version']} is not here", where=str(path), fix=fetch)
+    if md5_of(path) != pin["md5"]:
+        raise WeightsError(
+            "not the champion's bytes (MD5 differs from champion.yaml)", where=str(path), fix="Delete it. " + fetch
+        )
+    return {"champion": path}
+
+
+def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:
+    """Refuse a model whose class names are not those of the data, in the same order."""
+    names = tuple(str(model.names[i]) for i in sorted(model.names))
+    if names != dataset.names:
+        raise EvaluationError(
+            f"the {name} knows the classes {list(names)}, data.yaml names {list(dataset.names)}",
+            where=f"{dataset.root}/data.yaml",
+            fix="Compare models with the same classes only; a new class needs a new baseline and no champion.",
+        )

@@ -1,0 +1,59 @@
+"""Ultralytics' validators, keeping what they know of each image. Imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from ultralytics.models.yolo.detect import DetectionValidator
+from ultralytics.models.yolo.segment import SegmentationValidator
+from ultralytics.utils import ops
+
+
+def recorder(task: str, root: Path) -> type:
+    """The validator of `task` (detect or segment) with an `images` list: a dict for each image, see `evaluate.Image`."""
+    base: Any = SegmentationValidator if task == "segment" else DetectionValidator
+
+    class Recorder(base):  # type: ignore[misc]
+        def init_metrics(self, model: Any) -> None:
+            super().init_metrics(model)
+            self.images: list[dict[str, Any]] = []
+
+        def _process_batch(self, preds: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
+            tp: dict[str, Any] = super()._process_batch(preds, batch)
+            self.images.append(
+                {
+                    "path": str(PurePosixPath(Path(batch["im_file"]).relative_to(root))),
+                    "size_wh": (int(batch["ori_shape"][1]), int(batch["ori_shape"][0])),
+                    "conf": preds["conf"].cpu().numpy().astype(np.float32),
+                    "pred_cls": preds["cls"].cpu().numpy().astype(np.int32),
+                    "box_xyxy": _to_original(preds["bboxes"], batch),
+                    "tp": {"box": np.asarray(tp["tp"], bool)} | ({"mask": np.asarray(tp["tp_m"], bool)} if "tp_m" in tp else {}),
+                    "target_cls": batch["cls"].cpu().numpy().astype(np.int32),
+                    "target_box_xyxy": (boxes := _to_original(batch["bboxes"], batch)),
+                    "target_area_px2": _areas(boxes, batch),
+                }
+            )
+            return tp
+
+    return Recorder
+
+
+def _to_original(boxes_xyxy: Any, batch: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Boxes of the letterboxed input in pixels of the original image, (N, 4) float32."""
+    if not len(boxes_xyxy):
+        return np.zeros((0, 4), np.float32)
+    scaled = ops.scale_boxes(batch["imgsz"], boxes_xyxy.clone(), batch["ori_shape"], ratio_pad=batch["ratio_pad"])
+    return np.asarray(scaled.cpu().numpy(), np.float32)
+
+
+def _areas(boxes_xyxy: np.ndarray[Any, Any], batch: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Areas of the targets in the original image, px2: of the mask on the validator's grid, else of the box."""
+    boxes = (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) * (boxes_xyxy[:, 3] - boxes_xyxy[:, 1])
+    if "masks" not in batch or not len(boxes):
+        return np.asarray(boxes, np.float32)
+    masks = batch["masks"]
+    cell = batch["imgsz"][0] / masks.shape[1] / batch["ratio_pad"][0][0]  # side of a mask pixel in the original image
+    area = masks.flatten(1).sum(1).cpu().numpy() * cell**2
+    return np.asarray(np.where(area > 0, area, boxes), np.float32)

@@ -1,0 +1,150 @@
+"""What the gate decides and everything that it says about it: the content of reports/decision.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.common.errors import EvaluationError
+from tasks.common.paths import DECISION
+from tasks.common.stage import read_json
+from tasks.gate.intervals import Interval
+
+
+class Verdict(StrEnum):
+    PROMOTE = "PROMOTE"
+    """The gain reaches the threshold, its lower bound is above zero, and every guard holds."""
+    INCONCLUSIVE = "INCONCLUSIVE"
+    """The gain reaches the threshold and could be luck. A person may decide."""
+    REJECT = "REJECT"
+    """The gain is below the threshold, or a guard fails."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of both models on the same images."""
+
+    reference: float
+    candidate: float
+    change: float
+    """candidate - reference, AP points."""
+    change_interval: Interval | None
+    """Percentile interval; None without a confidence."""
+    gain: float | None
+    """change / reference; None where the reference is zero."""
+    gain_interval: Interval | None
+    instances: int
+    """Labelled objects behind the figure."""
+    images: int
+    """Images behind the figure."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One figure of a part of the split."""
+
+    by: str
+    """`size`, or a column of metadata.csv."""
+    value: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One condition beside the gain."""
+
+    name: str
+    """The parameter that asks for it, and what it looked at: `max_class_drop: washer, mask`."""
+    passed: bool
+    figures: Mapping[str, float]
+    text: str
+    """What was found against what is allowed, in words."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the resamples say about the gain; intervals hold `confidence` on each side, so `low` is one-sided."""
+
+    lower_bound: float
+    """The bound that must exceed zero: the lowest of the three intervals' lower ends; -1 with too few groups."""
+    percentile: Interval
+    student: Interval
+    bca: Interval
+    probability_of_gain: float
+    """Share of the resamples in which the candidate is better."""
+    probability_of_min_gain: float
+    """Share of the resamples in which the gain reaches the threshold."""
+    standard_error: float
+    """Of the gain."""
+    minimum_detectable_gain: float
+    """The smallest true gain that this split would promote with probability `power`."""
+    power: float
+    images_needed: int | None
+    """Images that would put the lower bound above zero with probability `power` if the true gain is the threshold."""
+    resamples: int
+    groups: int
+    """Independent groups of images; the number of images where they are not grouped."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict with its figures."""
+
+    verdict: Verdict
+    metric: str
+    reference_model: str
+    """`champion` or `baseline`."""
+    reference: float
+    candidate: float
+    gain: float
+    """(candidate - reference) / reference; 0.01 means 1 %."""
+    threshold: float
+    """gate.min_gain, inclusive."""
+    confidence: float | None
+    evidence: Evidence | None
+    """None where gate.confidence is null."""
+    guards: tuple[Guard, ...]
+    metrics: Mapping[str, Comparison]
+    """Every mAP metric by its name."""
+    per_class: Mapping[str, Mapping[str, Comparison]]
+    """Class, then metric (box and mask)."""
+    slices: tuple[Slice, ...]
+    reasons: tuple[str, ...]
+    split: Mapping[str, Any]
+    """Name, hash, images and instances of the gate split."""
+    tensors_sha256: Mapping[str, str]
+    """Of reference and candidate: which two models were compared."""
+
+    @property
+    def summary(self) -> str:
+        """The verdict with its first reason, for one line."""
+        return f"{self.verdict}: {self.reasons[0]}"
+
+    def headline(self) -> dict[str, float]:
+        """The few figures that one compares between runs."""
+        figures = {"reference": self.reference, "candidate": self.candidate, "gain": self.gain, "threshold": self.threshold}
+        return figures | ({"lower_bound": self.evidence.lower_bound} if self.evidence else {})
+
+    def content(self) -> dict[str, Any]:
+        """The decision as plain JSON values."""
+        return asdict(self)
+
+
+def read_decision(path: Path = DECISION) -> Decision:
+    """The decision stored in `path`.
+
+    Raises:
+        EvaluationError: the file was not written by this version of the gate.
+    """
+    content = read_json(path, "gate")
+    try:
+        return TypeAdapter(Decision).validate_python(content)
+    except ValidationError as error:
+        raise EvaluationError(
+            f"not a decision of this version: {error.errors()[0]['loc']}", where=str(path), fix="Run `dvc repro gate`."
+        ) from None

@@ -1,0 +1,210 @@
+"""From two measured models to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.common.errors import EvaluationError
+from tasks.common.metadata import grouping
+from tasks.common.params import GateParams
+from tasks.common.paths import EVALUATION, STATISTICS
+from tasks.gate.compare import (
+    IOU,
+    Curves,
+    Draws,
+    class_comparisons,
+    curves,
+    draw,
+    mean_comparison,
+    relative_gains,
+)
+from tasks.gate.decision import Comparison, Decision, Evidence, Guard, Slice, Verdict
+from tasks.gate.evaluation import Evaluation, Model
+from tasks.gate.files import REPEAT
+from tasks.gate.guards import Measured, guards
+from tasks.gate.intervals import (
+    MIN_GROUPS,
+    POWER,
+    TOLERANCE,
+    at_least,
+    bca,
+    expanded,
+    images_needed,
+    minimum_detectable_gain,
+    percentile,
+    student,
+)
+from tasks.gate.resample import mean_ap
+from tasks.gate.slices import slices
+from tasks.gate.words import reasons
+
+AGREEMENT = 1e-6
+"""How closely the arrays must give the metrics of evaluation.json."""
+AGREEMENT_OF_TIES = 1e-3
+"""The same where confidences are equal: NumPy's sort orders them differently on different processors."""
+
+
+def decide(
+    evaluation: Evaluation,
+    rule: GateParams,
+    golden: Evaluation | None = None,
+    latency_ms: Mapping[str, float] | None = None,
+) -> Decision:
+    """The verdict on the candidate of `evaluation`, with its evidence; nothing is read or written.
+
+    Raises:
+        EvaluationError: the metric was not measured, the reference is zero, or the arrays do not give the metrics.
+        DatasetError: gate.group_by or gate.slices asks for metadata that the dataset does not have.
+    """
+    kind = _kind(evaluation, rule)
+    draws = draw(grouping(evaluation.images, evaluation.metadata, rule.group_by), rule.resamples, rule.seed, rule.confidence)
+    found = {kind: curves(evaluation, kind, draws.weights) for kind in evaluation.kinds}
+    metrics = compare_metrics(evaluation, found, draws)
+    main = metrics[rule.metric]
+    gain = _gain(main, evaluation, rule)
+    measured = Measured(evaluation, draws, found, metrics, compare_golden(golden, rule), latency_ms)
+    held = guards(measured, rule)
+    evidence = weigh(found[kind], gain, rule, draws)
+    verdict = judge(gain, evidence, held, rule)
+    cut = slices(evaluation, rule.metric, rule.slices, draws)
+    classes = compare_classes(evaluation, found, rule.metric, draws)
+    parts = [Slice("class", name, own[rule.metric]) for name, own in classes.items()]
+    return Decision(
+        verdict=verdict,
+        metric=rule.metric,
+        reference_model=evaluation.reference.name,
+        reference=main.reference,
+        candidate=main.candidate,
+        gain=gain,
+        threshold=rule.min_gain,
+        confidence=rule.confidence,
+        evidence=evidence,
+        guards=held,
+        metrics=metrics,
+        per_class=classes,
+        slices=cut,
+        reasons=reasons(verdict, main, evidence, held, [*parts, *cut], rule, same=_same_tensors(evaluation)),
+        split=dict(evaluation.split),
+        tensors_sha256={model.name: str(model.facts.get("tensors_sha256")) for model in evaluation.pair},
+    )
+
+
+def _kind(evaluation: Evaluation, rule: GateParams) -> str:
+    kind = rule.metric.partition(".")[0]
+    if kind not in evaluation.kinds:
+        raise EvaluationError(
+            f"gate.metric is {rule.metric}, but the models only detect boxes",
+            where="gate.metric",
+            fix="Set it to box.mAP50 or box.mAP50-95.",
+        )
+    return kind
+
+
+def _gain(main: Comparison, evaluation: Evaluation, rule: GateParams) -> float:
+    if main.gain is None:
+        raise EvaluationError(
+            f"{rule.metric} of the {evaluation.reference.name} is zero, so there is no relative gain",
+            where=str(EVALUATION),
+            fix="Train a reference that detects something, or choose another gate.metric.",
+        )
+    return main.gain
+
+
+def judge(gain: float, evidence: Evidence | None, held: tuple[Guard, ...], rule: GateParams) -> Verdict:
+    """PROMOTE, INCONCLUSIVE or REJECT. The threshold is inclusive, and zero is not above zero."""
+    if not at_least(gain, rule.min_gain) or not all(guard.passed for guard in held):
+        return Verdict.REJECT
+    if evidence is not None and not evidence.lower_bound > 0:
+        return Verdict.INCONCLUSIVE
+    return Verdict.PROMOTE
+
+
+def weigh(found: Curves, gain: float, rule: GateParams, draws: Draws) -> Evidence | None:
+    """Intervals of the gain, its probability, and what this split can show; None without a confidence."""
+    if rule.confidence is None:
+        return None
+    iou = IOU[rule.metric.partition(".")[2]]
+    gains = relative_gains(mean_ap(found.candidate, iou), mean_ap(found.reference, iou))
+    return weigh_gains(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], gain, rule, draws)
+
+
+def weigh_gains(
+    replicates: NDArray[np.float64], jackknife: NDArray[np.float64], gain: float, rule: GateParams, draws: Draws
+) -> Evidence:
+    """The evidence of bootstrap `replicates` (B,) and `jackknife` values (J,) of the gain."""
+    assert rule.confidence is not None
+    confidence = expanded(rule.confidence, draws.num_groups)
+    error = float(replicates.std(ddof=1))
+    plain, symmetric = percentile(replicates, confidence), student(gain, error, confidence)
+    corrected = bca(replicates, gain, jackknife, confidence)
+    return Evidence(
+        lower_bound=min(plain.low, symmetric.low, corrected.low) if draws.num_groups >= MIN_GROUPS else -1.0,
+        percentile=plain,
+        student=symmetric,
+        bca=corrected,
+        probability_of_gain=float((replicates > 0).mean()),
+        probability_of_min_gain=float((replicates >= rule.min_gain - TOLERANCE).mean()),
+        standard_error=error,
+        minimum_detectable_gain=minimum_detectable_gain(error, confidence, rule.min_gain),
+        power=POWER,
+        images_needed=images_needed(len(draws.groups), error, confidence, rule.min_gain),
+        resamples=draws.resamples,
+        groups=draws.num_groups,
+    )
+
+
+def compare_metrics(evaluation: Evaluation, found: Mapping[str, Curves], draws: Draws) -> dict[str, Comparison]:
+    """Every mAP metric, its point values those of evaluation.json.
+
+    Raises:
+        EvaluationError: the arrays give other values, so the two files do not belong together.
+    """
+    result = {}
+    for kind in evaluation.kinds:
+        for name in IOU:
+            metric = f"{kind}.{name}"
+            own = mean_comparison(found[kind], metric, draws, len(evaluation.targets.cls), len(evaluation.images))
+            for model, value in zip(evaluation.pair, (own.reference, own.candidate), strict=True):
+                stored = float(model.facts[kind][name])
+                if abs(value - stored) > (AGREEMENT_OF_TIES if _has_ties(model) else AGREEMENT):
+                    raise EvaluationError(
+                        f"{metric} of the {model.name} is {value:.6f} by these arrays and {stored:.6f} by {EVALUATION}",
+                        where=str(STATISTICS),
+                        fix=f"The two files do not belong together. {REPEAT}",
+                    )
+            result[metric] = own
+    return result
+
+
+def _has_ties(model: Model) -> bool:
+    return len(np.unique(model.detections.conf)) < len(model.detections.conf)
+
+
+def compare_classes(
+    evaluation: Evaluation, found: Mapping[str, Curves], metric: str, draws: Draws
+) -> dict[str, dict[str, Comparison]]:
+    """Class, then metric: each class of the split, for boxes and masks at the IoU of `metric`."""
+    result: dict[str, dict[str, Comparison]] = {}
+    for kind in evaluation.kinds:
+        own = f"{kind}.{metric.partition('.')[2]}"
+        for name, comparison in class_comparisons(found[kind], own, evaluation, draws).items():
+            result.setdefault(name, {})[own] = comparison
+    return result
+
+
+def compare_golden(golden: Evaluation | None, rule: GateParams) -> Comparison | None:
+    """The metric on the golden set, resampled image by image; None where it is not asked for."""
+    if golden is None or rule.max_golden_drop is None:
+        return None
+    draws = draw(golden.images, rule.resamples, rule.seed, rule.confidence)
+    kind, _, name = rule.metric.partition(".")
+    found = curves(golden, kind, draws.without_jackknife(), iou=IOU[name])
+    return mean_comparison(found, rule.metric, draws, len(golden.targets.cls), len(golden.images))
+
+
+def _same_tensors(evaluation: Evaluation) -> bool:
+    digest = evaluation.candidate.facts.get("tensors_sha256")
+    return digest is not None and digest == evaluation.reference.facts.get("tensors_sha256")

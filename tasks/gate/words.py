@@ -1,0 +1,95 @@
+"""The decision in plain English: its reasons, and the few lines that the stage prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.common.params import GateParams
+from tasks.gate.decision import Comparison, Decision, Evidence, Guard, Slice, Verdict
+from tasks.gate.intervals import MIN_GROUPS, Interval, at_least
+
+
+def reasons(
+    verdict: Verdict,
+    main: Comparison,
+    evidence: Evidence | None,
+    guards: Sequence[Guard],
+    slices: Sequence[Slice],
+    rule: GateParams,
+    same: bool,
+) -> tuple[str, ...]:
+    """Why the verdict is what it is; the first sentence decides."""
+    failed = [f"{guard.name}: {guard.text}" for guard in guards if not guard.passed]
+    assert main.gain is not None
+    words = [_gain(main, rule)]
+    if same:
+        words.append("candidate and reference have the same tensors")
+    if evidence is not None:
+        words.append(_evidence(evidence, rule))
+        words.append(_power(evidence, rule.min_gain))
+    if verdict is Verdict.INCONCLUSIVE:
+        words.append("the gain could be luck; it is not promoted by itself, a person may decide")
+    words = [*failed, *words] if at_least(main.gain, rule.min_gain) else [*words, *failed]
+    worse = [part for part in slices if part.comparison.gain_interval is not None and part.comparison.gain_interval.high < 0]
+    return (*words, *(_worse(part) for part in worse))
+
+
+def _gain(main: Comparison, rule: GateParams) -> str:
+    assert main.gain is not None
+    relation = "reaches" if at_least(main.gain, rule.min_gain) else "is below"
+    values = f"{rule.metric} {main.reference:.4f} to {main.candidate:.4f}"
+    return f"{values}: the gain of {share(main.gain)} {relation} the threshold of {share(rule.min_gain)}"
+
+
+def _evidence(evidence: Evidence, rule: GateParams) -> str:
+    assert rule.confidence is not None
+    place = "above" if evidence.lower_bound > 0 else "not above"
+    return (
+        f"with {rule.confidence:.4g} confidence the gain is at least {share(evidence.lower_bound)}, which is {place} zero; "
+        f"the candidate is better in {evidence.probability_of_gain * 100:.1f} % of {evidence.resamples} resamples"
+    )
+
+
+def _power(evidence: Evidence, min_gain: float) -> str:
+    if evidence.groups < MIN_GROUPS:
+        return f"{evidence.groups} independent groups of images show nothing, at least {MIN_GROUPS} are needed"
+    text = f"this split shows a true gain of {share(evidence.minimum_detectable_gain)} in {evidence.power * 100:.0f} % of cases"
+    if evidence.images_needed is not None:
+        text += f"; about {evidence.images_needed:,} images would show {share(min_gain)}"
+    return text
+
+
+def _worse(part: Slice) -> str:
+    found = part.comparison
+    assert found.gain is not None
+    return f"{part.by} {part.value} got worse: {share(found.gain)} ({interval(found.gain_interval)})"
+
+
+def block(decision: Decision) -> str:
+    """Verdict, gain, interval, power and failed guards, a line each."""
+    lines = [f"{decision.verdict}: {decision.metric} of the candidate against the {decision.reference_model}"]
+    gain = f"{decision.reference:.4f} to {decision.candidate:.4f}, {share(decision.gain)} (threshold {share(decision.threshold)})"
+    lines.append(f"  gain      {gain}")
+    found = decision.evidence
+    if found is None:
+        lines.append("  interval  none: gate.confidence is null, the point alone decides")
+    else:
+        lines.append(
+            f"  interval  {interval(found.percentile)} percentile, {interval(found.student)} Student, {interval(found.bca)} BCa; "
+            f"lower bound {share(found.lower_bound)} at {decision.confidence:.4g}"
+        )
+        lines.append(f"  power     {_power(found, decision.threshold)}")
+    failed = [guard for guard in decision.guards if not guard.passed]
+    lines.append(f"  guards    {len(decision.guards) - len(failed)} of {len(decision.guards)} hold")
+    lines += [f"  failed    {guard.name}: {guard.text}" for guard in failed]
+    return "\n".join(lines)
+
+
+def share(value: float) -> str:
+    """A relative figure as text: +1.24 %."""
+    return f"{value * 100:+.2f} %"
+
+
+def interval(found: Interval | None) -> str:
+    """An interval as text: -0.31 % to +2.79 %."""
+    return "no interval" if found is None else f"{share(found.low)} to {share(found.high)}"

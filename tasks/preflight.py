@@ -1,0 +1,67 @@
+"""Refuse what cannot work before anything runs: minutes of training are a poor way to learn of a typo.
+
+reads   params.yaml, the git repository, data.yaml of the user's dataset, the start weights
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from tasks.common import git, stage
+from tasks.common.dataset import Dataset, read_dataset
+from tasks.common.errors import DatasetError, WorkspaceError
+from tasks.common.params import Params
+from tasks.common.paths import REGISTERED, SAMPLE
+from tasks.common.weights import require_weights
+from tasks.registry import fetch
+
+log = logging.getLogger(__name__)
+
+
+def check(params: Params) -> None:
+    """Look at everything that can be judged in a second, and fetch the start weights if they are a registered version.
+
+    Raises:
+        WorkspaceError: not a git repository, no commit in it, or not a DVC one.
+        DatasetError: the user's dataset is missing, its data.yaml is refused, or it lacks the gate split.
+        WeightsError: the start weights are missing or not a checkpoint.
+    """
+    git.require_repository()
+    git.head()
+    if not Path(".dvc/config").is_file():
+        raise WorkspaceError("not a DVC repository", where=".dvc", fix="Run `dvc init`, or clone the repository anew.")
+    if Path(params.data.path) != SAMPLE:
+        require_split(read_dataset(Path(params.data.path)), params.evaluate.split)
+    if params.evaluate.golden is not None and Path(params.evaluate.golden) != SAMPLE:
+        require_split(read_dataset(Path(params.evaluate.golden)), params.evaluate.split)
+    weights = Path(params.baseline.weights)
+    version = re.fullmatch(rf"{REGISTERED}/.+@(v\d+\.\d+\.\d+)\.pt", weights.as_posix())
+    if version and not weights.is_file():
+        fetch(params, version[1])
+    require_weights(weights)
+
+
+def require_split(dataset: Dataset, split: str) -> None:
+    """Refuse a dataset without the gate split: `evaluate` would stop, after both trainings.
+
+    Raises:
+        DatasetError: data.yaml does not name `split`.
+    """
+    if split not in dataset.splits:
+        raise DatasetError(
+            f"data.yaml has no split `{split}`",
+            where=f"{dataset.root}/data.yaml",
+            fix="Add one, or set evaluate.split to val (training has already looked at it, so the gain is flattered).",
+        )
+
+
+def run(params: Params) -> None:
+    """Check, and say that all is well."""
+    check(params)
+    log.info("preflight: git, DVC, %s and %s can be used", params.data.path, params.baseline.weights)
+
+
+if __name__ == "__main__":
+    stage.main(run)

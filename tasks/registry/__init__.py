@@ -1,0 +1,42 @@
+"""Versions of the model, kept as git tags that GTO, DVC and plain git can read; no server.
+
+reads   reports/decision.json, reports/evaluation.json, dvc.lock, champion.yaml
+writes  the tags NAME@vX.Y.Z, NAME@vX.Y.Z! and NAME#STAGE#N, models/registered/NAME@vX.Y.Z.pt, champion.yaml
+
+A version's tag is annotated: a line of summary, then the record as JSON. It points to a commit with the code, params.yaml,
+dvc.lock and reports of the run. The tag NAME#STAGE#N puts a version into a stage and says who decided, why and when; the tag
+NAME@vX.Y.Z! withdraws one. No tag is ever moved. Others read them so (`--rev` takes the bare version, with the v):
+
+    gto show detector
+    dvc artifacts get . detector --rev v1.0.0 -o best.pt
+    dvc get . models/finetune/best.pt --rev detector@v1.0.0 -o best.pt
+    dvc artifacts get . detector --stage production -o best.pt
+    git show detector@v1.0.0:reports/report.md
+    git tag -n1 -l 'detector#production#*'
+"""
+
+from tasks.registry.history import Assignment, history
+from tasks.registry.record import Record, Version
+from tasks.registry.register import register
+from tasks.registry.stages import deprecate, promote, rollback
+from tasks.registry.verify import Fault, verify
+from tasks.registry.versions import champion, list_versions, show
+from tasks.registry.weights import fetch, pin_champion
+
+__all__ = [
+    "Assignment",
+    "Fault",
+    "Record",
+    "Version",
+    "champion",
+    "deprecate",
+    "fetch",
+    "history",
+    "list_versions",
+    "pin_champion",
+    "promote",
+    "register",
+    "rollback",
+    "show",
+    "verify",
+]

@@ -1,0 +1,139 @@
+"""`python -m tasks.registry VERB [--json]`; `--help` lists the verbs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+from tasks import registry
+from tasks.common import isolation, params, stage
+from tasks.common.params import Params
+from tasks.registry import Version
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one verb; results go to standard output, everything else to standard error. `verify` ends with 1 on a fault."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    isolation.apply()
+    with stage.user_errors():
+        content, text = _do(args, params.load(overrides=args.set))
+        print(json.dumps(content, indent=2, ensure_ascii=False, default=_spell) if args.json else text)  # noqa: T201 - the result
+    if args.verb == "verify" and content:
+        sys.exit(1)
+
+
+def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
+    """The result of a verb, as data and as text."""
+    name = values.register.name
+    match args.verb:
+        case "list":
+            versions = registry.list_versions(name, with_deprecated=True)
+            return [_data(v) for v in versions], "\n".join(v.summary() for v in versions) or f"no version of {name} yet"
+        case "fetch":
+            path = str(registry.fetch(values, args.version))
+            return {"path": path}, path
+        case "champion":
+            current = registry.pin_champion(values) if args.pin else registry.champion(values)
+            return {"name": name, "version": current}, f"{name}@{current}" if current else f"{name} has no champion yet"
+        case "history":
+            past = registry.history(values, on=args.on)
+            none = f"no version of {name} was in {values.register.stage}"
+            return [asdict(assignment) for assignment in past], "\n".join(a.summary() for a in past) or none
+        case "verify":
+            faults = registry.verify(values, args.version)
+            good = f"{name} {args.version}: everything is as it was registered"
+            return [asdict(fault) for fault in faults], "\n".join(fault.summary() for fault in faults) or good
+        case _:
+            version = _version(args, values)
+            return _data(version), _page(version) if args.verb == "show" else version.summary()
+
+
+def _version(args: argparse.Namespace, values: Params) -> Version:
+    """The result of a verb that names or makes one version."""
+    match args.verb:
+        case "show":
+            return registry.show(values.register.name, args.version)
+        case "register":
+            return registry.register(values, allow_inconclusive=args.allow_inconclusive)
+        case "rollback":
+            return registry.rollback(values, approver=args.approver, reason=args.reason)
+        case "deprecate":
+            return registry.deprecate(values, args.version, approver=args.approver, reason=args.reason)
+        case _:
+            expected = {} if args.expected_champion is None else {"expected_champion": args.expected_champion}
+            return registry.promote(values, args.version, approver=args.approver, reason=args.reason, **expected)
+
+
+def _data(version: Version) -> dict[str, Any]:
+    return {"tag": version.tag, **asdict(version)}
+
+
+def _spell(value: object) -> str:
+    assert isinstance(value, datetime)
+    return value.isoformat()
+
+
+def _page(version: Version) -> str:
+    rows = {"version": version.tag, "commit": version.commit, "created": version.created, "stages": ", ".join(version.stages)}
+    rows |= {"deprecated": version.deprecated or ""}
+    if record := version.record:
+        rows |= {
+            "verdict": record.summary(),
+            "weights": f"{record.weights}, md5 {record.md5}",
+            "data": f"{record.data}, version {record.data_version[:12]}",
+            "parent": record.parent or "none",
+            "code": record.code,
+            "model": f"{record.task}; {', '.join(record.names)}",
+            "libraries": ", ".join(f"{name} {number}" for name, number in record.libraries.items()),
+            "evidence": ", ".join(f"{path} {digest[:12]}" for path, digest in record.files.items()),
+        }
+        rows |= {kind: "  ".join(f"{k} {v:.4f}" for k, v in values.items()) for kind, values in record.metrics.items()}
+    return "\n".join(f"{key:10} {value}" for key, value in rows.items() if value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print the result as JSON")
+    common.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a parameter for this call"
+    )
+    one = argparse.ArgumentParser(add_help=False)
+    one.add_argument("version", metavar="vX.Y.Z")
+    why = argparse.ArgumentParser(add_help=False)
+    why.add_argument("--approver", required=True, help="who decides")
+    why.add_argument("--reason", required=True, help="why")
+    parser = argparse.ArgumentParser(prog="python -m tasks.registry", description="Versions of the model, as git tags.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+
+    def verb(name: str, words: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return verbs.add_parser(name, parents=[*parents, common], help=words)
+
+    verb("list", "every version, a line each")
+    verb("show", "one version", one)
+    verb("register", "make the candidate a version").add_argument(
+        "--allow-inconclusive", action="store_true", help="register a candidate whose gain is not proven"
+    )
+    verb("promote", "put a version into production", one, why).add_argument(
+        "--expected-champion", metavar="vX.Y.Z", help="refuse where another version is the champion by now"
+    )
+    verb("rollback", "back to the champion before the present one", why)
+    verb("deprecate", "withdraw a version: it can be read and not promoted", one, why)
+    on = verb("history", "what was in production, newest last: time, versions, who and why")
+    on.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help="on that day alone (UTC)")
+    audit = verb("verify", "hash again everything that a version pins; exit code 1 where something differs")
+    audit.add_argument("version", nargs="?", default="all", metavar="vX.Y.Z", help="all by default")
+    verb("fetch", "weights to models/registered/", one)
+    verb("champion", "the version in production").add_argument(
+        "--pin", action="store_true", help="also write champion.yaml and fetch its weights"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

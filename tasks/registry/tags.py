@@ -1,0 +1,183 @@
+"""The annotated tags of the artifact: read here, fetched from the remote, and published without overwriting any.
+
+GTO's names are NAME@vX.Y.Z (a version), NAME@vX.Y.Z! (it was withdrawn) and NAME#STAGE#N (the Nth assignment to a stage).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tasks.common import dvcfiles, git
+from tasks.common.errors import RegistryError
+from tasks.common.params import Params
+
+log = logging.getLogger(__name__)
+
+NO_OBJECT = "0" * 40
+MIN_BACKOFF_S = 0.25
+MAX_BACKOFF_S = 8.0
+LOCKED = re.compile(r"\block")
+NUM_PUSHES = 12
+"""Tries of one push, while the remote says that another push holds the tag."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag of the artifact."""
+
+    name: str
+    commit: str
+    who: str
+    """The tagger; empty for a tag that is not annotated."""
+    created: datetime
+    """UTC, to the second."""
+    message: str
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object under the summary line; empty where there is none."""
+        try:
+            body = json.loads(self.message.partition("\n\n")[2])
+        except ValueError:
+            return {}
+        return body if isinstance(body, dict) else {}
+
+    @property
+    def approver(self) -> str:
+        """Who decided; the tagger for a tag that GTO made."""
+        return str(self.body.get("approver", self.who))
+
+    @property
+    def reason(self) -> str:
+        """Why; the summary line for a tag that GTO made."""
+        return str(self.body.get("reason", self.message.partition("\n")[0]))
+
+
+class Backoff:
+    """Waits of random length, twice as long at most each time, so that many runs that collide find their turns."""
+
+    def __init__(self) -> None:
+        self.longest_s = MIN_BACKOFF_S
+
+    def wait(self) -> None:
+        """Sleep once."""
+        time.sleep(random.uniform(0, self.longest_s))  # noqa: S311 - no secret
+        self.longest_s = min(2 * self.longest_s, MAX_BACKOFF_S)
+
+
+def read_tags(name: str, mark: str) -> tuple[Tag, ...]:
+    """The tags of artifact `name` in this clone; `mark` is @ for versions and # for stages."""
+    fields = "refname:lstrip=2", "*objectname", "objectname", "taggername", "creatordate:unix", "contents"
+    form = "".join(f"%({field})%00" for field in fields)
+    listing = git.git("for-each-ref", f"--format={form}", f"refs/tags/{name}{mark}*")
+    rows = [row.lstrip("\n").split("\0") for row in listing.split("\0\n")]
+    return tuple(
+        Tag(tag, peeled or own, who, datetime.fromtimestamp(int(seconds), UTC), message)
+        for tag, peeled, own, who, seconds, message, *_ in (row for row in rows if len(row) >= len(fields))
+    )
+
+
+def fetch_tags(params: Params) -> None:
+    """Bring the tags of the artifact from the git remote, where there is one; a tag that is here is never replaced.
+
+    Raises:
+        RegistryError: the remote cannot be reached.
+    """
+    remote, name = params.register.git_remote, params.register.name
+    if not git.has_remote(remote):
+        return
+    refspecs = [f"refs/tags/{name}{mark}*:refs/tags/{name}{mark}*" for mark in "@#"]
+    result = git.attempt("fetch", "--no-tags", "--no-write-fetch-head", remote, *refspecs)
+    if "would clobber existing tag" in result.stderr:
+        log.warning("some tags of %s differ between here and %s; those here are kept:\n%s", name, remote, result.stderr.strip())
+    elif result.returncode != 0:
+        raise unreachable(remote, result.stderr)
+
+
+def unreachable(remote: str, words: str) -> RegistryError:
+    """The error of a git remote that does not answer or refuses."""
+    fix = "Check `git remote -v` and your access and run again; or set register.push to false in params.yaml."
+    return RegistryError(f"git cannot use the remote:\n{words.strip()}", where=remote, fix=fix)
+
+
+def is_shared(params: Params) -> bool:
+    """Whether tags are pushed: params.yaml wants it, the git remote is configured, and a DVC remote has the weights.
+
+    A tag for weights that nobody else can fetch would be worse than none: every clone has a git remote.
+    """
+    return params.register.push and git.has_remote(params.register.git_remote) and bool(dvcfiles.settings().remotes)
+
+
+def refs_here(params: Params) -> dict[str, str]:
+    """{ref: hash of the tag} of the artifact in this clone."""
+    name = params.register.name
+    listing = git.git("for-each-ref", "--format=%(objectname)\t%(refname)", *(f"refs/tags/{name}{mark}*" for mark in "@#"))
+    return _refs(listing)
+
+
+def refs_there(params: Params) -> dict[str, str]:
+    """{ref: hash of the tag} of the artifact on the git remote.
+
+    Raises:
+        RegistryError: the remote cannot be reached.
+    """
+    remote, name = params.register.git_remote, params.register.name
+    result = git.attempt("ls-remote", "--refs", remote, *(f"refs/tags/{name}{mark}*" for mark in "@#"))
+    if result.returncode != 0:
+        raise unreachable(remote, result.stderr)
+    return _refs(result.stdout)
+
+
+def tag_object(tag_name: str, commit: str, message: str, when: datetime | None = None) -> str:
+    """The hash of an annotated tag in git's store, made now or at `when`; no ref names it yet."""
+    date = {"GIT_COMMITTER_DATE": f"@{int(when.timestamp())} +0000"} if when else {}
+    tagger = git.git("var", "GIT_COMMITTER_IDENT", env=git.identity() | date)
+    return git.git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag_name}\ntagger {tagger}\n\n{message}")
+
+
+def publish(params: Params, refs: Mapping[str, str]) -> bool:
+    """Create the tags {ref: hash} on the remote, if there is one, and then here: all of them, or none.
+
+    False where another run has one of the names.
+
+    Raises:
+        RegistryError: the remote cannot be reached or refuses.
+    """
+    if is_shared(params) and not _push(params, refs):
+        return False
+    here = refs_here(params)
+    commands = "".join(f"create {ref} {tag_id}\n" for ref, tag_id in refs.items() if here.get(ref) != tag_id)
+    if git.attempt("update-ref", "--stdin", stdin=commands).returncode == 0:
+        return True
+    here = refs_here(params)
+    return all(here.get(ref) == tag_id for ref, tag_id in refs.items())
+
+
+def _push(params: Params, refs: Mapping[str, str]) -> bool:
+    """Whether the remote has the tags now; a push whose answer was lost counts, one that met another push is repeated."""
+    remote, backoff = params.register.git_remote, Backoff()
+    for _ in range(NUM_PUSHES):
+        result = git.attempt("push", "--quiet", "--atomic", remote, *(f"{tag_id}:{ref}" for ref, tag_id in refs.items()))
+        if result.returncode == 0:
+            return True
+        there = refs_there(params)
+        if any(there.get(ref) not in {None, tag_id} for ref, tag_id in refs.items()):
+            return False
+        if refs.items() <= there.items():
+            return True
+        if not LOCKED.search(result.stderr):
+            break
+        backoff.wait()
+    raise unreachable(remote, result.stderr)
+
+
+def _refs(listing: str) -> dict[str, str]:
+    return {ref: tag_id for tag_id, ref in (line.split("\t") for line in listing.splitlines())}

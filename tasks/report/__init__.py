@@ -1,0 +1,43 @@
+"""Write the report of a run: one page for a person, one Markdown file, and the training curves as a table.
+
+reads   reports/{dataset,validation,evaluation,speed,decision}.json, reports/evaluation.npz, models/{baseline,finetune}/;
+        the images and labels of the gate split for the gallery, where they are here
+writes  reports/report.md      every section, readable in a terminal and on GitHub
+        reports/report.html    the same with pictures, self-contained
+        reports/curves.csv     a row an epoch, both phases on one axis, for `dvc plots`
+
+Everything comes from stored files, so the report can be rebuilt at any time. Texts are in tasks/report/catalogue/.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from tasks.common import stage
+from tasks.common.params import Params
+from tasks.common.paths import CURVES, REPORT, REPORT_PAGE
+
+log = logging.getLogger(__name__)
+
+
+def run(params: Params) -> None:
+    """Write the report in `report.language`.
+
+    Raises:
+        PipelineError: a stage's result is missing or broken; the message names the stage to run. Nothing is written then.
+        EvaluationError: the results are not about the same models.
+    """
+    from tasks.report import inputs, markdown, material, page, sections
+    from tasks.report.curves import curves_csv
+    from tasks.report.document import Cell, Document
+    from tasks.report.sections.outcome import TONES, headline
+
+    m = material.gather(inputs.read(), params.report)
+    verdict = m.inputs.decision.verdict
+    badge = Cell(m.words(f"verdict.{verdict}"), TONES[verdict])
+    document = Document(m.words("document.title"), headline(m), badge, sections.write(m))
+    text, html, table = markdown.render(document, m.words), page.render(document, m.words), curves_csv(m.epochs)
+    stage.write_text(CURVES, table)
+    stage.write_text(REPORT_PAGE, html)
+    stage.write_text(REPORT, text)
+    log.info("report: %s, %s %s -> %s, %s", verdict, m.metric, m.words.gain(m.inputs.decision.gain), REPORT, REPORT_PAGE)

@@ -1,0 +1,113 @@
+"""The report's texts and number formats in one language.
+
+reads   tasks/report/catalogue/<language>.toml
+
+Nothing that a reader sees as a sentence is written anywhere else. A text holds {placeholders}; numbers come into it as text,
+formatted here, so that a language decides about its own signs and spaces.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tasks.gate import Interval
+
+Language = Literal["en", "zh"]
+FOLDER = Path(__file__).parent / "catalogue"
+
+
+def load(language: Language) -> Words:
+    """The catalogue of `language`."""
+    return Words(language, flat(tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))))
+
+
+def flat(table: Mapping[str, Any], head: str = "") -> dict[str, str]:
+    """Nested tables as one, keys joined by dots."""
+    texts: dict[str, str] = {}
+    for key, value in table.items():
+        texts |= flat(value, f"{head}{key}.") if isinstance(value, Mapping) else {f"{head}{key}": str(value)}
+    return texts
+
+
+@dataclass(frozen=True)
+class Words:
+    """Says things in one language."""
+
+    language: Language
+    texts: Mapping[str, str]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The text `key` with its placeholders filled."""
+        return self.texts[key].format(**values)
+
+    def has(self, key: str) -> bool:
+        return key in self.texts
+
+    @property
+    def none(self) -> str:
+        """What stands where there is no value."""
+        return self.texts["format.none"]
+
+    def value(self, value: float | None, digits: int = 4) -> str:
+        """0.8767."""
+        return self.none if _absent(value) else f"{value:.{digits}f}"
+
+    def points(self, change: float | None, digits: int = 4) -> str:
+        """+0.0310, a difference of two values."""
+        return self.none if _absent(change) else f"{_unsigned_zero(change, digits):+.{digits}f}"
+
+    def gain(self, share: float | None) -> str:
+        """+3.54 %, a relative change."""
+        if share is None or _absent(share):
+            return self.none
+        return self("format.percent", value=f"{_unsigned_zero(share * 100, 2):+.2f}")
+
+    def share(self, share: float | None, digits: int = 1) -> str:
+        """95.0 %, a part of a whole."""
+        if share is None or _absent(share):
+            return self.none
+        return self("format.percent", value=f"{share * 100:.{digits}f}")
+
+    def gains(self, interval: Interval | None) -> str:
+        """-0.31 % to +2.79 %, an interval of a relative change."""
+        return self.none if interval is None else self("format.range", low=self.gain(interval.low), high=self.gain(interval.high))
+
+    def changes(self, interval: Interval | None) -> str:
+        """-0.0031 to +0.0279, an interval of a difference."""
+        if interval is None:
+            return self.none
+        return self("format.range", low=self.points(interval.low), high=self.points(interval.high))
+
+    def duration(self, seconds: float) -> str:
+        """12.3 s, 2 min 35 s or 1 h 05 min."""
+        if seconds < 100:
+            return self("format.seconds", seconds=f"{seconds:.1f}")
+        minutes, rest = divmod(round(seconds), 60)
+        if minutes < 100:
+            return self("format.minutes", minutes=minutes, seconds=f"{rest:02d}")
+        return self("format.hours", hours=minutes // 60, minutes=f"{minutes % 60:02d}")
+
+    def size(self, num_bytes: float) -> str:
+        """596 kB; powers of 1000."""
+        units = ("B", "kB", "MB", "GB", "TB")
+        step = min(int(math.log10(max(num_bytes, 1)) // 3), len(units) - 1)
+        return f"{num_bytes / 1000**step:.{0 if step == 0 else 3}g} {units[step]}" if step else f"{num_bytes:.0f} B"
+
+    def listing(self, items: list[str]) -> str:
+        """The items one after the other."""
+        return self("format.comma").join(items)
+
+
+def _absent(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
+
+
+def _unsigned_zero(value: float | None, digits: int) -> float:
+    """`value`, or 0 where rounding would leave a signed zero."""
+    assert value is not None
+    return 0.0 if round(value, digits) == 0 else value

@@ -1,0 +1,124 @@
+"""Both training phases on one axis of epochs: curves.csv, losses, gains against the baseline's best, milestones."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tasks.report.inputs import Phase, Row
+
+COLUMNS = {
+    "box_mAP50": "metrics/mAP50(B)",
+    "box_mAP50-95": "metrics/mAP50-95(B)",
+    "mask_mAP50": "metrics/mAP50(M)",
+    "mask_mAP50-95": "metrics/mAP50-95(M)",
+    "box_precision": "metrics/precision(B)",
+    "box_recall": "metrics/recall(B)",
+    "mask_precision": "metrics/precision(M)",
+    "mask_recall": "metrics/recall(M)",
+}
+"""Our name of a metric, and Ultralytics' in results.csv."""
+LEARNING_RATES = "lr/"
+"""results.csv has a column for each parameter group; the groups share a rate once warm-up is over, and the first is shown."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch on the common axis."""
+
+    number: int
+    """From 1, the fine-tune counting on from the baseline."""
+    phase: str
+    phase_epoch: int
+    row: Row
+
+    def metric(self, name: str) -> float | None:
+        """A metric on the validation split by the gate's name, such as `box.mAP50`."""
+        return self.row.get(COLUMNS[name.replace(".", "_")])
+
+    def loss(self, side: str, component: str) -> float | None:
+        """The mean loss of one side, `train` or `val`, in this epoch."""
+        return self.row.get(f"{side}/{component}")
+
+    @property
+    def learning_rate(self) -> float | None:
+        return next((value for key, value in self.row.items() if key.startswith(LEARNING_RATES)), None)
+
+
+def epochs(phases: Iterable[Phase]) -> tuple[Epoch, ...]:
+    """Every epoch of `phases`, one after the other."""
+    found = [(phase.name, i, row) for phase in phases for i, row in enumerate(phase.rows, 1)]
+    return tuple(Epoch(number, name, i, row) for number, (name, i, row) in enumerate(found, 1))
+
+
+def components(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Loss components in the order of results.csv, without those that are zero or absent in every epoch."""
+    kept: dict[str, bool] = {}
+    for row in rows:
+        for key, value in row.items():
+            side, _, name = key.partition("/")
+            if side in ("train", "val") and name.endswith("loss"):
+                kept[name] = kept.get(name, False) or bool(value)
+    return tuple(name for name, there in kept.items() if there)
+
+
+def curves_csv(found: Sequence[Epoch]) -> str:
+    """The content of curves.csv: a row an epoch, empty where a value is absent."""
+    losses = components(epoch.row for epoch in found)
+    sides = [f"{side}/{name}" for side in ("train", "val") for name in losses]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("epoch", "phase", "phase_epoch", *COLUMNS, *(name.replace("/", "_") for name in sides), "lr"))
+    for epoch in found:
+        values = [epoch.row.get(key) for key in (*COLUMNS.values(), *sides)]
+        values.append(epoch.learning_rate)
+        writer.writerow((epoch.number, epoch.phase, epoch.phase_epoch, *("" if v is None else f"{v:.6g}" for v in values)))
+    return text.getvalue()
+
+
+@dataclass(frozen=True)
+class Span:
+    """A value in the first and the last epoch of a phase."""
+
+    first: float | None
+    last: float | None
+
+    @property
+    def change(self) -> float | None:
+        """(last - first) / first; None where it is not defined."""
+        if self.first is None or self.last is None or self.first <= 0:
+            return None
+        return (self.last - self.first) / self.first
+
+
+def span(found: Sequence[Epoch], side: str, component: str) -> Span:
+    """One loss component over the epochs of a phase."""
+    if not found:
+        return Span(None, None)
+    return Span(found[0].loss(side, component), found[-1].loss(side, component))
+
+
+def total_loss(epoch: Epoch, side: str, names: Sequence[str]) -> float | None:
+    """The sum of the components that both sides have; Ultralytics has weighted them already."""
+    shared = [name for name in names if epoch.loss("train", name) is not None and epoch.loss("val", name) is not None]
+    values = [epoch.loss(side, name) for name in shared]
+    return sum(value for value in values if value is not None) if values else None
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """A value of the metric, and the epoch that reached it first; None where none did."""
+
+    value: float
+    epoch: Epoch | None
+
+
+def milestones(found: Sequence[Epoch], metric: str, values: Iterable[float]) -> tuple[Milestone, ...]:
+    """The first epoch at or above each of `values`, in ascending order."""
+    known = [(epoch, epoch.metric(metric)) for epoch in found]
+    return tuple(
+        Milestone(value, next((epoch for epoch, own in known if own is not None and own >= value), None))
+        for value in sorted(set(values))
+    )

@@ -1,0 +1,162 @@
+"""What the stored detections show beyond the metrics: precision-recall curves, confusions, and the images that changed.
+
+Definitions are Ultralytics' (8.4.190): the envelope and 101 recall points of `compute_ap`, the class-blind greedy matching of
+`ConfusionMatrix.process_batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+RECALL = np.linspace(0, 1, 101)
+"""Recall of the points of a curve."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Boxes of the split, labelled or detected, in the order of their images."""
+
+    img: NDArray[np.int32]
+    """(M,) index of the image."""
+    cls: NDArray[np.int32]
+    """(M,)"""
+    box_xyxy: NDArray[np.float32]
+    """(M, 4) corners, pixels of the original image."""
+    conf: NDArray[np.float32]
+    """(M,) confidence; 1 for labels."""
+
+    def where(self, kept: NDArray[np.bool_]) -> Objects:
+        return Objects(self.img[kept], self.cls[kept], self.box_xyxy[kept], self.conf[kept])
+
+    def of_image(self, image: int) -> Objects:
+        return self.where(self.img == image)
+
+
+def targets(arrays: Mapping[str, NDArray[np.float32]]) -> Objects:
+    """The labelled objects of evaluation.npz."""
+    img = arrays["target_img"]
+    return Objects(img, arrays["target_cls"], arrays["target_box_xyxy"], np.ones(len(img), np.float32))  # type: ignore[arg-type]
+
+
+def detections(arrays: Mapping[str, NDArray[np.float32]], model: str, min_conf: float = 0.0) -> Objects:
+    """The detections of a model in evaluation.npz with at least `min_conf`."""
+    keys = ("pred_img", "pred_cls", "box_xyxy", "conf")
+    own = Objects(*(arrays[f"{model}.{key}"] for key in keys))  # type: ignore[arg-type]
+    return own.where(own.conf >= min_conf)
+
+
+def precision_curve(tp: NDArray[np.bool_], own: Objects, target_cls: NDArray[np.int32]) -> Floats:
+    """Precision at `RECALL` (101,), the mean over the classes that have targets; its integral is mAP50.
+
+    Args:
+        tp: (D,) does the detection match a target at IoU 0.5.
+        own: the D detections.
+        target_cls: (T,) classes of all targets.
+    """
+    curves = [_class_curve(tp, own, c, int((target_cls == c).sum())) for c in np.unique(target_cls)]
+    return np.asarray(np.mean(curves, axis=0))
+
+
+def _class_curve(tp: NDArray[np.bool_], own: Objects, c: int, num_targets: int) -> Floats:
+    mine = own.cls == c
+    hits = np.cumsum(tp[mine][np.argsort(-own.conf[mine], kind="stable")])
+    if not len(hits):
+        return np.zeros(len(RECALL))
+    recall, precision = hits / num_targets, hits / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(np.concatenate(([1.0], precision, [0.0, 0.0]))[::-1])[::-1]
+    return np.asarray(np.interp(RECALL, np.concatenate(([0.0], recall, [recall[-1], 1.0])), envelope))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of every label and detection at one confidence and IoU."""
+
+    detections: Objects
+    """The D detections at or above the confidence."""
+    target_of: NDArray[np.int64]
+    """(D,) the label that each detection overlaps, -1 for none."""
+    detection_of: NDArray[np.int64]
+    """(T,) the detection of each label, -1 for none."""
+    right: NDArray[np.bool_]
+    """(D,) overlaps a label of its class."""
+    found: NDArray[np.bool_]
+    """(T,) is overlapped by a detection of its class."""
+
+
+def match(labels: Objects, own: Objects, num_images: int, min_iou: float) -> Outcome:
+    """Give each detection, most confident first, the free label it overlaps most, if their IoU is above `min_iou`."""
+    target_of, detection_of = np.full(len(own.img), -1), np.full(len(labels.img), -1)
+    ranges = [_ranges(objects.img, num_images) for objects in (own, labels)]
+    for (d0, d1), (t0, t1) in zip(*ranges, strict=True):
+        if d0 == d1 or t0 == t1:
+            continue
+        iou = box_iou(own.box_xyxy[d0:d1], labels.box_xyxy[t0:t1])
+        for d in np.argsort(-own.conf[d0:d1], kind="stable"):
+            t = int(iou[d].argmax())
+            if iou[d, t] > min_iou:
+                target_of[d0 + d], detection_of[t0 + t] = t0 + t, d0 + d
+                iou[:, t] = 0
+    right = (target_of >= 0) & (own.cls == labels.cls[target_of]) if len(labels.cls) else np.zeros(len(own.img), bool)
+    found = (detection_of >= 0) & (labels.cls == own.cls[detection_of]) if len(own.cls) else np.zeros(len(labels.img), bool)
+    return Outcome(own, target_of, detection_of, right, found)
+
+
+def _ranges(img: NDArray[np.int32], num_images: int) -> list[tuple[int, int]]:
+    ends = np.searchsorted(img, np.arange(num_images + 1))
+    return [(int(start), int(end)) for start, end in pairwise(ends)]
+
+
+def box_iou(one: NDArray[np.float32], other: NDArray[np.float32]) -> Floats:
+    """(D, T) intersection over union of boxes (D, 4) and (T, 4); 0 for boxes without area."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2]).astype(np.float64)
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(np.clip(box[:, 2:] - box[:, :2], 0, None), axis=1, dtype=np.float64) for box in (one, other)]
+    union = areas[0][:, None] + areas[1][None, :] - shared
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def confusion(labels: Objects, outcome: Outcome, num_classes: int) -> NDArray[np.int64]:
+    """(C + 1, C + 1) counts, row the labelled class, column the detected one; the last of each is background."""
+    counts = np.zeros((num_classes + 1, num_classes + 1), np.int64)
+    own = outcome.detections
+    hit = outcome.target_of >= 0
+    np.add.at(counts, (labels.cls[outcome.target_of[hit]], own.cls[hit]), 1)
+    np.add.at(counts, (np.full((~hit).sum(), num_classes), own.cls[~hit]), 1)
+    lost = labels.cls[outcome.detection_of < 0]
+    np.add.at(counts, (lost, np.full(len(lost), num_classes)), 1)
+    return counts
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of each image, or their sums."""
+
+    found: NDArray[np.int64]
+    """Labels with a detection of their class."""
+    missed: NDArray[np.int64]
+    """Labels without one."""
+    false: NDArray[np.int64]
+    """Detections without a label of their class."""
+
+    @property
+    def f1(self) -> Floats:
+        """F1 of each image; 1 where nothing is labelled and nothing detected."""
+        errors = self.missed + self.false
+        return np.asarray(np.where(self.found + errors > 0, 2 * self.found / np.maximum(2 * self.found + errors, 1), 1.0))
+
+
+def tally(labels: Objects, outcome: Outcome, num_images: int) -> Tally:
+    """The counts of every image, (N,) each."""
+
+    def count(img: NDArray[np.int32]) -> NDArray[np.int64]:
+        return np.bincount(img, minlength=num_images).astype(np.int64)
+
+    found = outcome.found
+    return Tally(count(labels.img[found]), count(labels.img[~found]), count(outcome.detections.img[~outcome.right]))

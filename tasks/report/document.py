@@ -1,0 +1,168 @@
+"""The report as a list of sections and blocks, before it is Markdown or HTML.
+
+Texts may hold `code` and **strong**; `plain` keeps a name from being read as either. Every block that holds figures says
+where they come from: `source` names a stored file and the keys in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Tone = Literal["good", "bad", "warn", ""]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table whose text is coloured on the page."""
+
+    text: str
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Callout:
+    """A sentence that must not be missed."""
+
+    text: str
+    tone: Tone
+    source: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    items: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A suggestion in bold, and the figure it follows from with its source."""
+
+    items: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A headline figure."""
+
+    value: str
+    label: str
+    note: str = ""
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Cards:
+    items: tuple[Card, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Table:
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell | str, ...], ...]
+    source: str
+    caption: str = ""
+    num_text_columns: int = 1
+    """Leading columns that hold text; the others hold numbers and are aligned right."""
+    empty: str = ""
+    """Stands for the table where it has no row."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing."""
+
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Drawings side by side; on the page only."""
+
+    caption: str
+    panels: tuple[Panel, ...]
+    source: str
+    legend: tuple[tuple[str, str], ...] = ()
+    """CSS class of the mark, and what it stands for."""
+    wide: bool = False
+    """The panels want the whole width, one below the other on a phone."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image of the gallery: a drawing each for label, reference and candidate."""
+
+    name: str
+    note: str
+    tone: Tone
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    title: str
+    shots: tuple[Shot, ...]
+    source: str
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+Block = Paragraph | Callout | Bullets | Advice | Cards | Table | Figure | Gallery
+
+
+@dataclass(frozen=True)
+class Section:
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    title: str
+    subtitle: str
+    badge: Cell
+    """The verdict."""
+    sections: tuple[Section, ...]
+
+
+def plain(name: object) -> str:
+    """A name from the user's files, such as a class, that is shown as it is."""
+    return re.sub(r"([\\`*|<>\[\]])", r"\\\1", " ".join(str(name).split()))
+
+
+def code(name: object) -> str:
+    """The same, set as code."""
+    return "`" + " ".join(str(name).split()).replace("`", "'").replace("|", r"\|") + "`"
+
+
+def cell(value: Cell | str) -> Cell:
+    return value if isinstance(value, Cell) else Cell(value)
+
+
+def blocks(*items: Block | None) -> tuple[Block, ...]:
+    """The blocks that are there."""
+    return tuple(item for item in items if item is not None)
+
+
+def tone_of(change: float | None, low: float | None = None, high: float | None = None) -> Tone:
+    """Good or bad where a change is beyond its interval's noise; without an interval its sign alone."""
+    if change is None:
+        return ""
+    low, high = change if low is None else low, change if high is None else high
+    return "good" if low > 0 else "bad" if high < 0 else ""
+
+
+def join(parts: Sequence[str]) -> str:
+    """Sources side by side."""
+    return "; ".join(part for part in parts if part)

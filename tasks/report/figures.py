@@ -1,0 +1,179 @@
+"""The report's charts, each as one inline SVG. Texts in them are symbols, class names and metric names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.gate import Interval
+from tasks.report.svg import FONT_PX, Axes, Canvas, Scale, axes, label, labelled, log_ticks, padded, shortened, text_width, ticks
+
+WIDTH, HEIGHT = 360, 230
+"""Of a panel, user units; two or three stand side by side on a wide page."""
+ROW_PX = 24
+"""Height of a row of a forest plot."""
+MOST_LABEL_PX = 150
+BESIDE, ALONE = 420, 520
+"""Width of a forest plot beside another and on its own, user units."""
+LOG_RATIO = 6
+"""Losses whose largest value is this many times the smallest get a logarithmic axis."""
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line of a chart."""
+
+    style: str
+    """CSS class: reference, candidate, baseline, finetune, train or val."""
+    points: Points
+    dots: bool = True
+
+
+def losses_chart(name: str, series: Sequence[Series], boundary: int) -> str:
+    """Lines over epochs; on a logarithmic axis where the first epochs would flatten the rest."""
+    values = [y for own in series for _, y in own.points]
+    if not values or min(values) <= 0 or max(values) / min(values) < LOG_RATIO:
+        return epochs_chart(name, series, boundary)
+    logs = [Series(own.style, [(x, math.log10(y)) for x, y in own.points]) for own in series]
+    return epochs_chart(name, logs, boundary, is_log=True)
+
+
+def epochs_chart(
+    name: str, series: Sequence[Series], boundary: int, level: float | None = None, best: Points = (), is_log: bool = False
+) -> str:
+    """Lines over epochs. `boundary` is the last epoch of the baseline, `level` a dashed line, `best` ringed points.
+
+    With `is_log` the values are logarithms to base 10, and the ticks show the numbers.
+    """
+    canvas = Canvas(WIDTH, HEIGHT)
+    points = [point for own in series for point in own.points]
+    last = max([int(x) for x, _ in points], default=1)
+    y = padded([y for _, y in points] + ([level] if level is not None else []))
+    xs = [value for value in ticks(1, max(last, 2), 10) if value == int(value) and value >= 1]
+    ys = log_ticks(*y) if is_log else labelled(ticks(*y))
+    area = axes(canvas, (0.5, last + 0.5), y, sorted({1.0, *xs} if len(xs) < 9 else xs), ys, "epoch")
+    if 0 < boundary < last:
+        _shade_finetune(area, boundary)
+    if level is not None:
+        canvas.line(area.x.start, area.y(level), area.x.end, area.y(level), "level")
+    for own in series:
+        canvas.path(area.points(own.points), own.style)
+        if own.dots:
+            for (x, y_px), (epoch, value) in zip(area.points(own.points), own.points, strict=True):
+                canvas.dot(x, y_px, own.style, f"{name}, epoch {epoch:g}: {10**value if is_log else value:.4f}")
+    for x, y_px in area.points(best):
+        canvas.dot(x, y_px, "ring", radius=5.5)
+    return canvas.svg(name)
+
+
+def _shade_finetune(area: Axes, boundary: int) -> None:
+    middle = area.x(boundary + 0.5)
+    area.canvas.rect(middle, area.y.end, area.x.end - middle, area.y.start - area.y.end, "shade")
+    area.canvas.line(middle, area.y.start, middle, area.y.end, "edge")
+
+
+def recall_chart(name: str, series: Sequence[Series]) -> str:
+    """Precision over recall, both 0 to 1."""
+    canvas = Canvas(WIDTH, HEIGHT + 30)
+    marks = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    area = axes(canvas, (0, 1), (0, 1), marks, labelled(marks), "recall", "precision")
+    for own in series:
+        canvas.path(area.points(own.points), own.style)
+    return canvas.svg(name)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A row of a forest plot."""
+
+    label: str
+    value: float
+    interval: Interval | None
+    text: str
+    """The value in words, at the right."""
+    tone: str
+
+
+def forest(name: str, effects: Sequence[Effect], percent: bool, threshold: float | None = None, width: float = BESIDE) -> str:
+    """A dot and its interval for each effect, a line at zero and, dashed, at the threshold."""
+    left = min(max([text_width(effect.label) for effect in effects], default=0), MOST_LABEL_PX) + 12
+    right = max([text_width(effect.text) for effect in effects], default=0) + 12
+    canvas = Canvas(max(width, left + right + 200), ROW_PX * len(effects) + 44)
+    factor = 100.0 if percent else 1.0
+    ends = [end for effect in effects for end in _ends(effect)] + [0.0] + ([threshold] if threshold is not None else [])
+    x = Scale(*padded([end * factor for end in ends], least=0.01), left, canvas.width - right)
+    bottom = canvas.height - 34
+    for value in ticks(x.low, x.high):
+        canvas.line(x(value), 4, x(value), bottom, "g")
+        canvas.text(x(value), bottom + 15, label(value), "m", "middle")
+    canvas.line(x(0), 4, x(0), bottom, "zero")
+    if threshold is not None:
+        canvas.line(x(threshold * factor), 4, x(threshold * factor), bottom, "threshold")
+    canvas.text((x.start + x.end) / 2, canvas.height - 4, "%" if percent else "ΔAP", "m", "middle")
+    for i, effect in enumerate(effects):
+        _effect(canvas, x, effect, 4 + ROW_PX * (i + 0.5), factor)
+    return canvas.svg(name)
+
+
+def _ends(effect: Effect) -> list[float]:
+    return [effect.value, *([effect.interval.low, effect.interval.high] if effect.interval else [])]
+
+
+def _effect(canvas: Canvas, x: Scale, effect: Effect, y: float, factor: float) -> None:
+    style = effect.tone or "flat"
+    canvas.text(x.start - 8, y + 4, shortened(effect.label, MOST_LABEL_PX), "", "end")
+    if effect.interval:
+        low, high = x(effect.interval.low * factor), x(effect.interval.high * factor)
+        canvas.line(low, y, high, y, f"ci {style}")
+        for end in (low, high):
+            canvas.line(end, y - 4, end, y + 4, f"ci {style}")
+    canvas.dot(x(effect.value * factor), y, style, f"{effect.label}: {effect.text}", 4)
+    canvas.text(canvas.width - 4, y + 4, effect.text, "", "end")
+
+
+def matrix(name: str, counts: NDArray[np.int64], names: Sequence[str]) -> str:
+    """A confusion matrix, row the labelled class, column the detected one; shades are shares of the row.
+
+    Args:
+        name: what it shows, for a reader who cannot see it.
+        counts: (K, K).
+        names: (K,) of rows and columns.
+    """
+    left = min(max(text_width(own) for own in names), MOST_LABEL_PX * 0.75) + 10
+    side = (WIDTH - left - 4) / len(names)
+    top = left if len(names) > 6 or max(text_width(own) for own in names) > side else 22
+    canvas = Canvas(WIDTH, top + side * len(names) + 4)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    for i, own in enumerate(names):
+        canvas.text(left - 6, top + side * (i + 0.5) + 4, shortened(own, left - 10), "", "end")
+        x = left + side * (i + 0.5)
+        turned = f'<g transform="rotate(-90 {x + 4:.1f} {top - 6:.1f})">' if top > 22 else ""
+        canvas.parts.append(turned)
+        canvas.text(
+            x + (4 if turned else 0), top - 6, shortened(own, left - 10 if turned else side), "", "start" if turned else "middle"
+        )
+        canvas.parts.append("</g>" if turned else "")
+        for j, other in enumerate(names):
+            _matrix_cell(
+                canvas,
+                (left + side * j, top + side * i, side),
+                int(counts[i, j]),
+                float(shares[i, j]),
+                i == j,
+                f"{own} → {other}",
+            )
+    return canvas.svg(name)
+
+
+def _matrix_cell(canvas: Canvas, place: tuple[float, float, float], count: int, share: float, right: bool, what: str) -> None:
+    x, y, side = place
+    style = "right" if right else "wrong"
+    canvas.rect(x + 0.5, y + 0.5, side - 1, side - 1, f"cell {style}", f' fill-opacity="{share:.3f}"', f"{what}: {count}")
+    if count and side > FONT_PX * max(len(str(count)) * 0.62, 1.1):
+        canvas.text(x + side / 2, y + side / 2 + 4, str(count), "on" if share > 0.55 else "", "middle")

@@ -1,0 +1,164 @@
+"""Everything the report is made of, read from the files of the other stages.
+
+reads   reports/{dataset,validation,evaluation,speed,decision}.json, reports/evaluation.npz, models/{baseline,finetune}/
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.common.errors import EvaluationError, WorkspaceError
+from tasks.common.paths import BASELINE, DATASET, DECISION, EVALUATION, FINETUNE, SPEED, STATISTICS, VALIDATION
+from tasks.common.stage import read_json
+from tasks.common.yaml import load_yaml
+from tasks.gate import Decision, read_decision
+
+TRAINING_KEYS = (
+    *("weights", "data_sha256", "epochs", "epochs_run", "best_epoch", "num_images", "seconds"),
+    *("device", "num_threads", "peak_memory_bytes"),
+)
+"""What the report needs of training.json."""
+Row = Mapping[str, float | None]
+"""An epoch of results.csv by Ultralytics' column names; None where a value is absent or not finite."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training stage's result."""
+
+    name: str
+    """`baseline` or `finetune`."""
+    folder: Path
+    training: Mapping[str, Any]
+    """training.json, see `tasks.train.Training`."""
+    arguments: Mapping[str, Any]
+    """args.yaml, the arguments of Ultralytics' training."""
+    rows: tuple[Row, ...]
+    """results.csv, an epoch each."""
+
+    @property
+    def best(self) -> Row | None:
+        """The epoch whose weights are best.pt; None where no epoch was trained."""
+        number = int(self.training["best_epoch"])
+        return self.rows[number - 1] if 0 < number <= len(self.rows) else None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The stored results of one run."""
+
+    dataset: Mapping[str, Any]
+    validation: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+    speed: Mapping[str, Any]
+    decision: Decision
+    baseline: Phase
+    finetune: Phase
+
+    @property
+    def phases(self) -> tuple[Phase, Phase]:
+        return self.baseline, self.finetune
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """`box`, and `mask` for segmentation."""
+        return ("box", "mask") if self.evaluation["task"] == "segment" else ("box",)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names."""
+        return tuple(str(name) for name in self.evaluation["names"])
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that are compared, the reference first; the baseline is shown beside a champion."""
+        own = (self.decision.reference_model, "candidate")
+        return own if "baseline" in own else ("baseline", *own)
+
+
+def read() -> Inputs:
+    """The stored results.
+
+    Raises:
+        PipelineError: a file is missing or broken; the message names the stage that writes it.
+        EvaluationError: evaluation and decision are not about the same models.
+    """
+    evaluation = read_json(EVALUATION, "evaluate")
+    decision = read_decision()
+    _require_same_models(evaluation, decision)
+    return Inputs(
+        dataset=read_json(DATASET, "validate"),
+        validation=read_json(VALIDATION, "validate"),
+        evaluation=evaluation,
+        arrays=_read_arrays(STATISTICS),
+        speed=read_json(SPEED, "evaluate"),
+        decision=decision,
+        baseline=_read_phase("baseline", BASELINE),
+        finetune=_read_phase("finetune", FINETUNE),
+    )
+
+
+def _require_same_models(evaluation: Mapping[str, Any], decision: Decision) -> None:
+    for name, digest in decision.tensors_sha256.items():
+        found = evaluation["models"].get(name, {}).get("tensors_sha256")
+        if found != digest:
+            raise EvaluationError(
+                f"the decision is about a {name} with tensors {digest[:12]}, {EVALUATION} about {str(found)[:12]}",
+                where=str(DECISION),
+                fix="Run `dvc repro gate`.",
+            )
+
+
+def _read_phase(name: str, folder: Path) -> Phase:
+    training = read_json(folder / "training.json", name)
+    for file in ("best.pt", "args.yaml", "results.csv"):
+        _require(folder / file, name)
+    missing = [key for key in TRAINING_KEYS if key not in training]
+    if missing:
+        raise WorkspaceError(f"without {', '.join(missing)}", where=str(folder / "training.json"), fix=f"Run `dvc repro {name}`.")
+    rows = read_rows(folder / "results.csv")
+    if len(rows) != training["epochs_run"] or any("epoch" not in row for row in rows):
+        raise WorkspaceError(
+            f"{len(rows)} epochs, training.json counts {training['epochs_run']}",
+            where=str(folder / "results.csv"),
+            fix=f"Run `dvc repro {name}`.",
+        )
+    return Phase(name, folder, training, load_yaml(folder / "args.yaml") or {}, rows)
+
+
+def _require(path: Path, made_by: str) -> None:
+    if not path.is_file():
+        raise WorkspaceError("no such file", where=str(path), fix=f"Run `dvc repro {made_by}`.")
+
+
+def read_rows(file: Path) -> tuple[Row, ...]:
+    """The rows of an Ultralytics results.csv; names without padding."""
+    with file.open(newline="", encoding="utf-8", errors="replace") as lines:
+        return tuple({key.strip(): _number(value) for key, value in row.items() if key} for row in csv.DictReader(lines))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    _require(path, "evaluate")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise EvaluationError(f"not a .npz of plain arrays: {error}", where=str(path), fix="Run `dvc repro evaluate`.") from None

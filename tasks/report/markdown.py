@@ -1,0 +1,88 @@
+"""The report as Markdown: tables that line up in a terminal, no pictures."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from tasks.common.paths import REPORT_PAGE
+from tasks.report.catalogue import Words
+from tasks.report.document import (
+    Advice,
+    Block,
+    Bullets,
+    Callout,
+    Cards,
+    Document,
+    Paragraph,
+    Table,
+    cell,
+)
+
+
+def render(document: Document, words: Words) -> str:
+    """The whole file."""
+    parts = [
+        f"# {document.title}",
+        f"**{document.badge.text}** · {document.subtitle}",
+        words("document.pictures", file=REPORT_PAGE.name),
+    ]
+    for number, section in enumerate(document.sections, 1):
+        parts.append(f"## {number}. {section.title}")
+        parts += [text for block in section.blocks if (text := _block(block, words))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(block: Block, words: Words) -> str:
+    text = ""  # of a figure or a gallery
+    match block:
+        case Paragraph():
+            text = _with_source(block.text, block.source, words)
+        case Callout():
+            text = _with_source(f"> **{words('document.note')}** {block.text}", block.source, words)
+        case Bullets():
+            text = _with_source("\n".join(f"- {item}" for item in block.items), block.source, words)
+        case Advice():
+            items = enumerate(block.items, 1)
+            text = "\n".join(f"{i}. **{do}** {why} ({_source(source, words)})" for i, (do, why, source) in items)
+        case Cards():
+            header = (words("column.figure"), words("column.value"), words("column.note"))
+            rows = tuple((card.label, card.value, card.note or words.none) for card in block.items)
+            text = _table(Table(header, rows, block.source, num_text_columns=3), words)
+        case Table():
+            text = _table(block, words)
+    return text
+
+
+def _with_source(text: str, source: str, words: Words) -> str:
+    return f"{text}\n\n{_source(source, words)}" if source else text
+
+
+def _source(source: str, words: Words) -> str:
+    return words("document.source", source=f"`{source}`")
+
+
+def _table(table: Table, words: Words) -> str:
+    if not table.rows:
+        return _with_source(table.empty, table.source, words)
+    rows = [table.header, *(tuple(cell(value).text for value in row) for row in table.rows)]
+    widths = [max(3, *(_width(row[i]) for row in rows)) for i in range(len(table.header))]
+    right = [i >= table.num_text_columns for i in range(len(widths))]
+    rule = "|".join("-" * (width + 1) + (":" if right[i] else "-") for i, width in enumerate(widths))
+    lines = [_line(row, widths, right) for row in rows]
+    lines.insert(1, f"|{rule}|")
+    caption = f"{table.caption}\n\n" if table.caption else ""
+    return _with_source(caption + "\n".join(lines), table.source, words)
+
+
+def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = [
+        " " * (widths[i] - _width(text)) + text if right[i] else text + " " * (widths[i] - _width(text))
+        for i, text in enumerate(row)
+    ]
+    return f"| {' | '.join(padded)} |"
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that `text` takes: two for a CJK character."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -1,0 +1,106 @@
+"""What the run stands on and what it left behind: data, files with hashes and sizes, settings and versions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tasks.common.paths import BASELINE, DATASET, DECISION, EVALUATION, FINETUNE, STATISTICS, VALIDATION
+from tasks.report.document import Cell, Paragraph, Section, Table, blocks, code, plain
+from tasks.report.material import Material
+
+FILES = (
+    FINETUNE / "best.pt",
+    FINETUNE / "results.csv",
+    BASELINE / "best.pt",
+    BASELINE / "results.csv",
+    EVALUATION,
+    STATISTICS,
+    DECISION,
+)
+CHUNK_BYTES = 1 << 20
+
+
+def section(m: Material) -> Section:
+    return Section("assets", m.words("assets.title"), blocks(_files(m), _models(m), _data(m), _checks(m), _settings(m)))
+
+
+def sha256(file: Path) -> str:
+    """Of the bytes of `file`."""
+    total = hashlib.sha256()
+    with file.open("rb") as opened:
+        while chunk := opened.read(CHUNK_BYTES):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def _files(m: Material) -> Table:
+    words = m.words
+    rows = tuple((f"`{file}`", f"`{sha256(file)}`", words.size(file.stat().st_size)) for file in FILES)
+    header = (words("column.file"), "SHA-256", words("column.size"))
+    return Table(header, rows, words("assets.files_source"), words("assets.files"), num_text_columns=2)
+
+
+def _models(m: Material) -> Table:
+    words = m.words
+    rows = tuple(
+        (m.model(name), code(m.facts(name)["weights"]), f"`{m.facts(name)['tensors_sha256']}`") for name in m.inputs.models
+    )
+    header = (words("column.model"), words("column.weights"), "SHA-256")
+    return Table(header, rows, f"{EVALUATION}: models.*.{{weights,tensors_sha256}}", words("assets.tensors"), num_text_columns=3)
+
+
+def _data(m: Material) -> Table:
+    words, dataset = m.words, m.inputs.dataset
+    rows = [
+        (name, f"{own['images']:,}", f"{own['instances']:,}", f"`{own['sha256'][:16]}`")
+        for name, own in dataset["splits"].items()
+    ]
+    images, objects = (sum(own[key] for own in dataset["splits"].values()) for key in ("images", "instances"))
+    rows.append((words("assets.all_splits"), f"{images:,}", f"{objects:,}", f"`{dataset['sha256'][:16]}`"))
+    header = (words("column.split"), words("column.images"), words("column.objects"), "SHA-256")
+    return Table(
+        header,
+        tuple(rows),
+        f"{DATASET}: splits",
+        words("assets.data", dataset=code(dataset["path"]), classes=len(dataset["names"])),
+    )
+
+
+def failed_checks(m: Material) -> list[tuple[str, str, int]]:
+    """Id, severity and count of each check of the data that failed, the most frequent first."""
+    failed = [
+        (str(check["id"]), str(check["severity"]), int(check["failed"]))
+        for check in m.inputs.validation["checks"]
+        if not check["passed"]
+    ]
+    return sorted(failed, key=lambda check: (-check[2], check[0]))
+
+
+def _checks(m: Material) -> Paragraph | Table:
+    words, failed = m.words, failed_checks(m)
+    if not failed:
+        return Paragraph(words("assets.checks_hold", checks=len(m.inputs.validation["checks"])), f"{VALIDATION}: checks")
+    header = (words("column.check"), words("column.severity"), words("column.count"))
+    rows: tuple[tuple[Cell | str, ...], ...] = tuple(
+        (f"`{id_}`", Cell(severity, "warn"), f"{count:,}") for id_, severity, count in failed
+    )
+    return Table(header, rows, f"{VALIDATION}: checks", words("assets.checks_fail"), num_text_columns=2)
+
+
+def _settings(m: Material) -> Table:
+    words, evaluation = m.words, m.inputs.evaluation
+    settings = ", ".join(f"{key} {value}" for key, value in evaluation["settings"].items())
+    versions = ", ".join(f"{key} {value}" for key, value in evaluation["versions"].items())
+    rows = (
+        (words("assets.settings"), plain(settings)),
+        (words("assets.versions"), plain(versions)),
+        (words("assets.split_hash", split=evaluation["split"]["name"]), f"`{evaluation['split']['sha256']}`"),
+    )
+    return Table(
+        (words("column.setting"), words("column.value")),
+        rows,
+        f"{EVALUATION}: settings, versions, split",
+        words("assets.harness"),
+        num_text_columns=2,
+    )

@@ -1,0 +1,15 @@
+"""Draw the embedded dataset "parts on a bench": washers, nuts, bolts and brackets, with the visible region of each as label.
+
+Every image is a function of (seed, split, index) alone, so any number of workers draws the same bytes.
+Made with numpy and OpenCV:
+
+    shapes    the outline of a part and its pose in the image
+    bench     the surface below, the light above, and the camera
+    parts     where the parts of an image lie, and how much of each is seen
+    paint     finish, shadow and shading of a part
+    draw      one image and its labels; the whole dataset, `run(params)`
+"""
+
+from tasks.sample.draw import Drawn, run
+
+__all__ = ["Drawn", "run"]

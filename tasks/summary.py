@@ -1,0 +1,41 @@
+"""The few lines that end a run: what was compared, what was decided, and where to read more.
+
+reads   reports/decision.json, reports/evaluation.json, dvc.lock
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.common import dvcfiles
+from tasks.common.params import Params
+from tasks.common.paths import DECISION, EVALUATION, REPORT
+from tasks.common.stage import read_json
+from tasks.registry import Version
+
+
+def summarise(params: Params, version: Version | None) -> str:
+    """The outcome of the last run as aligned lines.
+
+    Raises:
+        WorkspaceError: a stage has not run.
+    """
+    decision = read_json(DECISION, "gate")
+    evaluation = read_json(EVALUATION, "evaluate")
+    part, metric = params.gate.metric.split(".")
+    scores = {name: model[part][metric] for name, model in evaluation["models"].items()}
+    split = evaluation["split"]
+    rows = [
+        ("data", f"{_data_version(params)}  {params.data.path}, gate split {split['name']} of {split['images']} images"),
+        *((name, f"{part} {metric} {score:.4f}") for name, score in scores.items()),
+        ("gain", f"{decision['gain']:+.2%} over the {decision['reference_model']} (threshold {decision['threshold']:+.2%})"),
+        ("verdict", decision["verdict"] + ("" if decision["verdict"] == "PROMOTE" else f": {decision['reasons'][0]}")),
+        ("version", version.tag if version else "none registered; the reference stays"),
+        ("report", str(REPORT)),
+    ]
+    return "\n".join(f"{head:10} {text}" for head, text in rows)
+
+
+def _data_version(params: Params) -> str:
+    out = dvcfiles.tracked(Path(params.data.path)) or dvcfiles.locked_outputs()[params.data.path]
+    return out.md5[:12]

@@ -1,0 +1,112 @@
+"""The checks that expectations.yaml asks for.
+
+reads   expectations.yaml
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tasks.common.errors import PipelineError
+from tasks.common.yaml import load_yaml
+from tasks.validate.tables import TABLES
+
+Severity = Literal["critical", "warning", "info"]
+KEYS = ("type", "kwargs", "severity", "meta")
+META_KEYS = ("id", "why", "fix", "shows")
+COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation of expectations.yaml, its parameters filled in."""
+
+    id: str
+    table: str
+    severity: Severity
+    why: str
+    fix: str
+    shows: str
+    """What is said of a failing row: a format of the table's columns, as in `class {cls:g}`."""
+    type: str
+    kwargs: Mapping[str, Any]
+    where: str
+    """file:line of the expectation."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the expectation names."""
+        named = (self.kwargs.get(key, ()) for key in COLUMN_KEYS)
+        return tuple(name for names in named for name in ([names] if isinstance(names, str) else names))
+
+
+def load_checks(path: Path, parameters: Mapping[str, Any]) -> list[Check]:
+    """The checks of `path` in its order, each `{$PARAMETER: name}` replaced by `parameters[name]`.
+
+    Raises:
+        PipelineError: the file is missing, or a table, key, severity or parameter is unknown; the message names it.
+    """
+    if not path.is_file():
+        raise PipelineError("no such file", where=str(path), fix="Restore it: git checkout expectations.yaml")
+    content = load_yaml(path)
+    if not isinstance(content, dict) or not any(content.values()):
+        raise PipelineError("no checks: expected lists under " + ", ".join(TABLES), where=str(path), fix="Add a check.")
+    checks: list[Check] = []
+    for table, items in content.items():
+        refuse_unknown(table, TABLES, "table", str(path))
+        for item in items or ():
+            check = _check(table, item, path, parameters)
+            if check.id in {c.id for c in checks}:
+                raise PipelineError(f"a second check is named `{check.id}`", where=check.where, fix="Give each its own id.")
+            checks.append(check)
+    return checks
+
+
+def refuse_unknown(name: Any, known: Iterable[str], what: str, where: str) -> None:
+    """Nothing, if `name` is in `known`.
+
+    Raises:
+        PipelineError: it is not; the message names the nearest that is.
+    """
+    if name in (known := list(known)):
+        return
+    close = difflib.get_close_matches(str(name), known, n=1)
+    fix = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+    raise PipelineError(f"{what} `{name}` is unknown", where=where, fix=fix)
+
+
+def _check(table: str, item: Any, path: Path, parameters: Mapping[str, Any]) -> Check:
+    where = f"{path}:{item.lc.line + 1}" if hasattr(item, "lc") else str(path)
+    if not isinstance(item, Mapping):
+        raise PipelineError(f"expected a check with {', '.join(KEYS)}, got {item!r}", where=where, fix="See the others.")
+    meta = item.get("meta")
+    if not isinstance(meta, Mapping) or not isinstance(meta.get("id"), str):
+        raise PipelineError("a check without `meta: {id: ...}`", where=where, fix="Give it an id, a why and a fix.")
+    label = f"check `{meta['id']}`:"
+    for key in item:
+        refuse_unknown(key, KEYS, f"{label} key", where)
+    for key in meta:
+        refuse_unknown(key, META_KEYS, f"{label} meta key", where)
+    refuse_unknown(item.get("severity"), get_args(Severity), f"{label} severity", where)
+    kwargs = _filled(item.get("kwargs") or {}, parameters, label, where)
+    texts = {key: str(meta.get(key, "")) for key in META_KEYS}
+    return Check(table=table, severity=item["severity"], type=str(item.get("type")), kwargs=kwargs, where=where, **texts)
+
+
+def _filled(value: Any, parameters: Mapping[str, Any], label: str, where: str) -> Any:
+    """`value` as plain Python, its `{$PARAMETER: name}` filled in."""
+    if isinstance(value, Mapping):
+        if "$PARAMETER" in value:
+            refuse_unknown(value["$PARAMETER"], parameters, f"{label} $PARAMETER", where)
+            return parameters[value["$PARAMETER"]]
+        return {str(key): _filled(part, parameters, label, where) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_filled(part, parameters, label, where) for part in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value

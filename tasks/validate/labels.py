@@ -1,0 +1,98 @@
+"""The table `labels`: one row a label line, or one row for a label file that cannot be read or has no image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from tasks.common.dataset import Dataset
+from tasks.validate.files import shown
+from tasks.validate.lines import label_files, orphans, parse, read_text
+from tasks.validate.shapes import box_shapes, polygon_shapes
+
+FILES_A_CHUNK = 4096
+"""Files parsed at a time; bounds the memory."""
+ROUNDING = 2e-6
+"""Label files hold six decimals: an edge this far outside the image is rounding."""
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "file": pl.String, "line": pl.Int64, "split": pl.String, "image": pl.String,
+    "parse_error": pl.String, "problem": pl.String, "num_values": pl.Int64, "kind": pl.String, "cls": pl.Float64,
+    "x_min": pl.Float64, "y_min": pl.Float64, "x_max": pl.Float64, "y_max": pl.Float64,
+    "outside": pl.Float64, "outside_within_tolerance": pl.Float64, "num_points": pl.Float64,
+    "area": pl.Float64, "box_area": pl.Float64, "box_px2": pl.Float64,
+    "self_intersecting": pl.Int64, "crossing": pl.String, "dup_of_line": pl.Int64,
+    "rectangle": pl.Int64, "tilted": pl.Int64,
+}  # fmt: skip
+"""The columns of the table. A row with a parse_error has NaN in every measure, and 0 in every count."""
+
+
+def label_table(
+    dataset: Dataset, images: pl.DataFrame, coord_tolerance: float, imgsz: int
+) -> tuple[pl.DataFrame, dict[Path, str]]:
+    """The table, sorted by split, file and line, and the SHA-256 of every label file that was read.
+
+    Args:
+        dataset: the layout.
+        images: the table `images` of the same dataset, row by row its images.
+        coord_tolerance: as `validate.coord_tolerance`.
+        imgsz: longer side of an image in training, px; `box_px2` is measured there.
+    """
+    hashes: dict[Path, str] = {}
+    frames = []
+    labels = list(label_files(dataset, images))
+    for start in range(0, len(labels), FILES_A_CHUNK):
+        files = labels[start : start + FILES_A_CHUNK]
+        texts = [read_text(file.path) for file in files]
+        hashes.update((file.path, text.sha256) for file, text in zip(files, texts, strict=True) if text.sha256)
+        frames.append(_measure(parse(files, texts, dataset.root), coord_tolerance, imgsz))
+    strays = [{"file": shown(path, dataset.root), "line": 0, "parse_error": "orphan"} for path in orphans(dataset)]
+    frames.append(_complete(pl.DataFrame(strays, schema={c: COLUMNS[c] for c in ("file", "line", "parse_error")})))
+    return pl.concat(frames), hashes
+
+
+def _measure(rows: pl.DataFrame, coord_tolerance: float, imgsz: int) -> pl.DataFrame:
+    """The columns of the table, from parsed rows."""
+    good = rows.filter(pl.col("is_good")).with_columns(cls=pl.col("values").list.first())
+    good = good.with_columns(first_line=pl.col("line").first().over("file", "split", "values"))
+    good = good.with_columns(dup_of_line=pl.when(pl.col("line") != pl.col("first_line")).then(pl.col("first_line")).otherwise(0))
+    measured = [
+        _with_boxes(good.filter(pl.col("num_values") == 5)),
+        _with_polygons(good.filter(pl.col("num_values") != 5)),
+        rows.filter(~pl.col("is_good")),
+    ]
+    table = pl.concat([frame for frame in measured if len(frame)] or [rows], how="diagonal").sort("row")
+    return _complete(_with_derived(table, coord_tolerance, imgsz) if "x_min" in table.columns else table)
+
+
+def _with_boxes(rows: pl.DataFrame) -> pl.DataFrame:
+    numbers = rows["values"].explode(empty_as_null=False).to_numpy().reshape(-1, 5)
+    return rows.with_columns(kind=pl.lit("box")).hstack(box_shapes(numbers[:, 1:]))
+
+
+def _with_polygons(rows: pl.DataFrame) -> pl.DataFrame:
+    if rows.is_empty():
+        return rows
+    numbers = rows["values"].list.slice(1).explode(empty_as_null=False).to_numpy().reshape(-1, 2)
+    counts = (rows["num_values"].to_numpy() - 1) // 2
+    shapes = polygon_shapes(numbers, counts, rows.select("width", "height").to_numpy())
+    return rows.with_columns(kind=pl.lit("polygon")).hstack(shapes)
+
+
+def _with_derived(table: pl.DataFrame, coord_tolerance: float, imgsz: int) -> pl.DataFrame:
+    outside = pl.max_horizontal(-pl.col("x_min"), -pl.col("y_min"), pl.col("x_max") - 1, pl.col("y_max") - 1)
+    box_area = (pl.col("x_max") - pl.col("x_min")) * (pl.col("y_max") - pl.col("y_min"))
+    scale = imgsz / pl.max_horizontal("width", "height")
+    box_px2 = pl.col("box_area") * pl.col("width") * pl.col("height") * scale**2
+    table = table.with_columns(outside=pl.when(outside > ROUNDING).then(outside).otherwise(0.0), box_area=box_area)
+    return table.with_columns(
+        outside_within_tolerance=pl.when(pl.col("outside") <= coord_tolerance).then("outside"),
+        box_px2=pl.when((pl.col("area") > 0) & pl.col("area").is_not_nan()).then(box_px2),
+    )
+
+
+def _complete(table: pl.DataFrame) -> pl.DataFrame:
+    """Every column of the table in its order; floats that are missing become NaN and integers 0."""
+    absent = [pl.lit(None, dtype=kind).alias(name) for name, kind in COLUMNS.items() if name not in table.columns]
+    table = table.with_columns(absent).select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+    return table.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.Int64).fill_null(0))

@@ -1,0 +1,115 @@
+"""The dataset as tables: images, labels, classes, dataset. Every row names its file and line, 0 for the whole file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from tasks.common.dataset import SPLITS, Dataset
+from tasks.common.yaml import line_of, load_yaml
+from tasks.validate.images import image_table
+from tasks.validate.labels import label_table
+
+Task = Literal["segment", "detect"]
+TABLES = ("dataset", "images", "labels", "classes")
+
+ORIENTED_SHARE = 0.95
+"""A set is taken for oriented boxes when this share of its rows are rectangles, and most of those are tilted."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    frames: Mapping[str, pl.DataFrame]
+    """The table of each name in TABLES."""
+    task: Task
+    """What the majority of the label rows are: polygons or boxes."""
+    hashes: Mapping[Path, str]
+    """SHA-256 of every file that was read."""
+
+    def num_instances(self, split: str | None = None) -> int:
+        """Objects in `split`, or in all splits."""
+        labels = self.frames["labels"].filter(pl.col("kind").is_not_null())
+        return len(labels if split is None else labels.filter(pl.col("split") == split))
+
+
+def read_tables(dataset: Dataset, coord_tolerance: float, imgsz: int) -> Tables:
+    """Read every image and label file once, and tabulate what is in them."""
+    images = image_table(dataset)
+    labels, hashes = label_table(dataset, images, coord_tolerance, imgsz)
+    task = _task(labels)
+    frames = {
+        "dataset": dataset_table(dataset, images, labels),
+        "images": images,
+        "labels": labels.with_columns(_wrong_kind(task)),
+        "classes": class_table(dataset, labels),
+    }
+    hashes |= {file: sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
+    return Tables(frames, task, hashes)
+
+
+def class_table(dataset: Dataset, labels: pl.DataFrame) -> pl.DataFrame:
+    """One row a class of data.yaml.
+
+    Columns: file, line, cls, name, num_train, num_val, num_test, num_all (objects), missing_in_train and missing_in_val (1 for
+    a class that has objects, but none in that split).
+    """
+    layout = load_yaml(dataset.root / "data.yaml")
+    lines = [_line_of_class(layout, i) for i in range(len(dataset.names))]
+    table = pl.DataFrame({"file": "data.yaml", "line": lines, "cls": range(len(dataset.names)), "name": dataset.names})
+    for split in SPLITS:
+        found = labels.filter(pl.col("split") == split).group_by(pl.col("cls").cast(pl.Int64, strict=False)).len(f"num_{split}")
+        table = table.join(found, on="cls", how="left", maintain_order="left")
+    counts = [f"num_{split}" for split in SPLITS]
+    table = table.with_columns(pl.col(counts).fill_null(0).cast(pl.Int64))
+    table = table.with_columns(num_all=pl.sum_horizontal(counts))
+    missing = {f"missing_in_{s}": ((pl.col(f"num_{s}") == 0) & (pl.col("num_all") > 0)).cast(pl.Int64) for s in ("train", "val")}
+    return table.with_columns(**missing)
+
+
+def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """One row: num_images, num_labels, num_background (images with an empty label file), background_share, and what the labels
+    look like if they are for another task: keypoints and oriented_boxes, 0 or 1.
+    """
+    used = labels.filter(pl.col("image").is_not_null())["image"].unique()
+    num_background = len(images.filter((pl.col("has_label") == 1) & ~pl.col("file").is_in(used.implode())))
+    rows = labels.filter(pl.col("num_values") > 0)
+    return pl.DataFrame({
+        "file": "data.yaml", "line": 0, "num_images": len(images),
+        "num_labels": len(labels.filter(pl.col("kind").is_not_null())),
+        "num_background": num_background, "background_share": num_background / len(images),
+        "keypoints": int("kpt_shape" in load_yaml(dataset.root / "data.yaml") or _has_keypoint_rows(rows)),
+        "oriented_boxes": int(_is_oriented(rows)),
+    })  # fmt: skip
+
+
+def _line_of_class(layout: Any, cls: int) -> int:
+    names = layout["names"]
+    return int(names.lc.data[cls][0]) + 1 if cls in names.lc.data else line_of(layout, ["names"])
+
+
+def _task(labels: pl.DataFrame) -> Task:
+    kinds = labels["kind"]
+    return "detect" if (kinds == "box").sum() > (kinds == "polygon").sum() else "segment"
+
+
+def _wrong_kind(task: Task) -> pl.Expr:
+    """`wrong_kind`: the kind of a row that is not of the set's task, else null."""
+    right = "box" if task == "detect" else "polygon"
+    return pl.when(pl.col("kind") != right).then("kind").alias("wrong_kind")
+
+
+def _has_keypoint_rows(rows: pl.DataFrame) -> bool:
+    """Whether every row is a class, a box and triplets, and not a polygon: one even count of values throughout."""
+    counts = rows["num_values"].unique()
+    return len(counts) == 1 and counts[0] >= 8 and counts[0] % 2 == 0 and (counts[0] - 5) % 3 == 0
+
+
+def _is_oriented(rows: pl.DataFrame) -> bool:
+    if rows.is_empty():
+        return False
+    num_rectangles = int(rows["rectangle"].sum())
+    return num_rectangles >= ORIENTED_SHARE * len(rows) and int(rows["tilted"].sum()) > num_rectangles / 2

@@ -1,0 +1,1 @@
+"""The test suite; `-m "not slow"` selects what takes seconds."""

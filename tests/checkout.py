@@ -1,0 +1,69 @@
+"""A fresh checkout of this repository in a temporary folder, small enough to train in a minute."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+SMALL = {
+    "sample": {"num_train": 192, "num_val": 32, "num_test": 48},
+    "baseline": {"epochs": 5},
+    "finetune": {"epochs": 2, "lr0": 0.004, "lrf": 0.1},
+    "gate": {"confidence": None},  # 48 images are too few for a bound above zero
+}
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "DVC_", "YOLO_", "PYTHONPATH"))},
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_AUTHOR_NAME": "A User",
+    "GIT_AUTHOR_EMAIL": "user@example.org",
+    "GIT_COMMITTER_NAME": "A User",
+    "GIT_COMMITTER_EMAIL": "user@example.org",
+}
+
+
+def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Path:
+    """A committed checkout in `root` of what git tracks or would track here, with `changes` applied to params.yaml."""
+    root.mkdir(parents=True)
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in listing.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file() and not name.startswith("reports/"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    set_params(root, SMALL if changes is None else changes)
+    for command in (["git", "init", "-qb", "main"], ["git", "add", "-A"], ["git", "commit", "-qm", "Start"]):
+        run(root, *command)
+    return root
+
+
+def set_params(root: Path, changes: dict[str, dict[str, object]]) -> None:
+    """Change values in the checkout's params.yaml."""
+    yaml = YAML()
+    values = yaml.load(root / "params.yaml")
+    for section, pairs in changes.items():
+        values[section].update(pairs)
+    yaml.dump(values, root / "params.yaml")
+
+
+def run(root: Path, *command: str, ok: bool = True) -> str:
+    """What `command` prints in the checkout, errors included; it must succeed, or fail if `ok` is false."""
+    result = subprocess.run(
+        command,
+        check=False,
+        cwd=root,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert (result.returncode == 0) == ok, f"{' '.join(command)} exited with {result.returncode}:\n{result.stdout}"
+    return result.stdout

@@ -1,0 +1,259 @@
+"""A complete small set of the files that the report reads, and the situations that it must describe."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tasks import gate
+from tasks.common import params
+from tasks.common.params import Params
+from tests.gate_data import random_files, remeasure, write_files
+
+ROOT = Path(__file__).parent.parent
+DATASET = "data/tiny"
+SIDE_PX = 300
+LOSSES = ("box_loss", "seg_loss", "cls_loss")
+
+
+def epoch(value: float, train: float = 1.0, val: float = 1.0) -> dict[str, float]:
+    """A row of results.csv whose box mAP50 is `value`."""
+    row = {"time": 1.0, "metrics/precision(B)": value, "metrics/recall(B)": value}
+    row |= {f"metrics/{name}({kind})": value * share for kind in "BM" for name, share in (("mAP50", 1.0), ("mAP50-95", 0.6))}
+    row |= {f"{side}/{name}": own for side, own in (("train", train), ("val", val)) for name in LOSSES}
+    return row | {"train/sem_loss": 0.0, "val/sem_loss": 0.0, "lr/pg0": 0.001}
+
+
+@dataclass
+class Run:
+    """What the stages before the report leave behind; change it, then `write`."""
+
+    task: str = "segment"
+    content: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    training: dict[str, dict[str, Any]] = field(default_factory=dict)
+    arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    after: list[Callable[[dict[str, Any], dict[str, Any]], None]] = field(default_factory=list)
+    """Changes of decision.json and evaluation.json once the gate has decided."""
+    has_images: bool = True
+
+    def write(self, root: Path) -> Params:
+        """Write everything below `root`, which must be the working directory, and let the real gate decide."""
+        settings = params.load(ROOT / "params.yaml", ["gate.resamples=1000", "report.language=en", *self.overrides])
+        write_files(root, self.content, self.arrays)
+        gate.run(settings)
+        for change in self.after:
+            decision, evaluation = (
+                json.loads((root / f"reports/{name}.json").read_text()) for name in ("decision", "evaluation")
+            )
+            change(decision, evaluation)
+            _write_json(root / "reports/decision.json", decision)
+            _write_json(root / "reports/evaluation.json", evaluation)
+        self._write_data(root)
+        for name in ("baseline", "finetune"):
+            self._write_model(root / "models" / name, name)
+        return settings
+
+    def _write_data(self, root: Path) -> None:
+        split = {"images": 4, "instances": 9, "sha256": "cd" * 32}
+        names = self.content["names"]
+        dataset = {
+            "path": DATASET,
+            "names": names,
+            "task": self.task,
+            "sha256": "ef" * 32,
+            "splits": {"train": split, "test": split},
+        }
+        _write_json(root / "reports/dataset.json", dataset)
+        _write_json(root / "reports/validation.json", {"passed": True, "checks": self.checks})
+        speed = {name: {"latency_ms": 8.5} for name in self.content["models"]}
+        _write_json(root / "reports/speed.json", speed)
+        if not self.has_images:
+            return
+        picture = io.BytesIO()
+        Image.new("RGB", (SIDE_PX, SIDE_PX), (90, 110, 130)).save(picture, "JPEG", quality=30)
+        for path in self.arrays["images"]:
+            file = root / DATASET / str(path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(picture.getvalue())
+            label = root / DATASET / str(path).replace("images", "labels").replace(".jpg", ".txt")
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("0 0.1 0.1 0.3 0.1 0.2 0.4\n1 0.5 0.5 0.2 0.2\n")
+
+    def _write_model(self, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "best.pt").write_bytes(name.encode())
+        (folder / "results.csv").write_text(results_csv(self.rows[name]))
+        (folder / "args.yaml").write_text("".join(f"{key}: {value}\n" for key, value in self.arguments[name].items()))
+        _write_json(folder / "training.json", self.training[name])
+
+
+def results_csv(rows: Iterable[dict[str, float]]) -> str:
+    """As Ultralytics writes it, padded names and all."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["epoch", *(f"  {key}" for key in epoch(0.5))])
+    writer.writerows([i, *row.values()] for i, row in enumerate(rows, 1))
+    return text.getvalue()
+
+
+def tiny_run(**options: Any) -> Run:
+    """A fine-tune that gains, on 40 images with real files; `options` as in `gate_data.random_files`."""
+    content, arrays = random_files(**{"found": (0.5, 0.8)} | options)
+    arrays["size_wh"] = np.full((len(arrays["images"]), 2), SIDE_PX, np.int32)
+    settings = content["settings"] | {"rect": True, "half": False}
+    content |= {"settings": settings, "split": content["split"] | {"dataset": DATASET}}
+    content["models"] = {name: facts | {"settings": settings} for name, facts in content["models"].items()}
+    training = {
+        "stage": "baseline",
+        "weights": "models/tiny-seg.yaml",
+        "start_sha256": "12" * 32,
+        "data_sha256": "ef" * 32,
+        "epochs": 3,
+        "epochs_run": 3,
+        "best_epoch": 3,
+        "num_images": 480,
+        "seconds": 60.0,
+        "device": "cpu",
+        "num_threads": 2,
+        "peak_memory_bytes": 900_000_000,
+    }
+    return Run(
+        task=content["task"],
+        content=content,
+        arrays=arrays,
+        rows={
+            "baseline": [epoch(0.3, 3.0, 3.0), epoch(0.4, 2.5, 2.4), epoch(0.5, 2.0, 2.1)],
+            "finetune": [epoch(0.55, 1.9, 2.0), epoch(0.6, 1.8, 1.9), epoch(0.62, 1.7, 1.8)],
+        },
+        training={"baseline": training, "finetune": training | {"stage": "finetune", "seconds": 30.0}},
+        arguments={"baseline": {"lr0": 0.01, "mosaic": 1.0}, "finetune": {"lr0": 5e-5, "mosaic": 0.0}},
+        checks=[{"id": "image-unreadable", "severity": "critical", "passed": True, "failed": 0}],
+    )
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content))
+
+
+def equal_models() -> Run:
+    """The threshold is met, and the gain could be luck."""
+    run = tiny_run(found=(0.7, 0.7), seed=3)
+    run.overrides += ["gate.min_gain=-0.9", *NO_GUARDS]
+    run.after.append(_noisy)
+    return run
+
+
+def _noisy(decision: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    decision["per_class"]["class 1"]["box.mAP50"] |= {"change": 0.01, "change_interval": {"low": -0.2, "high": 0.2}}
+
+
+def too_little_gain() -> Run:
+    run = tiny_run()
+    run.overrides.append("gate.min_gain=9")
+    run.rows["finetune"] = [epoch(0.45, 2.0, 1.0), epoch(0.44, 1.999, 1.0), epoch(0.43, 1.999, 1.0)]
+    return run
+
+
+def failed_guards() -> Run:
+    run = tiny_run()
+    run.overrides += ["gate.min_metric=0.99", "gate.max_size_ratio=1.0"]
+    return run
+
+
+def point_gate() -> Run:
+    run = tiny_run()
+    run.overrides += ["gate.confidence=null", *NO_GUARDS]
+    run.after.append(lambda decision, evaluation: decision.update(slices=[]))
+    return run
+
+
+def champion() -> Run:
+    """Boxes only, against a champion; the baseline is measured too."""
+    run = tiny_run(task="detect", reference="champion", num_classes=20)
+    run.content["models"]["baseline"] = run.content["models"]["champion"]
+    run.arrays |= {f"baseline{name[8:]}": a for name, a in run.arrays.items() if name.startswith("champion.")}
+    for rows in run.rows.values():
+        rows[:] = [{key: value for key, value in row.items() if "(M)" not in key} for row in rows]
+    return run
+
+
+def no_epochs() -> Run:
+    """Taken over, not trained; and the point gate refuses."""
+    run = point_gate()
+    run.overrides += ["gate.min_gain=9", "report.milestones=[]", "report.loose_ratio=0", "report.gallery_images=0"]
+    run.overrides += ["report.max_imbalance=1", "report.weak_class_gap=1"]
+    run.rows = {"baseline": [], "finetune": []}
+    for training in run.training.values():
+        training |= {"epochs_run": 0, "best_epoch": 0}
+    return run
+
+
+def same_model() -> Run:
+    """Compared with itself, on the validation split, with data that changed."""
+    run = tiny_run()
+    run.arrays |= {f"candidate{name[8:]}": a for name, a in run.arrays.items() if name.startswith("baseline.")}
+    run.content["models"]["candidate"] = run.content["models"]["baseline"]
+    run.content["split"]["name"] = "val"
+    run.training["baseline"]["data_sha256"] = "00" * 32
+    run.training["baseline"]["seconds"] = 7300.0
+    run.checks.append({"id": "class-rare", "severity": "warning", "passed": False, "failed": 3})
+    return run
+
+
+def weak_spots() -> Run:
+    """Everything that the data rules look for."""
+    run = tiny_run(num_classes=3)
+    hits = run.arrays["candidate.tp_box"][:, 0] & (run.arrays["candidate.pred_cls"] == 0)
+    run.arrays["candidate.pred_cls"] = np.where(hits, 1, run.arrays["candidate.pred_cls"]).astype(np.int32)
+    for kind in ("box", "mask"):
+        run.arrays[f"candidate.tp_{kind}"] = run.arrays[f"candidate.tp_{kind}"] & ~hits[:, None]
+    remeasure(run.content, run.arrays)
+    run.overrides += ["gate.min_gain=-0.9", *NO_GUARDS, "report.loose_ratio=1"]
+    run.rows["finetune"] = [epoch(0.6, 1.9, 1.5), epoch(0.6, 1.8, 1.9), epoch(0.6, 1.7, 3.0)]
+    run.after.append(_weaken)
+    return run
+
+
+def _weaken(decision: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    loss = {"change": -0.3, "gain": -0.4}
+    loss |= {"change_interval": {"low": -0.4, "high": -0.2}, "gain_interval": {"low": -0.5, "high": -0.3}}
+    decision["per_class"]["class 0"]["box.mAP50"] |= loss | {"candidate": 0.01}
+    decision["slices"][0]["comparison"] |= loss | {"candidate": 0.01}
+    evaluation["models"]["candidate"]["box"] |= {"precision": 0.9, "recall": 0.4}
+    evaluation["models"]["candidate"]["mask"] |= {"mAP50": 0.05, "precision": 0.4, "recall": 0.9}
+
+
+def worse_everywhere() -> Run:
+    """The candidate lost, its metric is flat, and the images are not here."""
+    run = tiny_run(found=(0.8, 0.3))
+    run.has_images = False
+    run.rows["finetune"] = [epoch(0.5, 1.0, 2.0), epoch(0.5, 0.9, 1.9), epoch(0.5, 0.8, 1.8)]
+    run.after.append(lambda decision, evaluation: evaluation["models"]["candidate"]["box"].update(precision=0.4, recall=0.9))
+    return run
+
+
+NO_GUARDS = [f"gate.{name}=null" for name in ("max_class_drop", "max_metric_drop", "max_golden_drop")]
+SITUATIONS: dict[str, Callable[[], Run]] = {
+    "gain": tiny_run,
+    "equal": equal_models,
+    "too little": too_little_gain,
+    "guards": failed_guards,
+    "point": point_gate,
+    "champion": champion,
+    "no epochs": no_epochs,
+    "same model": same_model,
+    "weak spots": weak_spots,
+    "worse": worse_everywhere,
+}

@@ -1,0 +1,122 @@
+"""What the approver reads: complete, bound to its digest, and safe to render."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from flows.evidence import MAX_ROWS, Evidence, page
+from tasks.gate import decide
+from tasks.gate.decision import Slice, Verdict
+from tasks.registry import Version
+from tests.gate_data import gate_params, random_evaluation
+from tests.test_registry import RECORD
+
+DECISION = decide(random_evaluation(), gate_params("slices=[site]"))
+REPORT = "# The report\n"
+EVIDENCE = Evidence(
+    version=Version("detector", "v1.1.0", "c" * 40, "2026-01-01T00:00:00+00:00", (), replace(RECORD, parent="v1.0.0")),
+    newest="v1.1.0",
+    champion="v1.0.0",
+    decision=DECISION,
+    report=REPORT,
+    report_sha256=hashlib.sha256(REPORT.encode()).hexdigest(),
+)
+OTHER_VERSION = replace(EVIDENCE.version, version="v1.2.0")
+CHANGES: dict[str, dict[str, Any]] = {
+    "another version": {"version": OTHER_VERSION},
+    "another commit under the same tag": {"version": replace(EVIDENCE.version, commit="d" * 40)},
+    "a newer version": {"newest": "v1.2.0"},
+    "another champion": {"champion": "v0.9.0"},
+    "no champion": {"champion": None},
+    "another decision": {"decision": replace(DECISION, threshold=0.02)},
+    "another report": {"report_sha256": "0" * 64},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_the_digest_changes_with(change: dict[str, Any]) -> None:
+    assert replace(EVIDENCE, **change).digest != EVIDENCE.digest
+
+
+def test_the_same_evidence_has_the_same_digest() -> None:
+    assert replace(EVIDENCE).digest == EVIDENCE.digest
+
+
+def test_the_page_shows_verdict_metrics_guards_slices_and_hash() -> None:
+    text = page(EVIDENCE)
+
+    assert "# Shall `detector@v1.1.0` go into production?" in text
+    assert "**PROMOTE**: box.mAP50" in text
+    assert "In production now: `detector@v1.0.0`." in text
+    row = re.search(r"^\| mask\.mAP50-95 \|.*$", text, re.MULTILINE)
+    assert row
+    assert re.fullmatch(
+        r"\| mask\.mAP50-95 \| [+-]\d+\.\d\d % \| [+-][\d.]+ % to [+-][\d.]+ % \| 0\.\d{4} \| 0\.\d{4} \|", row[0]
+    )
+    assert f"## Guards: {sum(g.passed for g in DECISION.guards)} of {len(DECISION.guards)} hold" in text
+    assert f"SHA-256 `{EVIDENCE.report_sha256}`" in text
+    assert "git show detector@v1.1.0:reports/report.md" in text
+
+
+def test_every_slice_that_got_worse_is_listed_worst_first_and_no_other() -> None:
+    better, worse, worst = (replace(DECISION.metrics["box.mAP50"], change=change, gain=change) for change in (0.1, -0.01, -0.2))
+    decision = replace(
+        DECISION, per_class={}, slices=(Slice("size", "b", better), Slice("size", "w", worse), Slice("site", "v", worst))
+    )
+
+    text = page(replace(EVIDENCE, decision=decision)).split("## Slices that got worse")[1]
+
+    assert re.findall(r"^\| (s\w+ \w) \|", text, re.MULTILINE) == ["site v", "size w"]
+
+
+def test_a_failed_guard_comes_first() -> None:
+    guards = (*DECISION.guards, replace(DECISION.guards[0], name="max_class_drop: bad", passed=False))
+
+    text = page(replace(EVIDENCE, decision=replace(DECISION, guards=guards))).split("## Guards")[1]
+
+    assert "| max_class_drop: bad | **no** |" in text.splitlines()[4]
+
+
+def test_a_name_from_the_dataset_cannot_break_the_table_or_be_html() -> None:
+    part = Slice("site", "a|b\n<img src=x>", replace(DECISION.metrics["box.mAP50"], change=-0.1))
+
+    text = page(replace(EVIDENCE, decision=replace(DECISION, slices=(part,))))
+
+    assert "| site a\\|b &lt;img src=x> |" in text
+
+
+def test_a_thousand_classes_stay_under_the_limit() -> None:
+    guards = tuple(replace(DECISION.guards[0], name=f"max_class_drop: {i}") for i in range(2000))
+
+    text = page(replace(EVIDENCE, decision=replace(DECISION, guards=guards)))
+
+    assert f"and {2000 - MAX_ROWS} more, in the report" in text
+    assert len(text) < 20_000
+
+
+def test_a_version_that_was_judged_against_another_champion_says_so() -> None:
+    text = page(replace(EVIDENCE, champion="v0.9.0", newest="v1.2.0"))
+
+    assert "> **Not the newest**: `detector@v1.2.0` is." in text
+    assert "> **The champion has changed**: this version was judged against v1.0.0." in text
+    assert "**Not the newest**" not in page(EVIDENCE)
+    assert "**The champion has changed**" not in page(EVIDENCE)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({}, True, id="newest, PROMOTE, against the champion"),
+        pytest.param({"decision": replace(DECISION, verdict=Verdict.INCONCLUSIVE)}, False, id="INCONCLUSIVE"),
+        pytest.param({"newest": "v1.2.0"}, False, id="not the newest"),
+        pytest.param({"champion": "v0.9.0"}, False, id="judged against another champion"),
+        pytest.param({"version": replace(EVIDENCE.version, record=None)}, False, id="without a record"),
+    ],
+)
+def test_auto_promotes_only_what_speaks_for_itself(change: dict[str, Any], expected: bool) -> None:
+    assert replace(EVIDENCE, **change).speaks_for_itself is expected

@@ -1,0 +1,146 @@
+"""The whole pipeline on the sample, for real: drawn, checked, trained, evaluated, judged, reported and registered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import checkout
+
+pytestmark = pytest.mark.slow
+IMPROVE = (sys.executable, "-m", "flows.improve")
+RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decision.json")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A checkout in which the flow ran once, and what it printed."""
+    root = checkout.make(tmp_path_factory.mktemp("flow") / "checkout")
+    return root, checkout.run(root, *IMPROVE)
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def processes_in(root: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(root) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def test_the_flow_ends_with_a_summary_and_a_registered_version(ran: tuple[Path, str]) -> None:
+    root, output = ran
+    decision = json.loads((root / "reports/decision.json").read_text())
+
+    assert decision["verdict"] == "PROMOTE"
+    heads = [line.split()[0] for line in output.splitlines()[-7:]]
+    assert heads == ["data", "baseline", "candidate", "gain", "verdict", "version", "report"]
+    assert "detector@v1.0.0" in output.splitlines()[-2]
+
+
+def test_each_stage_reports_into_the_log_of_the_run(ran: tuple[Path, str]) -> None:
+    for words in ("sample: ", "validate: ", "baseline epoch 5/5", "finetune epoch 2/2", "evaluate candidate", "registered"):
+        assert words in ran[1], words
+
+
+def test_progress_metrics_and_report_are_artifacts(ran: tuple[Path, str]) -> None:
+    with sqlite3.connect(ran[0] / ".prefect/prefect.db") as db:
+        rows = db.execute("select key, type, data from artifact").fetchall()
+
+    assert {key for key, _, _ in rows} >= {"baseline-progress", "finetune-progress", "metrics", "report"}
+    assert {float(data) for key, _, data in rows if key == "baseline-progress"} == {100.0}
+
+
+def test_dvc_repro_after_the_flow_is_a_no_op(ran: tuple[Path, str]) -> None:
+    root, _ = ran
+
+    assert "Data and pipelines are up to date." in checkout.run(root, "dvc", "status")
+    assert "Data and pipelines are up to date." in checkout.run(root, "dvc", "repro")
+
+
+def test_a_second_run_builds_nothing_and_registers_nothing_new(ran: tuple[Path, str]) -> None:
+    root, _ = ran
+    before = {file: file.stat().st_mtime_ns for file in root.glob("models/*/*")}
+
+    output = checkout.run(root, *IMPROVE)
+
+    assert "Nothing changed since the last run" in output
+    assert "detector@v1.0.0" in output
+    assert {file: file.stat().st_mtime_ns for file in root.glob("models/*/*")} == before
+    assert checkout.run(root, "git", "tag").split() == ["detector@v1.0.0"]
+
+
+def test_gto_and_dvc_find_the_version(ran: tuple[Path, str], tmp_path: Path) -> None:
+    root, _ = ran
+
+    assert "v1.0.0" in checkout.run(root, "gto", "show")
+    checkout.run(root, "dvc", "artifacts", "get", ".", "detector", "--rev", "v1.0.0", "-o", str(tmp_path / "best.pt"))
+    assert sha256(tmp_path / "best.pt") == sha256(root / "models/finetune/best.pt")
+    files = checkout.run(root, "git", "ls-tree", "-r", "--name-only", "detector@v1.0.0").split()
+    assert {"dvc.lock", "params.yaml", "reports/decision.json", "reports/report.md", "tasks/train.py"} <= set(files)
+
+
+def test_metrics_and_plots_can_be_shown_by_dvc(ran: tuple[Path, str]) -> None:
+    root, _ = ran
+
+    metrics = json.loads(checkout.run(root, "dvc", "metrics", "show", "--json"))
+    checkout.run(root, "dvc", "plots", "show", "--out", "plots-page")
+
+    shown = metrics[""]["data"]
+    assert shown["reports/metrics.json"]["data"]["candidate"]["box"]["mAP50"] > 0.1
+    assert "mAP on the validation split" in (root / "plots-page/index.html").read_text()
+
+
+def test_an_experiment_with_another_threshold_decides_anew_and_trains_nothing(ran: tuple[Path, str]) -> None:
+    root, _ = ran
+    checkout.run(root, "git", "add", "-A")
+    checkout.run(root, "git", "commit", "-qm", "The first run")
+
+    output = checkout.run(root, "dvc", "exp", "run", "-S", "gate.min_gain=9")
+
+    assert json.loads((root / "reports/decision.json").read_text())["verdict"] == "REJECT"
+    assert "Running stage 'baseline'" not in output
+    checkout.run(root, "git", "checkout", "-q", ".")
+    checkout.run(root, "dvc", "checkout", "-q")
+
+
+def test_both_doors_give_identical_bytes(ran: tuple[Path, str], tmp_path: Path) -> None:
+    other = checkout.make(tmp_path / "checkout")
+
+    checkout.run(other, "dvc", "repro")
+
+    assert {name: sha256(other / name) for name in RESULTS} == {name: sha256(ran[0] / name) for name in RESULTS}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_killing_the_flow_ends_its_training(tmp_path: Path, how: signal.Signals) -> None:
+    root = checkout.make(tmp_path / "checkout", {**checkout.SMALL, "baseline": {"epochs": 100}})
+    flow = subprocess.Popen(
+        IMPROVE, cwd=root, env=checkout.ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert flow.stdout
+    assert any("baseline epoch 1/100" in line for line in flow.stdout)
+
+    flow.send_signal(how)
+    flow.wait(timeout=60)
+
+    deadline = time.monotonic() + 30
+    while processes_in(root) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert [process.cmdline() for process in processes_in(root)] == []
+    assert not (root / "models/baseline").exists()

@@ -1,0 +1,342 @@
+"""The report: complete from stored files, honest about what it does not have, and written in one step or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import chdir
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tasks import report
+from tasks.common.errors import EvaluationError, WorkspaceError
+from tasks.report import catalogue, inputs, material, sections
+from tasks.report.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
+from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
+
+OUTPUTS = ("report.md", "report.html", "curves.csv")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path, tuple[Section, ...]]]:
+    """Every situation's folder with its report in Chinese, then English, and its sections in English."""
+    found = {}
+    for name, make in SITUATIONS.items():
+        root = tmp_path_factory.mktemp(name.replace(" ", "_"))
+        with chdir(root):
+            settings = make().write(root)
+            report.run(replace(settings, report=replace(settings.report, language="zh")))
+            for output in OUTPUTS[:2]:
+                Path("reports", output).rename(Path("reports", f"zh.{output}"))
+            report.run(settings)
+            found[name] = root, sections.write(material.gather(inputs.read(), settings.report))
+    return found
+
+
+def advice(written_sections: tuple[Section, ...], name: str) -> str:
+    section = next(section for section in written_sections if section.id == name)
+    return "\n".join(f"{do} {why}" for block in section.blocks if isinstance(block, Advice) for do, why, _ in block.items)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+@pytest.mark.parametrize("language", ["", "zh."])
+def test_the_page_needs_no_network_and_is_small(written, name: str, language: str) -> None:
+    html = (written[name][0] / f"reports/{language}report.html").read_text()
+
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|<script|<link", html, re.I)
+    assert len(html.encode()) < 2_000_000
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_both_files_have_every_section(written, name: str) -> None:
+    root, found = written[name]
+    for language in ("en", "zh"):
+        prefix = "zh." if language == "zh" else ""
+        text, html = (root / f"reports/{prefix}report.md").read_text(), (root / f"reports/{prefix}report.html").read_text()
+        words = catalogue.load(language)
+
+        for number, section in enumerate(found, 1):
+            title = words(f"{section.id}.title")
+            assert f"\n## {number}. {title}\n" in text
+            assert f'<section id="{section.id}">' in html
+            assert title in html
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_every_figure_names_a_stored_file(written, name: str) -> None:
+    root, found = written[name]
+    blocks = [block for section in found for block in section.blocks]
+
+    sources = [block.source for block in blocks if isinstance(block, Table | Figure | Gallery | Cards | Bullets)]
+    sources += [source for block in blocks if isinstance(block, Advice) for *_, source in block.items]
+    assert len(sources) > 20
+    for source in sources:
+        files = re.findall(r"(?:reports|models)/[\w*{},./]+", source)
+        assert files or source in ("the files themselves", "params.yaml: report"), source
+        for file in files:
+            pattern = re.sub(r"\{[^}]*\}", "*", file).rstrip(".,")
+            assert list(root.glob(pattern)), source
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "first"),
+    [
+        ("gain", "PROMOTE", "**Target reached.**"),
+        ("equal", "INCONCLUSIVE", "**Target reached, proof missing.**"),
+        ("too little", "REJECT", "**Target missed.**"),
+        ("guards", "REJECT", "**Target reached, but a guard failed.**"),
+        ("point", "PROMOTE", "**Target reached.**"),
+        ("worse", "REJECT", "**Target missed.**"),
+    ],
+)
+def test_the_outcome_follows_the_verdict(written, name: str, verdict: str, first: str) -> None:
+    text = (written[name][0] / "reports/report.md").read_text()
+
+    assert text.startswith(f"# Training report\n\n**{verdict}** · ")
+    assert first in text
+
+
+@pytest.mark.parametrize(
+    ("name", "deed"),
+    [
+        ("gain", "Approve the candidate."),
+        ("gain", "Train longer: raise `baseline.epochs`."),
+        ("equal", "Decide by hand, or measure on more images."),
+        ("gain", "Enlarge the gate split to about"),
+        ("too little", "Raise `finetune.lr0`."),
+        ("too little", "Make the fine-tune gentler"),
+        ("too little", "Stop the fine-tune earlier"),
+        ("guards", "Mend what the guard `min_metric: box.mAP50` found"),
+        ("same model", "Make a test split."),
+        ("same model", "Mend the data: see `reports/issues.csv`. 1 checks of the data failed; `class-rare` 3 times."),
+        ("weak spots", "Look at class 0 in the gallery"),
+        ("weak spots", "Label more of class class 0. Its box AP50 is 0.0100"),
+        ("weak spots", "Help small (< 32² px) objects"),
+        ("weak spots", "Check the labels of class 0 against class 1"),
+        ("weak spots", "Raise recall"),
+        ("weak spots", "Work on localisation"),
+        ("weak spots", "masks lag behind boxes. mask mAP50 is 0.0500"),
+        ("weak spots", "Regularise phase `finetune`"),
+        ("worse", "Raise precision"),
+    ],
+)
+def test_a_suggestion_quotes_the_figure_it_follows_from(written, name: str, deed: str) -> None:
+    assert deed in advice(written[name][1], "next")
+
+
+@pytest.mark.parametrize(
+    ("name", "deed"),
+    [
+        ("gain", "Do not repeat the run with other seeds"),
+        (
+            "gain",
+            "The same weights have a box mAP50 of 0.6200 on the one and",
+        ),
+        ("gain", "The augmentation is another one: mosaic 1.0 → 0.0."),
+        ("equal", "Do not read anything into the change of class class 1. +0.0100 AP"),
+        ("guards", "2 failed, first `min_metric: box.mAP50`"),
+        ("worse", "Do not just train longer with the same settings."),
+    ],
+)
+def test_a_warning_quotes_the_figure_it_follows_from(written, name: str, deed: str) -> None:
+    assert deed in advice(written[name][1], "avoid")
+
+
+@pytest.mark.parametrize("name", ["next", "avoid"])
+def test_without_a_reason_there_is_no_advice(written, name: str) -> None:
+    assert advice(written["no epochs"][1], name) == ""
+
+
+def test_a_detection_model_has_no_mask_figures(written) -> None:
+    text = (written["champion"][0] / "reports/report.md").read_text()
+
+    assert "| **box mAP50** " in text
+    assert not re.search(r"\bmask\b", text)
+
+
+def test_a_champion_is_the_reference_and_the_baseline_stands_beside_it(written) -> None:
+    text = (written["champion"][0] / "reports/report.md").read_text()
+
+    assert re.search(r"\| metric +\| +baseline \| +champion \| +candidate \|", text)
+    assert "confusion matrices of the 16 classes" in (written["champion"][0] / "reports/report.html").read_text().lower()
+
+
+def test_a_point_gate_shows_no_interval(written) -> None:
+    text = (written["point"][0] / "reports/report.md").read_text()
+
+    assert "the point alone decides" in text
+    assert "BCa" not in text
+    assert "90 % interval" not in text
+    assert "noise" not in text
+
+
+def test_the_report_is_the_same_after_a_repeat(workspace: Path) -> None:
+    settings = tiny_run().write(workspace)
+    report.run(settings)
+    first = [(workspace / "reports" / name).read_bytes() for name in OUTPUTS]
+
+    report.run(settings)
+
+    assert [(workspace / "reports" / name).read_bytes() for name in OUTPUTS] == first
+
+
+def test_the_curves_have_a_row_an_epoch_on_one_axis(workspace: Path) -> None:
+    run = tiny_run()
+    run.rows = {"baseline": [epoch(0.5, 2.0, 1.5)], "finetune": [epoch(0.6, float("nan"), 1.25)]}
+    for training in run.training.values():
+        training |= {"epochs_run": 1, "best_epoch": 1}
+    report.run(run.write(workspace))
+
+    header, first, second = (workspace / "reports/curves.csv").read_text().splitlines()
+
+    assert header == (
+        "epoch,phase,phase_epoch,box_mAP50,box_mAP50-95,mask_mAP50,mask_mAP50-95,box_precision,box_recall,mask_precision,"
+        "mask_recall,train_box_loss,train_seg_loss,train_cls_loss,val_box_loss,val_seg_loss,val_cls_loss,lr"
+    )
+    assert first == "1,baseline,1,0.5,0.3,0.5,0.3,0.5,0.5,,,2,2,2,1.5,1.5,1.5,0.001"
+    assert second == "2,finetune,1,0.6,0.36,0.6,0.36,0.6,0.6,,,,,,1.25,1.25,1.25,0.001"
+
+
+@pytest.mark.parametrize(
+    ("file", "made_by"),
+    [
+        ("reports/dataset.json", "validate"),
+        ("reports/validation.json", "validate"),
+        ("reports/evaluation.json", "evaluate"),
+        ("reports/evaluation.npz", "evaluate"),
+        ("reports/speed.json", "evaluate"),
+        ("reports/decision.json", "gate"),
+        ("models/baseline/training.json", "baseline"),
+        ("models/baseline/results.csv", "baseline"),
+        ("models/finetune/args.yaml", "finetune"),
+        ("models/finetune/best.pt", "finetune"),
+    ],
+)
+def test_a_missing_file_names_the_stage_to_run_and_keeps_the_old_report(workspace: Path, file: str, made_by: str) -> None:
+    settings = tiny_run().write(workspace)
+    (workspace / "reports/report.md").write_text("the old report")
+    (workspace / file).unlink()
+
+    with pytest.raises(WorkspaceError) as error:
+        report.run(settings)
+
+    assert (error.value.where, error.value.fix) == (file, f"Run `dvc repro {made_by}`.")
+    assert (workspace / "reports/report.md").read_text() == "the old report"
+    assert not (workspace / "reports/report.html").exists()
+
+
+def test_broken_arrays_name_the_stage_to_run(workspace: Path) -> None:
+    settings = tiny_run().write(workspace)
+    (workspace / "reports/evaluation.npz").write_bytes(b"not a zip")
+
+    with pytest.raises(EvaluationError, match=r"reports/evaluation.npz: not a .npz of plain arrays.*dvc repro evaluate"):
+        report.run(settings)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "what"),
+    [
+        ("results.csv", "garbage\n1,2,3\n", "1 epochs, training.json counts 3"),
+        ("results.csv", "", "0 epochs, training.json counts 3"),
+        ("training.json", "{}", "without weights, data_sha256, epochs"),
+    ],
+)
+def test_a_broken_training_names_the_stage_to_run(workspace: Path, file: str, content: str, what: str) -> None:
+    settings = tiny_run().write(workspace)
+    (workspace / "models/finetune" / file).write_text(content)
+
+    with pytest.raises(WorkspaceError) as error:
+        report.run(settings)
+
+    assert error.value.what.startswith(what)
+    assert (error.value.where, error.value.fix) == (f"models/finetune/{file}", "Run `dvc repro finetune`.")
+
+
+def test_a_decision_about_other_models_is_refused(workspace: Path) -> None:
+    run = tiny_run()
+    run.after.append(lambda decision, evaluation: evaluation["models"]["candidate"].update(tensors_sha256="99" * 32))
+    settings = run.write(workspace)
+
+    with pytest.raises(EvaluationError, match=r"about a candidate with tensors 000000000000.*Run `dvc repro gate`"):
+        report.run(settings)
+
+
+def test_images_that_changed_since_are_not_shown(workspace: Path) -> None:
+    settings = tiny_run().write(workspace)
+    for file in workspace.glob("data/tiny/images/**/*.jpg"):
+        Image.new("RGB", (64, 48)).save(file)
+
+    report.run(settings)
+
+    assert "there is no gallery" in (workspace / "reports/report.md").read_text()
+    assert "data:image" not in (workspace / "reports/report.html").read_text()
+
+
+def test_an_image_that_cannot_be_read_is_left_out(workspace: Path) -> None:
+    settings = tiny_run().write(workspace)
+    report.run(settings)
+    shown = re.findall(r"images/test/\S+?\.jpg", (workspace / "reports/report.html").read_text())
+    (workspace / "data/tiny" / shown[0]).write_bytes(b"\xff\xd8 truncated")
+
+    report.run(settings)
+
+    html = (workspace / "reports/report.html").read_text()
+    assert shown[0] not in html
+    assert shown[-1] in html
+
+
+def test_names_from_the_data_cannot_become_markup(workspace: Path) -> None:
+    run = tiny_run()
+    run.content["names"] = ["<b>bold</b>", "a|b", "`x` **y** \\z"]
+    report.run(run.write(workspace))
+
+    text, html = (workspace / "reports/report.md").read_text(), (workspace / "reports/report.html").read_text()
+
+    assert "<b>bold" not in html
+    assert "&lt;b&gt;bold&lt;/b&gt;" in html
+    assert '<td class="x ">`x` **y** \\z</td>' in html
+    assert r"| a\|b " in text
+    table = text.partition("By class: box AP50\n\n")[2].partition("\n\n")[0].splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {7}
+
+
+def test_a_report_names_data_that_the_models_were_not_trained_on(written) -> None:
+    text = (written["same model"][0] / "reports/report.md").read_text()
+
+    assert "Trained on another version of the data than the current one (efefefef): `baseline`." in text
+    assert "The gate split is `val`" in text
+    assert "the model was compared with itself" in text
+
+
+def test_the_heavy_libraries_stay_out(workspace: Path) -> None:
+    tiny_run().write(workspace)
+    (workspace / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    code = (
+        "import sys; from tasks.report import run; from tasks.common import params; run(params.load());"
+        "print({'torch', 'ultralytics', 'pandas', 'matplotlib', 'cv2'} & set(sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)})
+
+    assert done.stdout == "set()\n"
+
+
+def test_assets_carry_the_hash_and_size_of_their_bytes(workspace: Path) -> None:
+    report.run(tiny_run().write(workspace))
+
+    text = (workspace / "reports/report.md").read_text()
+
+    digest = hashlib.sha256(b"finetune").hexdigest()
+    assert re.search(rf"\| `models/finetune/best.pt` +\| `{digest}` \| +8 B \|", text)
