@@ -20,6 +20,7 @@ SMALL = {
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "DVC_", "YOLO_", "PYTHONPATH"))},
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    "SHELL": "/bin/sh",  # as where nobody is logged in: DVC runs stages with it, and dash replaces itself only at `exec`
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_AUTHOR_NAME": "A User",
     "GIT_AUTHOR_EMAIL": "user@example.org",

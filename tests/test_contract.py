@@ -89,7 +89,7 @@ def test_a_stage_never_imports_another_stage() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_of_dvc_yaml_is_a_module_and_a_section_of_params(stage: str) -> None:
     command = STAGES[stage]["cmd"]
-    module = re.fullmatch(r"python -m (tasks\.\w+)(?: \w+)?", command)
+    module = re.fullmatch(r"exec python -m (tasks\.\w+)(?: \w+)?", command)
 
     assert module
     assert importlib.util.find_spec(module[1])
@@ -106,7 +106,7 @@ def test_the_flow_builds_every_stage_of_dvc_yaml_in_order() -> None:
 
 
 def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
-    name = load_yaml(ROOT / "params.yaml")["register"]["name"]
+    name = load_yaml(ROOT / "params.yaml")["registry"]["name"]
 
     assert load_yaml(ROOT / "dvc.yaml")["artifacts"][name]["path"] == "models/finetune/best.pt"
 

@@ -235,7 +235,7 @@ class TestEnd:
     def start(self, root: Path) -> tuple[subprocess.Popen[bytes], list[psutil.Process]]:
         """A flow that runs DVC that runs a stage, and all of its processes."""
         (root / "long.py").write_text(self.STAGE)
-        text = (root / "dvc.yaml").read_text().replace("python stage.py gate", "python long.py")
+        text = (root / "dvc.yaml").read_text().replace("python stage.py gate", "exec python long.py")
         (root / "dvc.yaml").write_text(text)
         code = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3)); from tasks.common import dvc; "
         flow = subprocess.Popen([sys.executable, "-c", code + "dvc.reproduce('gate', lock_wait_s=0)"], stderr=subprocess.DEVNULL)

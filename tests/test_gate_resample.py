@@ -197,7 +197,7 @@ def sampled_as_coco_does(targets: Targets, detections: Detections) -> np.ndarray
     classes, recalls = np.unique(targets.cls), np.linspace(0, 1, 101)
     ap = np.zeros((10, len(classes)))
     for i, c in enumerate(classes):
-        order = np.argsort(-detections.conf)
+        order = np.argsort(-detections.conf, kind="stable")
         tp = detections.tp["box"][order[detections.cls[order] == c]].cumsum(0)
         precision = np.maximum.accumulate((tp / np.arange(1, len(tp) + 1)[:, None])[::-1])[::-1]
         for t in range(10):

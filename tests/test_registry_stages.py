@@ -190,7 +190,7 @@ class TestPromote:
         assert sh("git", "tag", "-l", "*#*", cwd=tmp_path / "origin.git").split() == [a.tag for a in past]
 
     def test_a_version_that_the_remote_lacks_is_refused_and_says_what_to_push(self, bare: Path, params: Params) -> None:
-        make_version(replace(params, register=replace(params.register, push=False)), "here alone")
+        make_version(replace(params, registry=replace(params.registry, push=False)), "here alone")
 
         error = the_error(lambda: registry.promote(params, "v1.0.0", **WHO))
 
@@ -201,7 +201,7 @@ class TestPromote:
         self, bare: Path, params: Params, tmp_path: Path
     ) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
-        registry.promote(replace(params, register=replace(params.register, push=False)), one, **WHO)
+        registry.promote(replace(params, registry=replace(params.registry, push=False)), one, **WHO)
 
         registry.promote(params, two, **WHO)
 
@@ -284,7 +284,7 @@ class TestHistory:
 
     def test_another_stage_has_its_own_history(self, bare: Path, params: Params) -> None:
         one = make_version(params, "one")
-        registry.promote(replace(params, register=replace(params.register, stage="staging")), one, **WHO)
+        registry.promote(replace(params, registry=replace(params.registry, stage="staging")), one, **WHO)
 
         assert registry.history(params) == ()
         assert registry.champion(params) is None

@@ -99,7 +99,7 @@ def test_a_sample_that_was_not_drawn_names_the_stage(params: Params) -> None:
 def test_a_configured_remote_receives_the_files(params: Params, root: Path, tmp_path: Path) -> None:
     ws.add_dvc_remote(root, tmp_path / "store")
 
-    assert snapshot.take(replace(params, register=replace(params.register, push=False))).pushed is False
+    assert snapshot.take(replace(params, registry=replace(params.registry, push=False))).pushed is False
     assert not (tmp_path / "store").exists()
     assert snapshot.take(params).pushed is True
     assert len([p for p in (tmp_path / "store").rglob("*") if p.is_file()]) == 5  # 4 contents, 1 list

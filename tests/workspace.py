@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "DVC_NO_ANALYTICS": "1",
     "GIT_OPTIONAL_LOCKS": "0",  # `git status` leaves the index alone
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    "SHELL": "/bin/sh",  # as where nobody is logged in: DVC runs stages with it, and dash replaces itself only at `exec`
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
     "GIT_AUTHOR_NAME": "A User",
