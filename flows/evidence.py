@@ -59,7 +59,7 @@ def read(params: Params, version: str | None) -> Evidence:
     Raises:
         RegistryError: there is no such version, or its commit holds no decision and report.
     """
-    name = params.register.name
+    name = params.registry.name
     versions = registry.list_versions(name)
     if not versions:
         raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")

@@ -119,8 +119,8 @@ def track(path: Path, lock_wait_s: float) -> tuple[Output | None, Output]:
 
 
 def push(current: Output, params: Params, settings: dvcfiles.Settings) -> bool:
-    """Push the dataset where a remote is configured and register.push allows it; whether it is there now."""
-    if not (params.register.push and settings.remotes):
+    """Push the dataset where a remote is configured and registry.push allows it; whether it is there now."""
+    if not (params.registry.push and settings.remotes):
         return False
     target = current.stage or dvcfiles.dvc_file(Path(current.path)).as_posix()
     dvc.run(["push", target], lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
     """The result of a verb, as data and as text."""
-    name = values.register.name
+    name = values.registry.name
     match args.verb:
         case "list":
             versions = registry.list_versions(name, with_deprecated=True)
@@ -43,7 +43,7 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
             return {"name": name, "version": current}, f"{name}@{current}" if current else f"{name} has no champion yet"
         case "history":
             past = registry.history(values, on=args.on)
-            none = f"no version of {name} was in {values.register.stage}"
+            none = f"no version of {name} was in {values.registry.stage}"
             return [asdict(assignment) for assignment in past], "\n".join(a.summary() for a in past) or none
         case "verify":
             faults = registry.verify(values, args.version)
@@ -58,7 +58,7 @@ def _version(args: argparse.Namespace, values: Params) -> Version:
     """The result of a verb that names or makes one version."""
     match args.verb:
         case "show":
-            return registry.show(values.register.name, args.version)
+            return registry.show(values.registry.name, args.version)
         case "register":
             return registry.register(values, allow_inconclusive=args.allow_inconclusive)
         case "rollback":

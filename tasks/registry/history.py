@@ -46,11 +46,11 @@ class Assignment:
 
 
 def history(params: Params, *, on: date | None = None) -> tuple[Assignment, ...]:
-    """Every assignment to register.stage that this clone knows, newest last.
+    """Every assignment to registry.stage that this clone knows, newest last.
 
     With `on`, those that were in force on that day, midnight to midnight UTC: the last one before it and all during it.
     """
-    past = _assignments(params.register.name, params.register.stage)
+    past = _assignments(params.registry.name, params.registry.stage)
     if on is None:
         return past
     start = datetime.combine(on, time(), UTC)

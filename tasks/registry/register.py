@@ -34,14 +34,14 @@ def register(params: Params, *, allow_inconclusive: bool = False) -> Version:
     md5 = candidate_md5(settings)
     if is_shared(params):
         fetch_tags(params)
-    if same := [v for v in list_versions(params.register.name) if v.record and v.record.md5 == md5]:
+    if same := [v for v in list_versions(params.registry.name) if v.record and v.record.md5 == md5]:
         log.info("%s has these weights already", same[-1].tag)
         return ensure_published(same[-1], params, settings)
     require_verdict(str(read_json(DECISION, "gate").get("verdict")), allow_inconclusive)
     require_up_to_date(params.flow.lock_wait_s)
     record = describe(params, md5)
     store(params, settings)
-    commit = git.commit_workspace(evidence(params), f"Run of {params.register.name}: {record.summary()}")
+    commit = git.commit_workspace(evidence(params), f"Run of {params.registry.name}: {record.summary()}")
     return tag(params, replace(record, code=git.head(), files=files_of(commit)), commit)
 
 
@@ -49,7 +49,7 @@ def store(params: Params, settings: dvcfiles.Settings) -> None:
     """Push weights, data and cached evidence to the DVC remote, or say that they exist on this machine alone."""
     if not settings.remotes:
         log.warning("%s exists on this machine alone: no DVC remote is configured (`dvc remote add --default NAME URL`)", WEIGHTS)
-    elif params.register.push:
+    elif params.registry.push:
         outs = dvcfiles.locked_outputs()
         makers = {outs[path.as_posix()].stage for path in (DECISION, REPORT) if path.as_posix() in outs}
         dvc.run(["push", "--with-deps", *sorted(makers)], lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)
@@ -57,7 +57,7 @@ def store(params: Params, settings: dvcfiles.Settings) -> None:
 
 def tag(params: Params, record: Record, commit: str) -> Version:
     """Give `commit` the next free number; where another run takes that number first, the one after it."""
-    name, backoff = params.register.name, Backoff()
+    name, backoff = params.registry.name, Backoff()
     while True:
         taken = _taken(params)  # before the versions are read: what comes later is met by the push
         versions = list_versions(name)
@@ -68,7 +68,7 @@ def tag(params: Params, record: Record, commit: str) -> Version:
         tag_name = f"{name}@{version}"
         tag_id = tag_object(tag_name, commit, encode(name, version, record))
         if publish(params, {f"refs/tags/{tag_name}": tag_id}):
-            where = f"pushed to {params.register.git_remote}" if is_shared(params) else "here alone"
+            where = f"pushed to {params.registry.git_remote}" if is_shared(params) else "here alone"
             log.info("registered %s@%s (%s): %s", name, version, where, record.summary())
             return show(name, version)
         backoff.wait()
@@ -87,13 +87,13 @@ def ensure_published(version: Version, params: Params, settings: dvcfiles.Settin
         return version
     assert version.record is not None
     git.git("update-ref", "-d", ref, tag_id)
-    log.warning("%s is another model on %s; this one gets the next number", version.tag, params.register.git_remote)
+    log.warning("%s is another model on %s; this one gets the next number", version.tag, params.registry.git_remote)
     return tag(params, version.record, version.commit)
 
 
 def _taken(params: Params) -> set[Number]:
     """Every number that a tag has here or on the remote, whose new tags are fetched; deprecated ones included."""
-    prefix = f"refs/tags/{params.register.name}@"
+    prefix = f"refs/tags/{params.registry.name}@"
     here = refs_here(params).keys()
     there = refs_there(params).keys() if is_shared(params) else set()
     if there - here:

@@ -44,7 +44,7 @@ def promote(
     when: datetime | None = None,
     expected_champion: str | EllipsisType | None = ...,
 ) -> Version:
-    """The version, which is in stage register.stage now; the present champion stays as it is, without a new tag.
+    """The version, which is in stage registry.stage now; the present champion stays as it is, without a new tag.
 
     Args:
         params: Name, stage and git remote are in section register.
@@ -77,7 +77,7 @@ def rollback(params: Params, *, approver: str, reason: str, when: datetime | Non
     line = line_of(history(params))
     while line and line[-1] != current:
         line.pop()
-    usable = {version.version for version in list_versions(params.register.name)} - {current}
+    usable = {version.version for version in list_versions(params.registry.name)} - {current}
     target = next((version for version in reversed(line) if version in usable), None)
     if target is None:
         fix = "See `python -m tasks.registry history`; any version can be promoted by name."
@@ -95,16 +95,16 @@ def deprecate(params: Params, version: str, *, approver: str, reason: str, when:
     """
     git.require_repository()
     step = _Step(approver, reason, when)
-    name, shared = params.register.name, is_shared(params)
+    name, shared = params.registry.name, is_shared(params)
     if shared:
         fetch_tags(params)
     found = show(name, version)
     if found.deprecated:
         log.info("%s is deprecated already", found.tag)
         return found
-    if params.register.stage in found.stages:
+    if params.registry.stage in found.stages:
         fix = "Promote another version first, or run `python -m tasks.registry rollback`."
-        raise RegistryError(f"{found.version} is in {params.register.stage}", where=found.tag, fix=fix)
+        raise RegistryError(f"{found.version} is in {params.registry.stage}", where=found.tag, fix=fix)
     if shared:
         _require_there(params, found)
     time = _second(when, datetime.fromisoformat(found.created), found)
@@ -121,11 +121,11 @@ def deprecate(params: Params, version: str, *, approver: str, reason: str, when:
 def _move(params: Params, version: str, step: _Step, expected: str | EllipsisType | None) -> Version:
     """Assign the stage with the next free N; where another run takes that first, look again."""
     git.require_repository()
-    backoff, stage = Backoff(), params.register.stage
+    backoff, stage = Backoff(), params.registry.stage
     while True:
         if is_shared(params):
             fetch_tags(params)
-        found, current = show(params.register.name, version), champion(params)
+        found, current = show(params.registry.name, version), champion(params)
         if found.version == current:
             log.info("%s is in %s already", found.tag, stage)
             return found
@@ -133,7 +133,7 @@ def _move(params: Params, version: str, step: _Step, expected: str | EllipsisTyp
         unpublished = _unpublished(params, found) if is_shared(params) else {}
         if publish(params, unpublished | _assignment(params, found, current, step)):
             log.info("%s is in %s now, after %s", found.tag, stage, current or "none")
-            return show(params.register.name, version)
+            return show(params.registry.name, version)
         backoff.wait()
 
 
@@ -150,7 +150,7 @@ def _unpublished(params: Params, version: Version) -> dict[str, str]:
     there = _require_there(params, version)
     stage_tags = {ref: tag_id for ref, tag_id in refs_here(params).items() if "#" in ref}
     if other := [ref.removeprefix("refs/tags/") for ref, tag_id in stage_tags.items() if there.get(ref, tag_id) != tag_id]:
-        fix = f"Remove yours: git tag -d {' '.join(other)} && git fetch --tags {params.register.git_remote}"
+        fix = f"Remove yours: git tag -d {' '.join(other)} && git fetch --tags {params.registry.git_remote}"
         raise RegistryError(f"the history differs between here and the remote: {', '.join(other)}", fix=fix)
     return {ref: tag_id for ref, tag_id in stage_tags.items() if ref not in there}
 
@@ -160,14 +160,14 @@ def _require_there(params: Params, version: Version) -> dict[str, str]:
     ref, there = f"refs/tags/{version.tag}", refs_there(params)
     if there.get(ref) != refs_here(params)[ref]:
         what = "another version has this number on the remote" if ref in there else "this version is not on the remote"
-        fix = f"Run `dvc push --all-tags` and `git push {params.register.git_remote} {version.tag}`."
+        fix = f"Run `dvc push --all-tags` and `git push {params.registry.git_remote} {version.tag}`."
         raise RegistryError(what, where=version.tag, fix=fix)
     return there
 
 
 def _assignment(params: Params, version: Version, current: str | None, step: _Step) -> dict[str, str]:
     """{ref: hash} of the tag NAME#STAGE#N that puts `version` into the stage."""
-    stage, past = params.register.stage, history(params)
+    stage, past = params.registry.stage, history(params)
     time = _second(step.when, past[-1].created + timedelta(seconds=1) if past else None, version)
     files = version.record.files if version.record else {}
     body = {

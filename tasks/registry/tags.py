@@ -91,7 +91,7 @@ def fetch_tags(params: Params) -> None:
     Raises:
         RegistryError: the remote cannot be reached.
     """
-    remote, name = params.register.git_remote, params.register.name
+    remote, name = params.registry.git_remote, params.registry.name
     if not git.has_remote(remote):
         return
     refspecs = [f"refs/tags/{name}{mark}*:refs/tags/{name}{mark}*" for mark in "@#"]
@@ -104,7 +104,7 @@ def fetch_tags(params: Params) -> None:
 
 def unreachable(remote: str, words: str) -> RegistryError:
     """The error of a git remote that does not answer or refuses."""
-    fix = "Check `git remote -v` and your access and run again; or set register.push to false in params.yaml."
+    fix = "Check `git remote -v` and your access and run again; or set registry.push to false in params.yaml."
     return RegistryError(f"git cannot use the remote:\n{words.strip()}", where=remote, fix=fix)
 
 
@@ -113,12 +113,12 @@ def is_shared(params: Params) -> bool:
 
     A tag for weights that nobody else can fetch would be worse than none: every clone has a git remote.
     """
-    return params.register.push and git.has_remote(params.register.git_remote) and bool(dvcfiles.settings().remotes)
+    return params.registry.push and git.has_remote(params.registry.git_remote) and bool(dvcfiles.settings().remotes)
 
 
 def refs_here(params: Params) -> dict[str, str]:
     """{ref: hash of the tag} of the artifact in this clone."""
-    name = params.register.name
+    name = params.registry.name
     listing = git.git("for-each-ref", "--format=%(objectname)\t%(refname)", *(f"refs/tags/{name}{mark}*" for mark in "@#"))
     return _refs(listing)
 
@@ -129,7 +129,7 @@ def refs_there(params: Params) -> dict[str, str]:
     Raises:
         RegistryError: the remote cannot be reached.
     """
-    remote, name = params.register.git_remote, params.register.name
+    remote, name = params.registry.git_remote, params.registry.name
     result = git.attempt("ls-remote", "--refs", remote, *(f"refs/tags/{name}{mark}*" for mark in "@#"))
     if result.returncode != 0:
         raise unreachable(remote, result.stderr)
@@ -163,7 +163,7 @@ def publish(params: Params, refs: Mapping[str, str]) -> bool:
 
 def _push(params: Params, refs: Mapping[str, str]) -> bool:
     """Whether the remote has the tags now; a push whose answer was lost counts, one that met another push is repeated."""
-    remote, backoff = params.register.git_remote, Backoff()
+    remote, backoff = params.registry.git_remote, Backoff()
     for _ in range(NUM_PUSHES):
         result = git.attempt("push", "--quiet", "--atomic", remote, *(f"{tag_id}:{ref}" for ref, tag_id in refs.items()))
         if result.returncode == 0:

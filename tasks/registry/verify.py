@@ -75,7 +75,7 @@ def verify(params: Params, version: str = "all") -> tuple[Fault, ...]:
     Raises:
         RegistryError: there is no such version, or a remote cannot be reached.
     """
-    name = params.register.name
+    name = params.registry.name
     versions = list_versions(name, with_deprecated=True) if version == "all" else (show(name, version),)
     there = refs_there(params) if is_shared(params) else {}
     audit = _Audit(params, dvcfiles.settings(), history(params), refs_here(params), there)

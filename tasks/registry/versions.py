@@ -69,9 +69,9 @@ def show(name: str, version: str) -> Version:
 
 
 def champion(params: Params) -> str | None:
-    """The version that is in stage register.stage now, such as v1.2.0; None where there is none."""
-    versions = list_versions(params.register.name)
-    return next((v.version for v in versions if params.register.stage in v.stages), None)
+    """The version that is in stage registry.stage now, such as v1.2.0; None where there is none."""
+    versions = list_versions(params.registry.name)
+    return next((v.version for v in versions if params.registry.stage in v.stages), None)
 
 
 def _stages(name: str, commits: Collection[str]) -> dict[str, str]:

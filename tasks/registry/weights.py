@@ -29,7 +29,7 @@ def fetch(params: Params, version: str) -> Path:
     Raises:
         RegistryError: there is no such version, its weights cannot be found, or they are not the bytes registered.
     """
-    found = show(params.register.name, version)
+    found = show(params.registry.name, version)
     path = REGISTERED / f"{found.tag}.pt"
     weights, md5 = _source(found)
     if path.is_file() and md5_of(path) == md5:
@@ -72,7 +72,7 @@ def pin_champion(params: Params) -> str | None:
 
 def pin(params: Params, version: str | None) -> str:
     """The text of champion.yaml for `version`, whose weights are fetched."""
-    head = f"{PIN_HEAD}name: {params.register.name}\n"
+    head = f"{PIN_HEAD}name: {params.registry.name}\n"
     if version is None:
         return f"{head}version: null\n"
     path = fetch(params, version)

@@ -1,0 +1,124 @@
+"""Every knob of the pipeline: typed, bounded, and refused with its place when it is wrong.
+
+reads   params.yaml
+
+One frozen dataclass per section of params.yaml. They are dataclasses because a pydantic model with a field named
+`validate` would shadow one of pydantic's own methods.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from tasks.common.errors import ParamsError
+from tasks.common.params.data import DataParams, SampleParams, ValidateParams
+from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams
+from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams
+from tasks.common.params.kinds import STRICT
+from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
+from tasks.common.paths import PARAMS
+from tasks.common.yaml import line_of, load_yaml, parse_scalar
+
+__all__ = [
+    "BaselineParams",
+    "DataParams",
+    "EvaluateParams",
+    "FinetuneParams",
+    "FlowParams",
+    "GateParams",
+    "Params",
+    "PromoteParams",
+    "RegistryParams",
+    "ReportParams",
+    "SampleParams",
+    "ScheduleParams",
+    "TrainParams",
+    "ValidateParams",
+    "load",
+]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Params:
+    """The whole of params.yaml, a field per section."""
+
+    data: DataParams
+    sample: SampleParams
+    validate: ValidateParams
+    train: TrainParams
+    baseline: BaselineParams
+    finetune: FinetuneParams
+    evaluate: EvaluateParams
+    gate: GateParams
+    report: ReportParams
+    registry: RegistryParams
+    promote: PromoteParams
+    flow: FlowParams
+
+
+def load(path: Path = PARAMS, overrides: Iterable[str] = ()) -> Params:
+    """The parameters of `path` with each `section.key=value` of `overrides` applied.
+
+    Raises:
+        ParamsError: the file is missing or not YAML, or a key is unknown, missing, of a wrong type or out of range;
+            every bad key is listed with its line.
+    """
+    if not path.is_file():
+        raise ParamsError("no such file", where=str(path), fix="Run from the root of the repository.")
+    values = load_yaml(path)
+    if not isinstance(values, dict):
+        raise ParamsError("expected sections such as `gate:`", where=str(path), fix="Restore it: git checkout params.yaml")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return TypeAdapter(Params).validate_python(values)
+    except ValidationError as error:
+        raise _explain(error, values, path) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    head, _, name = key.strip().partition(".")
+    if not equals or not name or not isinstance(values.get(head), dict):
+        raise ParamsError(
+            f"cannot apply --set {override!r}",
+            where="--set",
+            fix="Write --set section.key=value, for example --set gate.min_gain=0.02",
+        )
+    values[head][name] = parse_scalar(text)
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any], path: Path) -> ParamsError:
+    lines = []
+    for item in error.errors():
+        location = [str(part) for part in item["loc"]]
+        lines.append(f"line {line_of(values, location)}: {'.'.join(location)}: {_reason(item, location)}")
+    return ParamsError(
+        "\n".join(lines), where=str(path), fix=f"Each key and its range is described in {path} and tasks/common/params/."
+    )
+
+
+def _reason(item: Mapping[str, Any], location: list[str]) -> str:
+    if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(location[-1], known, n=1)
+        return "unknown key. " + (f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}.")
+    if item["type"] in ("missing", "missing_argument"):
+        return "missing key"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    is_cross_check = item["type"] == "value_error"
+    return message if is_cross_check else f"{message}, got {item['input']!r}"
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    kind: Any = Params
+    for part in location:
+        kind = get_type_hints(kind).get(part)
+    return [f.name for f in fields(kind)] if is_dataclass(kind) else []

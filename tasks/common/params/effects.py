@@ -1,0 +1,36 @@
+"""Sections of params.yaml about the world outside the workspace: registry, promote, flow."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from tasks.common.params.kinds import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RegistryParams:
+    name: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$")]
+    """Name of the model in the registry; dvc.yaml names the same artifact."""
+    stage: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$")]
+    """The stage that makes a version the champion."""
+    push: bool
+    """Push data, weights and the version's tag where remotes are configured."""
+    git_remote: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Name of the git remote that receives the tags."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromoteParams:
+    timeout_h: Annotated[float, Field(gt=0, le=8760)]
+    """Hours that the flow promote waits for an answer; then it fails and the champion stays."""
+    second_reviewer: bool
+    """Ask a second person after the first has approved; it must be somebody else."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FlowParams:
+    lock_wait_s: Annotated[float, Field(ge=0, le=86400)]
+    """How long to wait for another process that holds DVC's lock, seconds."""

@@ -1,0 +1,46 @@
+"""What the values of params.yaml are made of: numbers with a range, paths that stay below the root."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole, 0 to 1."""
+Count = Annotated[int, Field(ge=0)]
+"""A number of things, 0 or more."""
+Positive = Annotated[int, Field(ge=1)]
+"""A number of things, 1 or more."""
+ImageSize = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
+"""Longer side in pixels; a multiple of 32, the largest stride of a YOLO network."""
+
+
+def _below_root(path: str) -> str:
+    if path.startswith(("/", "~")) or "\\" in path or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{path!r} must be a path below the repository root, with forward slashes and without `..`")
+    return path
+
+
+def _one_rule(rule: dict[str, str]) -> dict[str, str]:
+    if len(rule) != 1:
+        raise ValueError("expected one of {column: NAME} and {pattern: REGEX}")
+    pattern = rule.get("pattern")
+    if pattern is not None:
+        try:
+            num_groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        if num_groups != 1:
+            raise ValueError(f"{pattern!r} must have one group in parentheses, it has {num_groups}")
+    return rule
+
+
+RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_below_root)]
+"""A path below the repository root, with forward slashes and without `..`."""
+GroupBy = Annotated[dict[Literal["column", "pattern"], str], AfterValidator(_one_rule)]
+"""How images are grouped: {column: NAME} of metadata.csv, or {pattern: REGEX} with one group."""
+
+STRICT = ConfigDict(extra="forbid")

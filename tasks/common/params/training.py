@@ -1,0 +1,109 @@
+"""Sections of params.yaml about training: train, baseline, finetune."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from tasks.common.params.kinds import STRICT, Count, ImageSize, Positive, RelativePath, Share
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainParams:
+    imgsz: ImageSize
+    """Image size for training and evaluation, pixels (longer side)."""
+    batch: Positive
+    """Images a step."""
+    device: Annotated[str | int | list[int], Field()]
+    """Where to train: cpu, mps, 0, or [0, 1]; '' lets Ultralytics choose."""
+    workers: Count
+    """Data-loader processes. Ultralytics forces 0 on the CPU."""
+    amp: bool
+    """Mixed precision on a GPU. Ultralytics downloads a small model to check it where none is in the workspace."""
+    seed: Count
+    """Seed of weights, order and augmentation."""
+    cache: Literal[False, "ram", "disk"]
+    """Keep decoded images: false, ram, or disk (.npy files next to the images)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ScheduleParams:
+    """What the two training stages have in common; the meaning of each key is Ultralytics' own."""
+
+    epochs: Positive
+    """Passes over split train."""
+    optimizer: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSProp", "MuSGD"]
+    """Named explicitly: with `auto` Ultralytics ignores lr0 and momentum."""
+    lr0: Annotated[float, Field(gt=0, le=1)]
+    """Highest learning rate."""
+    lrf: Annotated[float, Field(gt=0, le=1)]
+    """Last learning rate as a share of lr0."""
+    cos_lr: bool
+    """Cosine between lr0 and lr0 * lrf; false is a straight line."""
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    """SGD momentum, or beta1 of the Adam family."""
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    """Decoupled weight decay."""
+    nbs: Positive
+    """Nominal batch: gradients are accumulated to it and weight decay is scaled by batch / nbs."""
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    """Epochs over which the learning rate rises from 0 to lr0."""
+    warmup_bias_lr: Annotated[float, Field(ge=0, le=1)]
+    """Learning rate of the biases at the first step. Ultralytics' own default 0.1 is 2000 times an lr0 of 5e-5."""
+    patience: Positive
+    """Stop after this many epochs without a better validation fitness. It cannot fire if it is >= epochs."""
+    freeze: Count
+    """Leading layers that are not trained."""
+    mosaic: Share
+    """Probability that four images are combined into one."""
+    close_mosaic: Count
+    """Last epochs without mosaic."""
+    mixup: Share
+    """Probability that two images are blended."""
+    copy_paste: Share
+    """Probability that objects are pasted into another image (segmentation)."""
+    hsv_h: Share
+    """Hue jitter, share of the circle."""
+    hsv_s: Share
+    """Saturation jitter, share."""
+    hsv_v: Share
+    """Brightness jitter, share."""
+    degrees: Annotated[float, Field(ge=0, le=180)]
+    """Rotation, +- degrees."""
+    translate: Share
+    """Shift, +- share of the image side."""
+    scale: Share
+    """Zoom, +- share."""
+    fliplr: Share
+    """Probability of a left-right flip."""
+    flipud: Share
+    """Probability of an up-down flip."""
+    erasing: Annotated[float, Field(ge=0, lt=1)]
+    """Probability of erasing a random patch (classification only in Ultralytics; kept 0)."""
+
+    @model_validator(mode="after")
+    def _bias_warmup_stays_below_lr0(self) -> Self:
+        if self.warmup_epochs > 0 and self.warmup_bias_lr > self.lr0:
+            raise ValueError(
+                f"warmup_bias_lr {self.warmup_bias_lr:g} is above lr0 {self.lr0:g}: "
+                "the first steps would undo the start weights. Set warmup_bias_lr to 0"
+            )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs:g} is not shorter than epochs {self.epochs}: "
+                "lr0 would never be reached. Lower warmup_epochs or raise epochs"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BaselineParams(ScheduleParams):
+    weights: RelativePath
+    """Start: a network's .yaml (from scratch), a .pt file, or models/registered/NAME@vX.Y.Z.pt (a registered version)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FinetuneParams(ScheduleParams):
+    """Continues from the baseline's best.pt."""
