@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks.common import stage, yolo
+from tasks.common.champion import start_weights
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.errors import DatasetError, WeightsError
 from tasks.common.params import Params, ScheduleParams
 from tasks.common.paths import BASELINE, DATASET, FINETUNE, PROGRESS, RUNS
 from tasks.common.progress import Progress
-from tasks.common.stage import disk_full, read_json, write_json
+from tasks.common.stage import disk_full, read_json, write_json, write_text
 
 log = logging.getLogger(__name__)
 Stage = Literal["baseline", "finetune"]
@@ -45,7 +46,7 @@ class Training:
     epochs_run: int
     """Epochs done; fewer when patience ran out."""
     best_epoch: int
-    """Epoch (from 1) whose weights are best.pt."""
+    """Epoch (from 1) whose weights are best.pt; 0 where the start weights are."""
     num_images: int
     """Images in split train."""
     seconds: float
@@ -68,7 +69,7 @@ def run(params: Params, name: Stage) -> Training:
     """
     manifest = read_json(DATASET, "validate")
     dataset = validated_dataset(params, manifest)
-    weights = Path(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
+    weights = start_weights(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
     schedule: ScheduleParams = params.baseline if name == "baseline" else params.finetune
     yolo.prepare()
     model = yolo.load(weights)
@@ -81,6 +82,8 @@ def run(params: Params, name: Stage) -> Training:
     start = yolo.tensors_digest(model.model)
     work = RUNS / name
     shutil.rmtree(work, ignore_errors=True)
+    if schedule.epochs == 0:
+        return take_over(params, work, weights, start, manifest["sha256"], dataset)
     yolo.remove_label_caches(dataset)
     arguments = train_arguments(params, schedule, work) | {"data": str(yolo.write_data_yaml(dataset, work / "data"))}
     with Progress(name, schedule.epochs, PROGRESS) as progress:
@@ -114,6 +117,19 @@ def validated_dataset(params: Params, manifest: dict[str, Any]) -> Dataset:
             fix="Run `dvc repro validate`.",
         )
     return dataset
+
+
+def take_over(params: Params, work: Path, weights: Path, start: str, data: str, dataset: Dataset) -> Training:
+    """The baseline that is `weights` as they are: the same files as a training of no epoch."""
+    (work / "weights").mkdir(parents=True)
+    for file in ("best.pt", "last.pt"):
+        shutil.copyfile(weights, work / "weights" / file)
+    write_text(work / "results.csv", "epoch\n")
+    write_text(work / "args.yaml", f"model: {weights.as_posix()}\nepochs: 0\ndevice: {params.train.device}\n")
+    result = summarise("baseline", work, weights, start, data, dataset, seconds=0.0)
+    publish(work, BASELINE, result)
+    log.info("baseline: %s is taken over as it is -> %s/best.pt", weights, BASELINE)
+    return result
 
 
 def train_arguments(params: Params, schedule: ScheduleParams, work: Path) -> dict[str, Any]:
@@ -169,7 +185,7 @@ def summarise(name: Stage, work: Path, weights: Path, start: str, data: str, dat
         data_sha256=data,
         epochs=int(next(line.partition(":")[2] for line in arguments.splitlines() if line.startswith("epochs:"))),
         epochs_run=len(rows),
-        best_epoch=int(best_row(work / "results.csv")["epoch"]),
+        best_epoch=int(best_row(work / "results.csv")["epoch"]) if rows else 0,
         num_images=len(dataset.splits["train"]),
         seconds=round(seconds, 1),
         cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),

@@ -127,6 +127,39 @@ def test_both_doors_give_identical_bytes(ran: tuple[Path, str], tmp_path: Path) 
     assert {name: sha256(other / name) for name in RESULTS} == {name: sha256(ran[0] / name) for name in RESULTS}
 
 
+def test_the_second_turn_starts_from_the_champion_on_data_that_grew(ran: tuple[Path, str]) -> None:
+    root, _ = ran
+    registry = (sys.executable, "-m", "tasks.registry")
+    checkout.run(root, *registry, "promote", "v1.0.0", "--approver", "A. Reviewer", "--reason", "the first")
+    checkout.set_params(
+        root,
+        {
+            "sample": {"num_train": 288},
+            "baseline": {"weights": "champion.yaml", "epochs": 0},
+            "gate": {"max_class_drop": None},  # without a bound one class of 48 images decides by luck
+        },
+    )
+
+    output = checkout.run(root, *IMPROVE)
+
+    assert "added    192" in output  # 96 images and their labels
+    assert "models/registered/detector@v1.0.0.pt is taken over as it is" in output
+    assert "baseline epoch" not in output
+    evaluation = json.loads((root / "reports/evaluation.json").read_text())
+    decision = json.loads((root / "reports/decision.json").read_text())
+    models = evaluation["models"]
+    assert (evaluation["reference"], decision["verdict"]) == ("champion", "PROMOTE")
+    assert models["baseline"]["tensors_sha256"] == models["champion"]["tensors_sha256"]
+    assert decision["reference"] == pytest.approx(models["champion"]["box"]["mAP50"])
+    checkout.run(root, *registry, "promote", "v1.1.0", "--approver", "B. Reviewer", "--reason", "more data")
+    history = json.loads(checkout.run(root, *registry, "history", "--json"))
+    assert [(step["previous"], step["version"], step["approver"]) for step in history] == [
+        (None, "v1.0.0", "A. Reviewer"),
+        ("v1.0.0", "v1.1.0", "B. Reviewer"),
+    ]
+    assert json.loads(checkout.run(root, *registry, "show", "v1.1.0", "--json"))["record"]["parent"] == "v1.0.0"
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_killing_the_flow_ends_its_training(tmp_path: Path, how: signal.Signals) -> None:
     root = checkout.make(tmp_path / "checkout", {**checkout.SMALL, "baseline": {"epochs": 100}})
