@@ -20,7 +20,7 @@ OWNERS = {
     "great_expectations": ("tasks.validate",),
     "ultralytics": ("tasks.train", "tasks.evaluate", "tasks.common.yolo"),
     "torch": ("tasks.train", "tasks.evaluate", "tasks.common.yolo"),
-    "tasks.common.yolo": ("tasks.train", "tasks.evaluate"),
+    "tasks.common.yolo": ("tasks.train", "tasks.evaluate", "tasks.watch"),
 }
 STAGES: dict[str, Any] = load_yaml(ROOT / "dvc.yaml")["stages"]
 
