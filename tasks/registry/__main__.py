@@ -42,23 +42,27 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
             current = registry.pin_champion(values) if args.pin else registry.champion(values)
             return {"name": name, "version": current}, f"{name}@{current}" if current else f"{name} has no champion yet"
         case "history":
-            past = registry.history(values, on=args.on)
+            refused = (refusal for refusal in registry.refusals(values) if args.on in {None, refusal.created.date()})
+            past = sorted([*registry.history(values, on=args.on), *refused], key=lambda event: event.created)
             none = f"no version of {name} was in {values.registry.stage}"
-            return [asdict(assignment) for assignment in past], "\n".join(a.summary() for a in past) or none
+            return [asdict(event) for event in past], "\n".join(event.summary() for event in past) or none
+        case "show":
+            version = registry.show(name, args.version)
+            refusals = registry.refusals(values, version.version)
+            lines = "".join(f"\nrefused    {refusal.summary()}" for refusal in refusals)
+            return _data(version) | {"refusals": [asdict(refusal) for refusal in refusals]}, _page(version) + lines
         case "verify":
             faults = registry.verify(values, args.version)
             good = f"{name} {args.version}: everything is as it was registered"
             return [asdict(fault) for fault in faults], "\n".join(fault.summary() for fault in faults) or good
         case _:
             version = _version(args, values)
-            return _data(version), _page(version) if args.verb == "show" else version.summary()
+            return _data(version), version.summary()
 
 
 def _version(args: argparse.Namespace, values: Params) -> Version:
     """The result of a verb that names or makes one version."""
     match args.verb:
-        case "show":
-            return registry.show(values.registry.name, args.version)
         case "register":
             return registry.register(values, allow_inconclusive=args.allow_inconclusive)
         case "rollback":
@@ -124,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb("rollback", "back to the champion before the present one", why)
     verb("deprecate", "withdraw a version: it can be read and not promoted", one, why)
-    on = verb("history", "what was in production, newest last: time, versions, who and why")
+    on = verb("history", "what was in production or was refused, newest last: time, versions, who and why")
     on.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help="on that day alone (UTC)")
     audit = verb("verify", "hash again everything that a version pins; exit code 1 where something differs")
     audit.add_argument("version", nargs="?", default="all", metavar="vX.Y.Z", help="all by default")
