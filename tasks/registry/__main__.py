@@ -42,27 +42,23 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
             current = registry.pin_champion(values) if args.pin else registry.champion(values)
             return {"name": name, "version": current}, f"{name}@{current}" if current else f"{name} has no champion yet"
         case "history":
-            refused = (refusal for refusal in registry.refusals(values) if args.on in {None, refusal.created.date()})
-            past = sorted([*registry.history(values, on=args.on), *refused], key=lambda event: event.created)
+            past = _past(values, args.on)
             none = f"no version of {name} was in {values.registry.stage}"
             return [asdict(event) for event in past], "\n".join(event.summary() for event in past) or none
-        case "show":
-            version = registry.show(name, args.version)
-            refusals = registry.refusals(values, version.version)
-            lines = "".join(f"\nrefused    {refusal.summary()}" for refusal in refusals)
-            return _data(version) | {"refusals": [asdict(refusal) for refusal in refusals]}, _page(version) + lines
         case "verify":
             faults = registry.verify(values, args.version)
             good = f"{name} {args.version}: everything is as it was registered"
             return [asdict(fault) for fault in faults], "\n".join(fault.summary() for fault in faults) or good
         case _:
             version = _version(args, values)
-            return _data(version), version.summary()
+            return _with_refusals(version, values) if args.verb == "show" else (_data(version), version.summary())
 
 
 def _version(args: argparse.Namespace, values: Params) -> Version:
     """The result of a verb that names or makes one version."""
     match args.verb:
+        case "show":
+            return registry.show(values.registry.name, args.version)
         case "register":
             return registry.register(values, allow_inconclusive=args.allow_inconclusive)
         case "rollback":
@@ -72,6 +68,18 @@ def _version(args: argparse.Namespace, values: Params) -> Version:
         case _:
             expected = {} if args.expected_champion is None else {"expected_champion": args.expected_champion}
             return registry.promote(values, args.version, approver=args.approver, reason=args.reason, **expected)
+
+
+def _past(values: Params, on: date | None) -> list[registry.Assignment | registry.Refusal]:
+    """What was put into the stage, and what was refused, in the order of time."""
+    refused = [refusal for refusal in registry.refusals(values) if on in {None, refusal.created.date()}]
+    return sorted([*registry.history(values, on=on), *refused], key=lambda event: event.created)
+
+
+def _with_refusals(version: Version, values: Params) -> tuple[dict[str, Any], str]:
+    refusals = registry.refusals(values, version.version)
+    lines = "".join(f"\nrefused    {refusal.summary()}" for refusal in refusals)
+    return _data(version) | {"refusals": [asdict(refusal) for refusal in refusals]}, _page(version) + lines
 
 
 def _data(version: Version) -> dict[str, Any]:
