@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from tests.serving import free_port
 
-PASSWORD = "a-password-of-the-database"
+PASSWORD = secrets.token_hex(16)
 
 
 @dataclass(frozen=True)

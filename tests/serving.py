@@ -222,11 +222,11 @@ def fill(dialog: Any, reviewer: str, note: str) -> None:
         field.fill(text)
 
 
-def submit(served: Served, dialog: Any, run: str) -> None:
+def submit(served: Served, dialog: Any, run: str, button_name: str = "Submit") -> None:
     """Click until the answer is taken: where SQLite is locked for a moment, the UI says so and keeps the form."""
 
     def click() -> bool:
-        button = dialog.get_by_role("button", name="Submit")
+        button = dialog.get_by_role("button", name=button_name)
         if served.state(run) == "Suspended" and button.is_visible():
             button.click()
         deadline = time.monotonic() + 5
