@@ -71,6 +71,7 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self.environment = {**checkout.ENVIRONMENT, **IMPATIENT, "PREFECT_SERVER_API_PORT": str(port), **settings}
         self.user = user
+        self.newest = ""
         self.process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
@@ -164,7 +165,13 @@ class Served:
         (self.root / "control/weights").write_text(weights)
         checkout.run(self.root, "dvc", "repro", "-q")
         output = self.registry("register", "--allow-inconclusive", "--json")
-        return str(json.loads(output[output.index("{") :])["version"])
+        self.newest = str(json.loads(output[output.index("{") :])["version"])
+        return self.newest
+
+    def candidate(self) -> str:
+        """The newest version, which is not the champion: a new one only where it is, because that takes seconds."""
+        is_champion = self.champion() == f"detector@{self.newest}"
+        return self.register(f"weights after {self.newest}") if is_champion else self.newest
 
 
 def make_root(root: Path) -> Path:

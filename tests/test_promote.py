@@ -80,7 +80,7 @@ def test_a_rejection_keeps_the_champion_and_is_recorded(served: Served, page: An
 
 
 def test_an_answer_without_a_name_is_refused_and_the_run_waits_on(served: Served) -> None:
-    served.register("nameless weights")
+    served.candidate()
     run = served.start()
     served.question(run, 1)
 
@@ -91,7 +91,7 @@ def test_an_answer_without_a_name_is_refused_and_the_run_waits_on(served: Served
 
 
 def test_an_approval_does_not_count_for_a_newer_version(served: Served) -> None:
-    before, first = served.champion(), served.register("first of two")
+    before, first = served.champion(), served.candidate()
     run = served.start()
     assert f"`detector@{first}` go" in served.question(run, 1)
     second = served.register("second of two")
@@ -121,7 +121,7 @@ def test_an_approval_does_not_count_against_another_champion(served: Served) -> 
 
 
 def test_the_second_reviewer_must_be_somebody_else(served: Served) -> None:
-    version = served.register("weights for two")
+    version = served.candidate()
     checkout.set_params(served.root, {"promote": {"second_reviewer": True}})
     try:
         run = served.start()
@@ -169,7 +169,7 @@ def test_silence_is_recorded_and_keeps_the_champion_and_a_retry_asks_anew(served
 
 
 def test_approving_twice_changes_nothing(served: Served) -> None:
-    version = served.register("weights for everybody")
+    version = served.candidate()
     runs = [served.start(), served.start()]
     for run in runs:
         served.question(run, 1)
@@ -187,7 +187,7 @@ def test_approving_twice_changes_nothing(served: Served) -> None:
 
 
 def test_a_killed_worker_and_a_restarted_server_change_nothing_between_question_and_answer(served: Served) -> None:
-    version = served.register("weights that wait")
+    version = served.candidate()
     run = served.start()
     asked = served.question(run, 1)
     assert served.process
