@@ -36,7 +36,7 @@ class Refusal:
     created: datetime
     """UTC, to the second."""
     approver: str
-    """Who said no; who approved first where the second reviewer did not; `nobody` where nobody answered."""
+    """Who said no; `nobody` where nobody answered in time."""
     reason: str
     champion: str | None
     """The version that stayed in the stage; None for none."""
