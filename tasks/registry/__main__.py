@@ -42,16 +42,16 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
             current = registry.pin_champion(values) if args.pin else registry.champion(values)
             return {"name": name, "version": current}, f"{name}@{current}" if current else f"{name} has no champion yet"
         case "history":
-            past = registry.history(values, on=args.on)
+            past = _past(values, args.on)
             none = f"no version of {name} was in {values.registry.stage}"
-            return [asdict(assignment) for assignment in past], "\n".join(a.summary() for a in past) or none
+            return [asdict(event) for event in past], "\n".join(event.summary() for event in past) or none
         case "verify":
             faults = registry.verify(values, args.version)
             good = f"{name} {args.version}: everything is as it was registered"
             return [asdict(fault) for fault in faults], "\n".join(fault.summary() for fault in faults) or good
         case _:
             version = _version(args, values)
-            return _data(version), _page(version) if args.verb == "show" else version.summary()
+            return _with_refusals(version, values) if args.verb == "show" else (_data(version), version.summary())
 
 
 def _version(args: argparse.Namespace, values: Params) -> Version:
@@ -68,6 +68,18 @@ def _version(args: argparse.Namespace, values: Params) -> Version:
         case _:
             expected = {} if args.expected_champion is None else {"expected_champion": args.expected_champion}
             return registry.promote(values, args.version, approver=args.approver, reason=args.reason, **expected)
+
+
+def _past(values: Params, on: date | None) -> list[registry.Assignment | registry.Refusal]:
+    """What was put into the stage, and what was refused, in the order of time."""
+    refused = [refusal for refusal in registry.refusals(values) if on in {None, refusal.created.date()}]
+    return sorted([*registry.history(values, on=on), *refused], key=lambda event: event.created)
+
+
+def _with_refusals(version: Version, values: Params) -> tuple[dict[str, Any], str]:
+    refusals = registry.refusals(values, version.version)
+    lines = "".join(f"\nrefused    {refusal.summary()}" for refusal in refusals)
+    return _data(version) | {"refusals": [asdict(refusal) for refusal in refusals]}, _page(version) + lines
 
 
 def _data(version: Version) -> dict[str, Any]:
@@ -124,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb("rollback", "back to the champion before the present one", why)
     verb("deprecate", "withdraw a version: it can be read and not promoted", one, why)
-    on = verb("history", "what was in production, newest last: time, versions, who and why")
+    on = verb("history", "what was in production or was refused, newest last: time, versions, who and why")
     on.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help="on that day alone (UTC)")
     audit = verb("verify", "hash again everything that a version pins; exit code 1 where something differs")
     audit.add_argument("version", nargs="?", default="all", metavar="vX.Y.Z", help="all by default")
