@@ -94,7 +94,7 @@ def page(evidence: Evidence) -> str:
 
 def _sections(evidence: Evidence) -> Iterator[str]:
     decision, tag = evidence.decision, evidence.version.tag
-    name = evidence.version.name
+    name, link = evidence.version.name, evidence.version.link
     yield f"# Shall `{tag}` go into production?"  # bare, it becomes a link to write a mail
     yield f"**{decision.verdict}**: {decision.metric} {decision.reference:.4f} to {decision.candidate:.4f}, {_gain(decision)}"
     yield f"In production now: {f'`{name}@{evidence.champion}`' if evidence.champion else 'nothing'}."
@@ -107,7 +107,8 @@ def _sections(evidence: Evidence) -> Iterator[str]:
     worse += [(f"class {name}, {metric}", found) for name, by in decision.per_class.items() for metric, found in by.items()]
     worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
     yield "## Slices that got worse\n\n" + (_comparisons("slice", worse) if worse else "None.")
-    yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n    git show {tag}:{REPORT}"
+    place = f"[{REPORT} of version {evidence.version.version} in MLflow]({link})" if link else f"    git show {tag}:{REPORT}"
+    yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n{place}"
 
 
 def _warnings(evidence: Evidence) -> Iterator[str]:

@@ -81,7 +81,7 @@ def _spell(value: object) -> str:
 
 def _page(version: Version) -> str:
     rows = {"version": version.tag, "commit": version.commit, "created": version.created, "stages": ", ".join(version.stages)}
-    rows |= {"deprecated": version.deprecated or ""}
+    rows |= {"deprecated": version.deprecated or "", "page": version.link}
     if record := version.record:
         rows |= {
             "verdict": record.summary(),

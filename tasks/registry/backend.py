@@ -13,6 +13,7 @@ from tasks.common.params import Params
 
 if TYPE_CHECKING:
     from tasks.common.dvcfiles import Settings
+    from tasks.registry import in_git, in_mlflow
     from tasks.registry.history import Assignment
     from tasks.registry.record import Record, Version
     from tasks.registry.stages import Step
@@ -82,6 +83,10 @@ class Backoff:
         """Sleep once."""
         time.sleep(random.uniform(0, self.longest_s))  # noqa: S311 - no secret
         self.longest_s = min(2 * self.longest_s, MAX_BACKOFF_S)
+
+
+if TYPE_CHECKING:
+    _BACKENDS: tuple[Backend, ...] = (in_git, in_mlflow)
 
 
 def chosen(params: Params) -> Backend:

@@ -5,6 +5,7 @@ reads   the versions and their files where the registry keeps them, the DVC cach
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,12 +62,14 @@ class Audit:
             self.known[str(path)] = md5_of(path)
         return self.known.get(str(path))
 
-    def text(self, version: Version, path: str | Path) -> str:
-        """A file of the version; empty where it keeps none of that name."""
+    def text(self, version: Version, path: Path) -> str | None:
+        """A file of the version; empty where it keeps none, None where it is not the pinned one: that is a fault already."""
         try:
-            return chosen(self.params).read_file(self.params, version, str(path)).decode()
-        except (RegistryError, UnicodeDecodeError):
+            content = chosen(self.params).read_file(self.params, version, path.as_posix())
+        except RegistryError:
             return ""
+        pinned = version.record.files.get(path.as_posix()) if version.record else None
+        return content.decode() if pinned in {None, hashlib.sha256(content).hexdigest()} else None
 
 
 def verify(params: Params, version: str = "all") -> tuple[Fault, ...]:
@@ -89,9 +92,9 @@ def verify(params: Params, version: str = "all") -> tuple[Fault, ...]:
             continue
         if not found.record.files:
             log.warning("%s is of an earlier release: its record pins no hash of its report", found.tag)
-        lock = audit.text(found, dvcfiles.DVC_LOCK)
-        _check_lock(audit, found, found.record, lock)
-        _check_cache(audit, found, found.record, lock)
+        if (lock := audit.text(found, dvcfiles.DVC_LOCK)) is not None:
+            _check_lock(audit, found, found.record, lock)
+            _check_cache(audit, found, found.record, lock)
         _check_weights(audit, found, found.record)
     return tuple(audit.faults)
 
@@ -111,7 +114,7 @@ def _check_lock(audit: Audit, version: Version, record: Record, lock: str) -> No
     holder = chosen(audit.params).HOLDER
     data = dvcfiles.locked_outputs(lock).get(record.data)
     tracked = audit.text(version, dvcfiles.dvc_file(Path(record.data))) if data is None else ""
-    outs = (parse_scalar(tracked) or {}).get("outs", ())
+    outs = (parse_scalar(tracked or "") or {}).get("outs", ())
     named = data.md5 if data else next((str(out["md5"]) for out in outs), "none")
     audit.expect(version, f"data version of {record.data} in {holder}", record.data_version, named.removesuffix(".dir"))
     weights = dvcfiles.file_md5(audit.settings.cache, Path(record.weights), lock)

@@ -7,9 +7,8 @@ import logging
 from tasks.common import dvcfiles, git
 from tasks.common.params import Params
 from tasks.registry.backend import Backoff
-from tasks.registry.in_git.tags import fetch_tags, is_shared, publish, refs_here, refs_there, tag_object
-from tasks.registry.in_git.versions import list_versions
-from tasks.registry.record import Number, Record, Version, encode, next_number, parse_number, spell
+from tasks.registry.in_git.tags import catch_up, is_shared, publish, read_tags, refs_there, tag_object
+from tasks.registry.record import Number, Record, Version, decode, encode, next_number, parse_number, spell
 from tasks.registry.registration import store
 from tasks.registry.versions import show
 
@@ -20,12 +19,12 @@ def add(params: Params, record: Record, commit: str) -> Version:
     """Give `commit` the next free number; where another run takes that number first, the one after it."""
     name, backoff = params.registry.name, Backoff()
     while True:
-        taken = _taken(params)  # before the versions are read: what comes later is met by the push
-        versions = list_versions(params)
-        if same := [v for v in versions if v.record and v.record.md5 == record.md5]:
-            return same[-1]
-        latest = next((v.record for v in reversed(versions) if v.record), None)
-        version = spell(next_number(taken, latest, record))
+        known, withdrawn = _known(params)
+        active = {number: own for number, own in sorted(known.items()) if own and number not in withdrawn}
+        if same := [number for number, own in active.items() if own.md5 == record.md5]:
+            return show(params, spell(same[-1]))
+        latest = next(reversed(active.values()), None)
+        version = spell(next_number(known, latest, record))
         tag_name = f"{name}@{version}"
         tag_id = tag_object(tag_name, commit, encode(name, version, record))
         if publish(params, {f"refs/tags/{tag_name}": tag_id}):
@@ -35,7 +34,7 @@ def add(params: Params, record: Record, commit: str) -> Version:
         backoff.wait()
 
 
-def finish(version: Version, params: Params, settings: dvcfiles.Settings) -> Version:
+def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Version:
     """Finish what an earlier call may have left: a tag that is here and not on the remote, as when it had no remote."""
     if not is_shared(params):
         return version
@@ -52,12 +51,18 @@ def finish(version: Version, params: Params, settings: dvcfiles.Settings) -> Ver
     return add(params, version.record, version.commit)
 
 
-def _taken(params: Params) -> set[Number]:
-    """Every number that a tag has here or on the remote, whose new tags are fetched; deprecated ones included."""
-    prefix = f"refs/tags/{params.registry.name}@"
-    here = refs_here(params).keys()
-    there = refs_there(params).keys() if is_shared(params) else set()
-    if there - here:
-        fetch_tags(params)
-    numbers = (parse_number(ref.removeprefix(prefix)) for ref in here | there)
-    return {number for number in numbers if number}
+def _known(params: Params) -> tuple[dict[Number, Record | None], set[Number]]:
+    """{number: record} of every version that has a tag here or on the remote, and those that were withdrawn.
+
+    The tags are read without GTO, which costs ten times as much: with many runs at once most tries collide.
+    """
+    catch_up(params)
+    prefix = f"{params.registry.name}@"
+    known, withdrawn = {}, set()
+    for tag in read_tags(params.registry.name, "@"):
+        version, mark, _ = tag.name.removeprefix(prefix).partition("!")
+        if (number := parse_number(version)) and mark:
+            withdrawn.add(number)
+        elif number:
+            known[number] = decode(tag.message)
+    return known, withdrawn

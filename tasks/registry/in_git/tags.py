@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 NO_OBJECT = "0" * 40
 LOCKED = re.compile(r"\block")
+TAKEN = re.compile(r"\[rejected\] .*\(already exists\)")
+"""What git says before it pushes, where the remote shows another tag of that name."""
 NUM_PUSHES = 12
 """Tries of one push, while the remote says that another push holds the tag."""
 
@@ -160,6 +162,8 @@ def _push(params: Params, refs: Mapping[str, str]) -> bool:
         result = git.attempt("push", "--quiet", "--atomic", remote, *(f"{tag_id}:{ref}" for ref, tag_id in refs.items()))
         if result.returncode == 0:
             return True
+        if TAKEN.search(result.stderr):
+            return False
         there = refs_there(params)
         if any(there.get(ref) not in {None, tag_id} for ref, tag_id in refs.items()):
             return False

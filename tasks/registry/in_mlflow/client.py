@@ -49,6 +49,7 @@ def speaking(params: Params, *passes: str) -> Iterator[MlflowClient]:
     """A client of the server; what MLflow raises becomes a RegistryError, except for errors with a code in `passes`."""
     client = _client(address(params))
     from mlflow.exceptions import MlflowException
+    from requests import RequestException
 
     try:
         yield client
@@ -56,7 +57,7 @@ def speaking(params: Params, *passes: str) -> Iterator[MlflowClient]:
         if error.error_code in passes:
             raise
         raise _refusal(params, str(error)) from None
-    except OSError as error:
+    except RequestException as error:
         raise _refusal(params, str(error)) from None
 
 
