@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tasks.registry.verify import Audit
 
 MODULES = {"git": "tasks.registry.in_git", "mlflow": "tasks.registry.in_mlflow"}
-MIN_BACKOFF_S = 0.25
-MAX_BACKOFF_S = 8.0
+MIN_BACKOFF_S = 0.125
+MAX_BACKOFF_S = 60.0
 
 
 class Backend(Protocol):
@@ -74,15 +74,22 @@ class Backend(Protocol):
 
 
 class Backoff:
-    """Waits of random length, twice as long at most each time, so that many runs that collide find their turns."""
+    """Waits of random length between tries, so that many runs that collide find their turns.
+
+    The longest wait doubles each time, in units of what the last try took: while hundreds collide a try takes many times as long
+    as alone, and waits that do not grow with it would keep it so.
+    """
 
     def __init__(self) -> None:
-        self.longest_s = MIN_BACKOFF_S
+        self.num_tries = 0
+        self.begun = time.monotonic()
 
     def wait(self) -> None:
-        """Sleep once."""
-        time.sleep(random.uniform(0, self.longest_s))  # noqa: S311 - no secret
-        self.longest_s = min(2 * self.longest_s, MAX_BACKOFF_S)
+        """Sleep once; the next try begins when it returns."""
+        took_s = max(time.monotonic() - self.begun, MIN_BACKOFF_S)
+        self.num_tries += 1
+        time.sleep(random.uniform(0, min(took_s * 2**self.num_tries, MAX_BACKOFF_S)))  # noqa: S311 - no secret
+        self.begun = time.monotonic()
 
 
 if TYPE_CHECKING:
