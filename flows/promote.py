@@ -15,7 +15,6 @@ from pydantic import Field
 from flows import approval, evidence, silence
 from tasks import registry
 from tasks.common import params
-from tasks.registry.tags import fetch_tags
 
 BY_THE_GATE = "the gate (approve: auto)"
 
@@ -32,7 +31,7 @@ def promote(
             today's champion, and asks otherwise.
     """
     settings = params.load()
-    fetch_tags(settings)
+    registry.refresh(settings)
     if (ended := silence.record(settings)) is not None:
         return ended
     found = evidence.read(settings, version)

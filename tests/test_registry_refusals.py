@@ -43,7 +43,7 @@ def test_a_refusal_says_who_why_and_what_stayed_and_every_tool_still_reads_the_v
     assert version.record
     assert found.report == version.record.files["reports/report.md"]
     assert registry.champion(params) == "v1.0.0"
-    assert [v.version for v in registry.list_versions("detector", with_deprecated=True)] == ["v1.0.0", "v1.1.0"]
+    assert [v.version for v in registry.list_versions(params, with_deprecated=True)] == ["v1.0.0", "v1.1.0"]
     assert registry.verify(params) == ()
     assert sh("gto", "show", "detector", "--json") == shown
     assert "v1.1.0" in sh("gto", "history", "detector")

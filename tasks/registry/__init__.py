@@ -14,15 +14,18 @@ not promote it. No tag is ever moved. Others read them so (`--rev` takes the bar
     dvc artifacts get . detector --stage production -o best.pt
     git show detector@v1.0.0:reports/report.md
     git tag -n1 -l 'detector#production#*'
+
+`registry.backend: mlflow` keeps the same versions in MLflow's model registry instead, see tasks.registry.in_mlflow; every
+verb is the same.
 """
 
 from tasks.registry.history import Assignment, history
 from tasks.registry.record import Record, Version
 from tasks.registry.refusals import Refusal, refusals, refuse
-from tasks.registry.register import register
+from tasks.registry.registration import register
 from tasks.registry.stages import deprecate, promote, rollback
 from tasks.registry.verify import Fault, verify
-from tasks.registry.versions import champion, list_versions, show
+from tasks.registry.versions import champion, list_versions, read_file, refresh, show
 from tasks.registry.weights import fetch, pin_champion
 
 __all__ = [
@@ -38,6 +41,8 @@ __all__ = [
     "list_versions",
     "pin_champion",
     "promote",
+    "read_file",
+    "refresh",
     "refusals",
     "refuse",
     "register",

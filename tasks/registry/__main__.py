@@ -33,7 +33,7 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
     name = values.registry.name
     match args.verb:
         case "list":
-            versions = registry.list_versions(name, with_deprecated=True)
+            versions = registry.list_versions(values, with_deprecated=True)
             return [_data(v) for v in versions], "\n".join(v.summary() for v in versions) or f"no version of {name} yet"
         case "fetch":
             path = str(registry.fetch(values, args.version))
@@ -58,7 +58,7 @@ def _version(args: argparse.Namespace, values: Params) -> Version:
     """The result of a verb that names or makes one version."""
     match args.verb:
         case "show":
-            return registry.show(values.registry.name, args.version)
+            return registry.show(values, args.version)
         case "register":
             return registry.register(values, allow_inconclusive=args.allow_inconclusive)
         case "rollback":
@@ -93,7 +93,7 @@ def _spell(value: object) -> str:
 
 def _page(version: Version) -> str:
     rows = {"version": version.tag, "commit": version.commit, "created": version.created, "stages": ", ".join(version.stages)}
-    rows |= {"deprecated": version.deprecated or ""}
+    rows |= {"deprecated": version.deprecated or "", "page": version.link}
     if record := version.record:
         rows |= {
             "verdict": record.summary(),
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     why = argparse.ArgumentParser(add_help=False)
     why.add_argument("--approver", required=True, help="who decides")
     why.add_argument("--reason", required=True, help="why")
-    parser = argparse.ArgumentParser(prog="python -m tasks.registry", description="Versions of the model, as git tags.")
+    parser = argparse.ArgumentParser(prog="python -m tasks.registry", description="The versions of the model.")
     verbs = parser.add_subparsers(dest="verb", required=True)
 
     def verb(name: str, words: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -12,6 +12,10 @@ from tasks.common.params.kinds import STRICT, Positive, RelativePath, Share
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RegistryParams:
+    backend: Literal["git", "mlflow"]
+    """Where versions are kept: git tags, or the model registry of an MLflow server (needs the extra [mlflow])."""
+    mlflow_uri: Annotated[str, Field(pattern=r"^[^@\s]+$")] | None
+    """Address of the MLflow server, without a password; null takes the variable MLFLOW_TRACKING_URI."""
     name: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$")]
     """Name of the model in the registry; dvc.yaml names the same artifact."""
     stage: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$")]
