@@ -207,7 +207,3 @@ def publish(work: Path, target: Path, result: Training) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part.rename(target)
     shutil.rmtree(work, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    stage.main(run, choices=("baseline", "finetune"))
