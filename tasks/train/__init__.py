@@ -1,101 +1,112 @@
 """Train the baseline, or continue it at a careful rate, with Ultralytics.
 
 reads   reports/dataset.json, the dataset, params.yaml; start weights (baseline) or models/baseline/best.pt (finetune)
-writes  models/<stage>/: best.pt, last.pt, results.csv, args.yaml, training.json
+writes  models/<stage>/: best.pt, last.pt, results.csv, args.yaml, training.json, contract.json
 
 `python -m tasks.train baseline` and `python -m tasks.train finetune`. Training works in runs/<stage>/ and moves its
-result to models/ when it is complete, so nobody finds half a model there.
+result to models/ when it is complete, so nobody finds half a model there. DVC empties models/<stage>/ before a stage and
+leaves runs/ alone: a run that was killed is continued from there, see `tasks.train.state`.
 """
 
 from __future__ import annotations
 
-import csv
 import logging
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tasks.common import stage, yolo
+from tasks.common import yolo
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.errors import DatasetError, WeightsError
-from tasks.common.params import Params, ScheduleParams
-from tasks.common.paths import BASELINE, DATASET, FINETUNE, PROGRESS, RUNS
-from tasks.common.progress import Progress
-from tasks.common.stage import disk_full, read_json, write_json
+from tasks.common.params import FinetuneParams, Params, ScheduleParams
+from tasks.common.paths import BASELINE, DATASET, FINETUNE, RUNS
+from tasks.common.stage import read_json
+from tasks.train import attempt, plan, state
+from tasks.train.plan import COLUMNS, ULTRALYTICS, Plan
+from tasks.train.result import Stage, Training, publish, summarise
 
+__all__ = ["Stage", "Training", "run"]
 log = logging.getLogger(__name__)
-Stage = Literal["baseline", "finetune"]
-KEPT = ("args.yaml", "results.csv")
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training stage did, as stored in training.json."""
-
-    stage: Stage
-    weights: str
-    """Start weights, relative to the root of the repository."""
-    start_sha256: str
-    """Digest of the start tensors, see `tasks.common.yolo.tensors_digest`."""
-    data_sha256: str
-    """Digest of the dataset, from reports/dataset.json."""
-    epochs: int
-    """Epochs asked for."""
-    epochs_run: int
-    """Epochs done; fewer when patience ran out."""
-    best_epoch: int
-    """Epoch (from 1) whose weights are best.pt."""
-    num_images: int
-    """Images in split train."""
-    seconds: float
-    """Wall time of training, s, validation included, set-up excluded."""
-    cpu_seconds: float
-    """CPU time of the whole process, s: what a busy machine does not change."""
-    device: str
-    num_threads: int
-    """CPU threads of torch."""
-    peak_memory_bytes: int
-    """Highest resident memory of the process, bytes."""
+OWN = ("weights", "stop_at_gain", "stop_hold_epochs")
+"""Keys of the schedules that are not Ultralytics' arguments."""
 
 
 def run(params: Params, name: Stage) -> Training:
-    """Train stage `name` and put its result in models/.
+    """Train stage `name`, or go on where it was killed, and put its result in models/.
 
     Raises:
         WeightsError: the start weights cannot be used for this dataset.
         DatasetError: the dataset on disk is not the validated one.
+        TrainingError: the loss is not a number, or half the batch does not fit into memory either.
     """
     manifest = read_json(DATASET, "validate")
     dataset = validated_dataset(params, manifest)
     weights = Path(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
-    schedule: ScheduleParams = params.baseline if name == "baseline" else params.finetune
-    yolo.prepare()
+    yolo.prepare([own for own in ("tensorboard", "mlflow") if getattr(params.train, own)], RUNS)
     model = yolo.load(weights)
+    own = make_plan(params, name, weights, model, manifest)
+    work = RUNS / name
+    found = state.find(own, work)
+    if found is None:
+        shutil.rmtree(work, ignore_errors=True)
+    else:
+        own = own.halved() if found["num_halvings"] else own
+        log.info("%s: continues the unfinished run in %s after epoch %d of %d", name, work, found["epoch"] + 1, own.epochs)
+    plan.write(own, work)
+    yolo.remove_label_caches(dataset)
+    if found is None or not found["is_over"]:
+        attempt.train(own, model, work, str(yolo.write_data_yaml(dataset, work / "data")))
+    target = BASELINE if name == "baseline" else FINETUNE
+    result = summarise(own, work, len(dataset.splits["train"]))
+    publish(work, target, result)
+    tell(result, target)
+    return result
+
+
+def tell(result: Training, target: Path) -> None:
+    """The stage's line in the log."""
+    log.info(
+        "%s: %d of %d epochs in %.0f s, best epoch %d: validation box mAP50 %.4f, mAP50-95 %.4f -> %s/best.pt",
+        *(result.stage, result.epochs_run, result.epochs, result.seconds, result.best_epoch),
+        *(result.best_metrics[COLUMNS["box.mAP50"]], result.best_metrics[COLUMNS["box.mAP50-95"]], target),
+    )
+    if result.best_epoch == 0:
+        log.warning("%s: no epoch was better than the start weights; they are best.pt", result.stage)
+
+
+def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: dict[str, Any]) -> Plan:
+    """What the parameters, the start weights and the dataset make of the stage.
+
+    Raises:
+        WeightsError: masks are asked of weights or data that have none.
+    """
     if model.task == "segment" and manifest["task"] == "detect":
         raise WeightsError(
             f"a segmentation model, but {params.data.path} has boxes only",
             where=str(weights),
             fix="Start from a detection model, or label masks.",
         )
-    start = yolo.tensors_digest(model.model)
-    work = RUNS / name
-    shutil.rmtree(work, ignore_errors=True)
-    yolo.remove_label_caches(dataset)
-    arguments = train_arguments(params, schedule, work) | {"data": str(yolo.write_data_yaml(dataset, work / "data"))}
-    with Progress(name, schedule.epochs, PROGRESS) as progress:
-        progress.attach(model)
-        train(model, arguments)
-    result = summarise(name, work, weights, start, manifest["sha256"], dataset, progress.train_seconds)
-    target = BASELINE if name == "baseline" else FINETUNE
-    publish(work, target, result)
-    best = best_row(target / "results.csv")
-    log.info(
-        "%s: %d of %d epochs in %.0f s, best epoch %d: validation box mAP50 %.4f, mAP50-95 %.4f -> %s/best.pt",
-        *(name, result.epochs_run, result.epochs, result.seconds, result.best_epoch),
-        *(float(best["metrics/mAP50(B)"]), float(best["metrics/mAP50-95(B)"]), target),
+    choose_by = params.gate.metric if params.train.choose_by == "gate" else ULTRALYTICS
+    if choose_by.startswith("mask") and model.task != "segment":
+        raise WeightsError(
+            f"a detection model, and the best epoch is chosen by gate.metric {choose_by}",
+            where=str(weights),
+            fix="Start from a segmentation model, or set gate.metric to a box metric.",
+        )
+    schedule: ScheduleParams = params.baseline if name == "baseline" else params.finetune
+    return Plan(
+        stage=name,
+        weights=weights.as_posix(),
+        start_sha256=yolo.tensors_digest(model.model) if weights.suffix == ".pt" else yolo.file_digest(weights),
+        data_sha256=manifest["sha256"],
+        choose_by=choose_by,
+        start_is_candidate=weights.suffix == ".pt",
+        stop_at_gain=schedule.stop_at_gain if isinstance(schedule, FinetuneParams) else None,
+        stop_hold_epochs=schedule.stop_hold_epochs if isinstance(schedule, FinetuneParams) else 1,
+        arguments=train_arguments(params, schedule),
+        libraries=yolo.library_versions(),
     )
-    return result
 
 
 def validated_dataset(params: Params, manifest: dict[str, Any]) -> Dataset:
@@ -116,10 +127,9 @@ def validated_dataset(params: Params, manifest: dict[str, Any]) -> Dataset:
     return dataset
 
 
-def train_arguments(params: Params, schedule: ScheduleParams, work: Path) -> dict[str, Any]:
-    """The arguments of Ultralytics' `train()`, every one that matters stated."""
-    values = asdict(schedule)
-    values.pop("weights", None)
+def train_arguments(params: Params, schedule: ScheduleParams) -> dict[str, Any]:
+    """The arguments of Ultralytics' `train()`, every one that matters stated, without paths."""
+    values = {key: value for key, value in asdict(schedule).items() if key not in OWN}
     return values | {
         "imgsz": params.train.imgsz,
         "batch": params.train.batch,
@@ -132,78 +142,5 @@ def train_arguments(params: Params, schedule: ScheduleParams, work: Path) -> dic
         "deterministic": True,
         "plots": False,
         "verbose": False,
-        "project": str(work.parent.resolve()),
-        "name": work.name,
         "exist_ok": True,
     }
-
-
-def train(model: Any, arguments: dict[str, Any]) -> None:
-    """`model.train`, with a full disk and a dataset that Ultralytics refuses turned into errors with a next step."""
-    try:
-        model.train(**arguments)
-    except RuntimeError as error:
-        if "No space left" in str(error) or "file write failed" in str(error):
-            raise disk_full(OSError(stage.DISK_FULL[0], str(error))) from None
-        if "Dataset" in str(error):
-            raise DatasetError(
-                str(error).partition("\n")[0], where=str(arguments["data"]), fix="Run `dvc repro validate`."
-            ) from None
-        raise
-
-
-def summarise(name: Stage, work: Path, weights: Path, start: str, data: str, dataset: Dataset, seconds: float) -> Training:
-    """What the finished run in `work` did."""
-    import resource
-
-    import torch
-
-    rows = read_rows(work / "results.csv")
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    arguments = (work / "args.yaml").read_text(encoding="utf-8")
-    device = next((line.partition(":")[2].strip() for line in arguments.splitlines() if line.startswith("device:")), "")
-    return Training(
-        stage=name,
-        weights=weights.as_posix(),
-        start_sha256=start,
-        data_sha256=data,
-        epochs=int(next(line.partition(":")[2] for line in arguments.splitlines() if line.startswith("epochs:"))),
-        epochs_run=len(rows),
-        best_epoch=int(best_row(work / "results.csv")["epoch"]),
-        num_images=len(dataset.splits["train"]),
-        seconds=round(seconds, 1),
-        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
-        device=device,
-        num_threads=torch.get_num_threads(),
-        peak_memory_bytes=usage.ru_maxrss * 1024,
-    )
-
-
-def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows of an Ultralytics results.csv, an epoch each; names and values without padding."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        return [{key.strip(): value.strip() for key, value in row.items()} for row in csv.DictReader(lines)]
-
-
-def best_row(file: Path) -> dict[str, str]:
-    """The row of the epoch that Ultralytics kept as best.pt: highest fitness, the first of equals.
-
-    Fitness is mAP50-95 of boxes, plus that of masks for segmentation (ultralytics.utils.metrics, 8.4.190).
-    """
-    return max(read_rows(file), key=lambda row: sum(float(v) for k, v in row.items() if k.startswith("metrics/mAP50-95")))
-
-
-def publish(work: Path, target: Path, result: Training) -> None:
-    """Move a finished run's files from `work` to `target` in one step."""
-    part = RUNS / f"{target.name}.complete"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for file in KEPT:
-        shutil.copyfile(work / file, part / file)
-    for file in ("best.pt", "last.pt"):
-        shutil.move(work / "weights" / file, part / file)
-    write_json(part / "training.json", asdict(result))
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part.rename(target)
-    shutil.rmtree(work, ignore_errors=True)
