@@ -13,9 +13,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tasks import sample
-from tasks.common import params
-
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, dict[str, object]] = {
     "sample": {"num_train": 24, "num_val": 12, "num_test": 8, "imgsz": 96},
@@ -32,12 +29,7 @@ def make(root: Path) -> Path:
     shutil.copyfile(ROOT / "models/tiny-seg.yaml", root / "models/tiny-seg.yaml")
     shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
     change(root, SMALL)
-    before = Path.cwd()
-    os.chdir(root)
-    try:
-        sample.run(params.load())
-    finally:
-        os.chdir(before)
+    subprocess.run([sys.executable, "-m", "tasks.sample"], cwd=root, env=ENVIRONMENT, check=True, capture_output=True)
     splits = {split: {"images": SMALL["sample"][f"num_{split}"]} for split in ("train", "val", "test")}
     manifest = {"path": "data/sample", "task": "segment", "sha256": "ab" * 32, "splits": splits}
     (root / "reports").mkdir()
@@ -82,3 +74,31 @@ def digest(weights: Path) -> str:
     from tasks.common import yolo
 
     return yolo.tensors_digest(yolo.load(weights).model)
+
+
+DRIVER = """
+import json, os, signal, sys
+from pathlib import Path
+from tasks.common import isolation, stage
+isolation.apply()
+import torch
+from tasks import train
+from tasks.train import attempt, contract, result, state, trainer
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+own = trainer.ContinuedTrainer
+{code}
+stage.main(train.run, choices=("baseline", "finetune"))
+"""
+
+
+def train_with(root: Path, code: str, name: str, *settings: str) -> subprocess.CompletedProcess[str]:
+    """The stage in a process that runs `code` first, which reaches into the real trainer (`own`) or calls `die`."""
+    words = [name, *(word for own in settings for word in ("--set", own))]
+    return subprocess.run(
+        [sys.executable, "-c", DRIVER.format(code=code), *words],
+        cwd=root,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

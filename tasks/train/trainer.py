@@ -38,6 +38,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
     """What both tasks have in common. A method `_on_EVENT` runs before the callbacks of that event."""
 
     accumulate: float
+    num_waiting: float
     best_fitness: float | None
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
@@ -59,7 +60,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         self.resumed_after: list[int] = []
         self.num_since_step = 0
         self.num_waiting = 0.0
-        self.nominal_accumulate = 1
+        self.nominal_accumulate = 1.0
 
     def run_callbacks(self, event: str) -> None:
         own = getattr(self, f"_{event}", None)
