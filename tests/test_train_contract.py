@@ -16,7 +16,7 @@ rates, before = [], own._on_train_batch_end
 def record(self):
     before(self)
     dataset = self.train_loader.dataset
-    mosaic = any(type(t).__name__ == "Mosaic" and t.p > 0 for t in dataset.transforms.transforms)
+    mosaic = any(type(t).__name__ == "Mosaic" and t.p > 0 for t in contract._flat(dataset.transforms))
     rates.append([mosaic, *(group["lr"] for group in self.optimizer.param_groups)])
     Path("rates.json").write_text(json.dumps(rates))
 own._on_train_batch_end = record
@@ -97,7 +97,7 @@ def test_the_contract_is_there_before_the_first_batch_and_idle_settings_are_name
 def test_a_metric_that_the_network_does_not_have_is_refused(tmp_path: Path) -> None:
     root = training.make(tmp_path / "ws")
     text = (root / "models/tiny-seg.yaml").read_text()
-    (root / "models/tiny.yaml").write_text(text.replace("Segment, [nc, 32, 32]", "Detect, [nc]"))
+    (root / "models/tiny.yaml").write_text(text.replace("Segment, [nc, 16, 256]", "Detect, [nc]"))
 
     printed = training.train(root, "baseline", "baseline.weights=models/tiny.yaml", "gate.metric=mask.mAP50", ok=False)
 

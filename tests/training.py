@@ -23,14 +23,15 @@ SMALL: dict[str, dict[str, object]] = {
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def make(root: Path) -> Path:
-    """A folder in which `python -m tasks.train baseline` works."""
+def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Path:
+    """A folder in which `python -m tasks.train baseline` works, with `changes` applied to params.yaml."""
     (root / "models").mkdir(parents=True)
     shutil.copyfile(ROOT / "models/tiny-seg.yaml", root / "models/tiny-seg.yaml")
     shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
     change(root, SMALL)
+    change(root, changes or {})
     subprocess.run([sys.executable, "-m", "tasks.sample"], cwd=root, env=ENVIRONMENT, check=True, capture_output=True)
-    splits = {split: {"images": SMALL["sample"][f"num_{split}"]} for split in ("train", "val", "test")}
+    splits = {split: {"images": len(list((root / "data/sample/images" / split).iterdir()))} for split in ("train", "val", "test")}
     manifest = {"path": "data/sample", "task": "segment", "sha256": "ab" * 32, "splits": splits}
     (root / "reports").mkdir()
     (root / "reports/dataset.json").write_text(json.dumps(manifest))

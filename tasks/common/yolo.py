@@ -44,9 +44,7 @@ def prepare(integrations: Sequence[str] = (), logs: Path = Path()) -> None:
                 fix=f"pip install {name}, or set train.{name}: false",
             )
     if "mlflow" in integrations:
-        logs.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(logs / 'mlflow.db').resolve()}")
-        os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", Path.cwd().name)
+        _prepare_mlflow(logs.resolve())
     import matplotlib
     from ultralytics.utils import LOGGER, SETTINGS, USER_CONFIG_DIR
 
@@ -59,6 +57,19 @@ def prepare(integrations: Sequence[str] = (), logs: Path = Path()) -> None:
     for name in ("Arial.ttf", "Arial.Unicode.ttf"):
         if not (USER_CONFIG_DIR / name).exists():
             shutil.copyfile(font, USER_CONFIG_DIR / name)
+
+
+def _prepare_mlflow(logs: Path) -> None:
+    """Name the experiment after the folder, and where the user names no server keep runs and their files below `logs`."""
+    name = os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", Path.cwd().name)
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        return
+    import mlflow
+
+    logs.mkdir(parents=True, exist_ok=True)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{logs / 'mlflow.db'}"
+    if mlflow.get_experiment_by_name(name) is None:  # else MLflow puts the files into ./mlruns
+        mlflow.create_experiment(name, (logs / "mlflow").as_uri())
 
 
 def load(weights: Path) -> YOLO:

@@ -37,6 +37,7 @@ NO_RETRY = 3
 class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
     """What both tasks have in common. A method `_on_EVENT` runs before the callbacks of that event."""
 
+    stop: bool
     accumulate: float
     num_waiting: float
     best_fitness: float | None
@@ -58,6 +59,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         self.num_held = 0
         self.seconds_before = 0.0
         self.resumed_after: list[int] = []
+        self.gradients: dict[str, Any] = {}
         self.num_since_step = 0
         self.num_waiting = 0.0
         self.nominal_accumulate = 1.0
@@ -79,9 +81,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         self.ema.updates = found["updates"]
         self.optimizer.load_state_dict(found["optimizer"])
         self.scaler.load_state_dict(found["scaler"])
-        for name, parameter in model.named_parameters():
-            gradient = found["gradients"].get(name)
-            parameter.grad = None if gradient is None else gradient.to(parameter.device)
+        self.gradients = found["gradients"]
         self.stopper.__dict__.update(found["stopper"])
         for name in KEPT:
             setattr(self, name, found[name])
@@ -147,6 +147,10 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         if self.train_loader.num_workers == 0:  # else it would start the workers anew; they have drawn ahead already
             self.train_loader.reset()
         self.num_batch = 0
+        for name, parameter in unwrap_model(self.model).named_parameters() if self.gradients else ():
+            if name in self.gradients:  # not earlier: Ultralytics clears them when it begins
+                parameter.grad = self.gradients[name].to(parameter.device)
+        self.gradients = {}
 
     def _on_train_batch_start(self) -> None:
         """After a kill the first step waits for as many batches as it would have had to."""
@@ -171,6 +175,14 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
     def _on_fit_epoch_end(self) -> None:
         if self.progress:
             self.progress.end_epoch(self)
+        if self.stop and self.epoch + 1 < self.epochs and RANK in {-1, 0}:
+            own = self.plan
+            why = (
+                f"a gain of {100 * (own.stop_at_gain or 0):.2f} % was held for {own.stop_hold_epochs} epochs"
+                if self.has_gained
+                else f"{own.choose_by} was not better for {self.args.patience} epochs"
+            )
+            log.info("%s: stopped after epoch %d of %d: %s", own.stage, self.epoch + 1, self.epochs, why)
 
     def _teardown(self) -> None:
         if self.progress:
@@ -196,8 +208,8 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         self.is_best = before is None or fitness > before
         self.best_fitness = fitness if self.is_best else before
         self.num_held = self.num_held + 1 if self.plan.is_held(fitness, self.start_fitness) else 0
-        if self.num_held >= self.plan.stop_hold_epochs and self.plan.stop_at_gain is not None:
-            self.stop = True
+        self.has_gained = self.num_held >= self.plan.stop_hold_epochs
+        self.stop = self.stop or self.has_gained
         return metrics, fitness
 
     def save_model(self) -> bool:
