@@ -179,3 +179,14 @@ def test_git_is_started_without_a_shell(root: Path) -> None:
 
     assert result.returncode != 0
     assert not Path("pwned").exists()
+
+
+@pytest.mark.slow  # it imports Prefect
+@pytest.mark.parametrize("version", [*HOSTILE, "v1.0.0\n"])
+def test_the_flow_itself_refuses_a_version_that_is_none(version: str) -> None:
+    from prefect.exceptions import ParameterTypeError
+
+    from flows.promote import promote
+
+    with pytest.raises(ParameterTypeError, match="should match pattern"):
+        promote.validate_parameters({"version": version})
