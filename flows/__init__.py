@@ -1,6 +1,7 @@
 """Prefect lives here and nowhere else."""
 
 import logging
+from typing import ClassVar
 from weakref import WeakSet
 
 from tasks.common import isolation
@@ -18,7 +19,7 @@ class _UserErrorAsBlock(logging.Filter):
     A task logs it and then its flow does, which repeats the first line only.
     """
 
-    shown: WeakSet[PipelineError] = WeakSet()
+    shown: ClassVar[WeakSet[PipelineError]] = WeakSet()
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

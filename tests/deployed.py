@@ -20,8 +20,10 @@ import psutil
 import yaml
 
 from tasks.common import isolation
+from tasks.gate import decide
 from tests import checkout
 from tests import workspace as ws
+from tests.gate_data import gate_params, random_evaluation
 
 PATIENCE_S = 240
 """Two loaded cores: a run of a flow takes 10 to 60 s."""
@@ -39,9 +41,6 @@ elif name == "evaluate":
     content = json.loads(pathlib.Path("reports/evaluation.json").read_text())
     write("reports/evaluation.json", json.dumps(content | {"split": {"name": "test", "images": 1}}))
     write("reports/metrics.json", json.dumps({"candidate": {"box": {"mAP50": candidate}}}))
-elif name == "gate":
-    decision = json.loads(pathlib.Path("reports/decision.json").read_text())
-    write("reports/decision.json", json.dumps(decision | {"reference_model": "baseline", "reasons": ["it is no better"]}))
 """
 )
 
@@ -57,7 +56,9 @@ def wait_for(what: str, look: Callable[[], Any], seconds: float = PATIENCE_S) ->
 
 
 def make_root(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Path:
-    """A checkout of this repository in which every stage of `improve` is one of tests/workspace.py, or a sleep."""
+    """A checkout of this repository in which every stage of `improve` is one of tests/workspace.py, or a sleep, with a decision
+    that the real gate made.
+    """
     checkout.make(root, changes or {})
     layout = json.loads(json.dumps(ws.DVC_YAML))
     stages = layout["stages"]
@@ -65,10 +66,13 @@ def make_root(root: Path, changes: dict[str, dict[str, object]] | None = None) -
     uncached = [{"reports/validation.json": {"cache": False}}]
     stages["validate"] = {"cmd": "exec python stage.py validate", "deps": ["data/sample"], "outs": uncached}
     stages["baseline"] = {"cmd": "exec python stage.py baseline", "deps": ["data/sample", "control"], "outs": ["models/baseline"]}
+    stages["gate"]["cmd"] = "cp control/decision.json reports/decision.json"
     (root / "dvc.yaml").write_text(yaml.safe_dump(layout, sort_keys=False))
     (root / "stage.py").write_text(STAGE)
     (root / "control").mkdir()
     (root / "control/weights").write_text("first weights")
+    decision = decide(random_evaluation(), gate_params("slices=[site]"))
+    (root / "control/decision.json").write_text(json.dumps(decision.content()))
     checkout.run(root, "git", "add", "-A")
     checkout.run(root, "git", "commit", "-qm", "Stages that take no time")
     return root

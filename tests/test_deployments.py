@@ -186,7 +186,9 @@ def test_somebody_is_told_that_a_run_waits_once_a_block_is_named(setup: Setup, l
 
     run = server.start("promote/promote")
 
-    body = wait_for("the message", lambda: listener.bodies)[0]
+    wait_for("the message", lambda: listener.bodies or server.state(run)["type"] in ENDS)
+    assert listener.bodies, server.logs(run)
+    body = listener.bodies[0]
     assert server.state(run)["name"] == "Suspended"
     assert body["text"].startswith("Ratchet: an approval is waiting. Run ")
     assert run in body["text"]
