@@ -20,6 +20,7 @@ import psutil
 import yaml
 
 from tasks.common import isolation
+from tasks.common.process import dies_with_us
 from tasks.gate import decide
 from tests import checkout
 from tests import workspace as ws
@@ -120,7 +121,13 @@ class Server:
         with (self.folder / f"{log}.log").open("ab") as stream:
             command = [sys.executable, "-m", "prefect", *arguments]
             process = subprocess.Popen(
-                command, cwd=cwd or self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+                command,
+                cwd=cwd or self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                preexec_fn=dies_with_us(),  # noqa: PLW1509
             )
         try:
             yield process

@@ -246,9 +246,9 @@ def test_a_worker_with_nothing_but_an_empty_folder_improves_in_a_clone_and_promo
     assert "detector@v1.0.0" in checkout.run(tmp_path / "origin.git", "git", "tag")
     assert "took over the results of detector@v1.0.0" in (server.folder / f"worker-{setup.num_workers}.log").read_text()
     run = server.start("promote/promote", approve="auto")
-    wait_for("the question", lambda: server.state(run)["name"] == "Suspended" or server.state(run)["type"] in ENDS)
-    assert "detector@v1.0.0" in server.logs(run) or server.state(run)["name"] == "Suspended", server.logs(run)
-    assert sorted(path.name for path in (tmp_path / "empty").iterdir()) == []
+    server.ended(run, "Promoted")
+    assert checkout.run(tmp_path / "origin.git", "git", "tag").split() == ["detector#production#1", "detector@v1.0.0"]
+    assert list((tmp_path / "empty").iterdir()) == []
 
 
 def test_an_address_with_a_password_is_not_stored_on_the_server() -> None:
