@@ -1,10 +1,10 @@
 """How fast and how large the label gate is, against Ultralytics' own label scan and cleanvision's image checks.
 
-    python -m bench.validate                   # 100,000 label files of 10 rows, 20,000 images of 128 px: some minutes, 4 GB of disk
+    python -m bench.validate                   # 100,000 label files of 10 rows, 20,000 images: minutes, 1 GB
     python -m bench.validate --quick           # a tenth of both
     python -m bench.validate --cleanvision PYTHON  # the interpreter of an environment that has cleanvision
 
-Prints wall and CPU seconds and the peak memory of each part. Every part runs in a process of its own, so that the peak is its own.
+Prints wall and CPU seconds and the peak memory of each part, which runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def make_labels(root: Path, num_files: int) -> None:
     (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [a, b, c]\n")
     for number in range(num_files):
         centres = rng.uniform(0.15, 0.85, (ROWS_A_FILE, 1, 2))
-        outlines = centres + circle * rng.uniform(0.02, 0.12, (ROWS_A_FILE, 1, 1)) * rng.uniform(0.8, 1.2, (ROWS_A_FILE, POINTS, 1))
+        outlines = centres + circle * rng.uniform(0.02, 0.12, (ROWS_A_FILE, 1, 1)) * rng.uniform(
+            0.8, 1.2, (ROWS_A_FILE, POINTS, 1)
+        )
         text = io.StringIO()
         for cls, row in zip(rng.integers(0, 3, ROWS_A_FILE), outlines.reshape(ROWS_A_FILE, -1), strict=True):
             text.write(f"{cls} " + " ".join([f"{value:.6f}" for value in row]) + "\n")
@@ -135,7 +137,7 @@ def ultralytics(num_images: int) -> None:
 def run_part(name: str, quick: bool) -> None:
     """One part in this process."""
     num_files, num_images = (10_000, 2_000) if quick else (100_000, 20_000)
-    part = {"labels": labels, "images": images, "ultralytics": ultralytics}[name.split()[0]]
+    part = {"labels": labels, "images": images, "ultralytics": ultralytics}[name.split(maxsplit=1)[0]]
     begin = time.perf_counter()
     part(num_files if part is labels else num_images)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -103,7 +103,11 @@ def label_file(image: Path) -> Path:
 def shown(file: Path, root: Path) -> str:
     """`file` below `root`, with forward slashes; bytes that are not UTF-8 and control characters are escaped."""
     text = os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    )
 
 
 def digest(root: Path, images: Iterable[Path], hashes: Mapping[Path, str] | None = None) -> str:

@@ -65,9 +65,7 @@ def profile(identity: str, frames: Mapping[str, pl.DataFrame]) -> dict[str, Any]
     }
 
 
-def drift_table(
-    before: Profile | None, frames: Mapping[str, pl.DataFrame], min_samples: int, min_instances: int
-) -> pl.DataFrame:
+def drift_table(before: Profile | None, frames: Mapping[str, pl.DataFrame], min_samples: int, min_instances: int) -> pl.DataFrame:
     """One row a comparison with the profile `before`; no rows without one.
 
     Columns: what (images, objects, class NAME, class mix, or a measure), before and now (how many there are);

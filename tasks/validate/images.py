@@ -38,11 +38,14 @@ def image_table(dataset: Dataset, leak_distance: int, suspect_distance: int) -> 
     """
     names = [(shown(file, dataset.root), split) for split, files in dataset.splits.items() for file in files]
     has_label = [int(exists(label_file(file))) for file in dataset.images]
-    table = pl.DataFrame(names, schema={"file": pl.String, "split": pl.String}, orient="row").hstack(read_pictures(dataset.images))
+    table = pl.DataFrame(names, schema={"file": pl.String, "split": pl.String}, orient="row").hstack(
+        read_pictures(dataset.images)
+    )
     sides = {"width": pl.min_horizontal("width", "height"), "height": pl.max_horizontal("width", "height")}
     table = table.with_columns(
-        line=pl.lit(0, dtype=pl.Int64), has_label=pl.Series(has_label, dtype=pl.Int64), side=sides["width"],
-        aspect=sides["height"] / sides["width"],
+        line=pl.lit(0, dtype=pl.Int64), has_label=pl.Series(has_label, dtype=pl.Int64),
+        side=pl.when(pl.col("read_error").is_null()).then(sides["width"]).otherwise(float("nan")),
+        aspect=pl.when(pl.col("read_error").is_null()).then(sides["height"] / sides["width"]).otherwise(float("nan")),
     )  # fmt: skip
     table = _with_copies(table).hstack(nearest_across_splits(table, suspect_distance))
     suspect = pl.when(pl.col("near_distance") > leak_distance).then("near_distance").otherwise(float("nan"))

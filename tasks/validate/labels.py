@@ -111,8 +111,7 @@ def _with_derived(table: pl.DataFrame, coord_tolerance: float, imgsz: int) -> pl
     box_area = (inside["x_max"] - inside["x_min"]) * (inside["y_max"] - inside["y_min"])
     width, height = (pl.col(f"{axis}_max") - pl.col(f"{axis}_min") for axis in "xy")
     width, height = width * pl.col("width"), height * pl.col("height")
-    scale = imgsz / pl.max_horizontal("width", "height")
-    box_px2 = pl.col("box_area") * pl.col("width") * pl.col("height") * scale**2
+    box_px2 = width * height * (imgsz / pl.max_horizontal("width", "height")) ** 2
     table = table.with_columns(outside=pl.when(outside > ROUNDING).then(outside).otherwise(0.0), box_area=box_area)
     return table.with_columns(
         box_aspect=pl.when(height > 0).then(width / height),

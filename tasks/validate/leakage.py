@@ -33,7 +33,9 @@ def nearest_across_splits(images: pl.DataFrame, max_distance: int) -> pl.DataFra
     Pictures with equal bytes are left to the checks of copies.
     """
     hashes = images["dhash"].to_numpy().view(np.uint64)
-    usable = images.select(ok=(pl.col("contrast") >= FLAT).fill_null(value=False) & pl.col("contrast").is_finite())["ok"].to_numpy()
+    usable = images.select(ok=(pl.col("contrast") >= FLAT).fill_null(value=False) & pl.col("contrast").is_finite())[
+        "ok"
+    ].to_numpy()
     splits, sha256 = images["split"].to_numpy(), images["sha256"].to_numpy()
     near_of = np.full(len(images), -1)
     near_distance = np.full(len(images), np.nan)

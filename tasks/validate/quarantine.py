@@ -34,8 +34,10 @@ class Quarantine:
         lines = []
         for split, images in self.by_split.items():
             total = len(dataset.splits[split])
-            if len(images) > max_share * total:
-                lines.append(f"{len(images)} of {total} images of split {split} would be left out, more than {max_share:.4g} of it")
+            if len(images) > max_share * total or len(images) == total:
+                lines.append(
+                    f"{len(images)} of {total} images of split {split} would be left out, more than {max_share:.4g} of it"
+                )
         return lines
 
 

@@ -35,9 +35,7 @@ def box_shapes(cxcywh: Floats) -> pl.DataFrame:
     return pl.DataFrame({"x_min": low[:, 0], "y_min": low[:, 1], "x_max": high[:, 0], "y_max": high[:, 1], "area": area})
 
 
-def polygon_shapes(
-    xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats
-) -> tuple[pl.DataFrame, npt.NDArray[np.object_]]:
+def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -> tuple[pl.DataFrame, npt.NDArray[np.object_]]:
     """One row a polygon.
 
     Args:

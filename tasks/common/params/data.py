@@ -83,10 +83,9 @@ class ValidateParams:
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.suspect_distance_bits < self.leak_distance_bits:
-            raise ValueError(
-                f"suspect_distance_bits {self.suspect_distance_bits} is below leak_distance_bits {self.leak_distance_bits}. Raise it."
-            )
+        leak, suspect = self.leak_distance_bits, self.suspect_distance_bits
+        if suspect < leak:
+            raise ValueError(f"suspect_distance_bits {suspect} is below leak_distance_bits {leak}. Raise it.")
         if self.max_val_share < self.min_val_share:
             raise ValueError(f"max_val_share {self.max_val_share:g} is below min_val_share {self.min_val_share:g}. Raise it.")
         return self
