@@ -119,7 +119,7 @@ def _expectation(check: Check) -> Any:
             type=check.type,
             kwargs=dict(check.kwargs),
             severity=check.severity,
-            meta={"id": check.id, "notes": f"{check.id}: {check.why}"},
+            meta={"id": check.id},
         )
         return configuration.to_domain_obj()
     except ExpectationNotFoundError:

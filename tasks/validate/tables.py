@@ -13,6 +13,7 @@ from tasks.common.dataset import SPLITS, Dataset, digest
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params, ValidateParams
 from tasks.common.yaml import line_of, load_yaml
+from tasks.validate import cache
 from tasks.validate.drift import Accepted, drift_table, identify
 from tasks.validate.images import image_table
 from tasks.validate.labels import label_table
@@ -69,6 +70,7 @@ def read_rows(dataset: Dataset, params: Params, *, with_metadata: bool) -> Rows:
     labels, hashes = label_table(dataset, images, params.validate.coord_tolerance, params.train.imgsz)
     if with_metadata:
         images = images.hstack(metadata_columns(dataset, images))
+    cache.prune()
     hashes |= {file: sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
     return Rows(images, labels, hashes)
 
