@@ -46,9 +46,22 @@ class Phase:
     """results.csv, an epoch each."""
 
     @property
+    def start(self) -> Row | None:
+        """The start weights on split val, epoch 0; None where training began from scratch."""
+        found: Row | None = self.training.get("start_metrics")
+        return found
+
+    @property
+    def kept_start(self) -> bool:
+        """Was no epoch better than the start weights, so that they are best.pt?"""
+        return self.start is not None and int(self.training["best_epoch"]) == 0
+
+    @property
     def best(self) -> Row | None:
-        """The epoch whose weights are best.pt; None where no epoch was trained."""
+        """The epoch whose weights are best.pt, which may be the start; None where no epoch was trained."""
         number = int(self.training["best_epoch"])
+        if self.kept_start:
+            return self.start
         return self.rows[number - 1] if 0 < number <= len(self.rows) else None
 
 
@@ -81,9 +94,10 @@ class Inputs:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that are compared, the reference first; the baseline is shown beside a champion."""
+        """The models that are compared, the reference first; the baseline is shown beside a champion that it is not itself."""
         own = (self.decision.reference_model, "candidate")
-        return own if "baseline" in own else ("baseline", *own)
+        digests = {name: self.evaluation["models"][name]["tensors_sha256"] for name in ("baseline", own[0])}
+        return own if digests["baseline"] == digests[own[0]] else ("baseline", *own)
 
 
 def read() -> Inputs:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from tasks.common.params.kinds import STRICT, Count, ImageSize, Positive, RelativePath, Share
+from tasks.common.paths import CHAMPION
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -26,6 +27,12 @@ class TrainParams:
     """Seed of weights, order and augmentation."""
     cache: Literal[False, "ram", "disk"]
     """Keep decoded images: false, ram, or disk (.npy files next to the images)."""
+    choose_by: Literal["gate", "ultralytics"]
+    """What best.pt and patience go by on split val: gate.metric, or Ultralytics' fitness (mAP50-95, box plus mask)."""
+    tensorboard: bool
+    """Log to runs/tensorboard."""
+    mlflow: bool
+    """Log to MLflow: MLFLOW_TRACKING_URI, else runs/mlflow.db."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -53,7 +60,7 @@ class ScheduleParams:
     warmup_bias_lr: Annotated[float, Field(ge=0, le=1)]
     """Learning rate of the biases at the first step. Ultralytics' own default 0.1 is 2000 times an lr0 of 5e-5."""
     patience: Positive
-    """Stop after this many epochs without a better validation fitness. It cannot fire if it is >= epochs."""
+    """Stop after this many epochs without a better value of train.choose_by. It cannot fire if it is >= epochs."""
     freeze: Count
     """Leading layers that are not trained."""
     mosaic: Share
@@ -90,7 +97,7 @@ class ScheduleParams:
                 f"warmup_bias_lr {self.warmup_bias_lr:g} is above lr0 {self.lr0:g}: "
                 "the first steps would undo the start weights. Set warmup_bias_lr to 0"
             )
-        if self.warmup_epochs >= self.epochs:
+        if 0 < self.epochs <= self.warmup_epochs:
             raise ValueError(
                 f"warmup_epochs {self.warmup_epochs:g} is not shorter than epochs {self.epochs}: "
                 "lr0 would never be reached. Lower warmup_epochs or raise epochs"
@@ -101,9 +108,27 @@ class ScheduleParams:
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BaselineParams(ScheduleParams):
     weights: RelativePath
-    """Start: a network's .yaml (from scratch), a .pt file, or models/registered/NAME@vX.Y.Z.pt (a registered version)."""
+    """Start: a network's .yaml (from scratch), a .pt file, models/registered/NAME@vX.Y.Z.pt (a registered version), or
+    champion.yaml (the champion, whichever it is)."""
+    epochs: Count
+    """Passes over split train; 0 takes the start weights over as they are."""
+
+    @model_validator(mode="after")
+    def _only_trained_weights_are_taken_over(self) -> Self:
+        is_network = self.weights.endswith((".yaml", ".yml")) and self.weights != CHAMPION.as_posix()
+        if self.epochs == 0 and is_network:
+            raise ValueError(
+                f"epochs 0 takes weights over, and weights {self.weights} is an untrained network. "
+                "Raise epochs, or name a .pt file or champion.yaml"
+            )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class FinetuneParams(ScheduleParams):
     """Continues from the baseline's best.pt."""
+
+    stop_at_gain: Annotated[float, Field(gt=0, lt=10)] | None
+    """Stop once split val shows this relative gain over the start weights by train.choose_by; null trains every epoch."""
+    stop_hold_epochs: Positive
+    """Epochs in a row that must show it."""
