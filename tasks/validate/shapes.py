@@ -35,7 +35,7 @@ def box_shapes(cxcywh: Floats) -> pl.DataFrame:
     return pl.DataFrame({"x_min": low[:, 0], "y_min": low[:, 1], "x_max": high[:, 0], "y_max": high[:, 1], "area": area})
 
 
-def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -> pl.DataFrame:
+def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -> tuple[pl.DataFrame, npt.NDArray[np.object_]]:
     """One row a polygon.
 
     Args:
@@ -44,9 +44,11 @@ def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -
         size_wh: (N, 2) width and height of each polygon's image, px; NaN where unknown.
 
     Returns:
-        x_min, y_min, x_max, y_max; num_points (corners that differ from the one before); area, NaN below 3 points; of a
-        self-intersecting outline the area of its convex hull; self_intersecting and where (`crossing`); rectangle and tilted,
-        1 for a four-cornered rectangle in pixels, and for one whose sides are not parallel to the image's.
+        x_min, y_min, x_max, y_max; num_points (corners that differ from the one before); area, NaN below 3 points, and of a
+        self-intersecting outline that of its convex hull; solidity (area over that of the convex hull, NaN where that is no
+        measure); self_intersecting and where (`crossing`); rectangle and tilted, 1 for a four-cornered rectangle in pixels, and
+        for one whose sides are not parallel to the image's. And the polygons themselves, (N,), None for an outline that crosses
+        itself or has fewer than 3 points.
     """
     xy = np.clip(xy, -FAR, FAR)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
@@ -54,14 +56,17 @@ def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -
     before = np.arange(len(xy)) - 1
     before[starts] = starts + counts - 1
     num_points = np.maximum(np.add.reduceat((xy != xy[before]).any(axis=1).astype(np.int64), starts), 1)
-    areas = _areas(xy, counts, num_points >= 3)
-    return pl.DataFrame({
+    areas, polygons = _areas(xy, counts, num_points >= 3)
+    table = pl.DataFrame({
         "x_min": low[:, 0], "y_min": low[:, 1], "x_max": high[:, 0], "y_max": high[:, 1],
         "num_points": num_points.astype(np.float64),
     }).hstack(areas).hstack(_rectangles(xy, starts, counts, size_wh))  # fmt: skip
+    return table, polygons
 
 
-def _areas(xy: Floats, counts: npt.NDArray[np.int64], is_polygon: npt.NDArray[np.bool_]) -> pl.DataFrame:
+def _areas(
+    xy: Floats, counts: npt.NDArray[np.int64], is_polygon: npt.NDArray[np.bool_]
+) -> tuple[pl.DataFrame, npt.NDArray[np.object_]]:
     rows = np.repeat(np.cumsum(is_polygon) - 1, counts)
     keep = np.repeat(is_polygon, counts)
     polygons = shapely.polygons(shapely.linearrings(xy[keep], indices=rows[keep]))
@@ -70,17 +75,22 @@ def _areas(xy: Floats, counts: npt.NDArray[np.int64], is_polygon: npt.NDArray[np
     enclosed[invalid] = shapely.area(shapely.convex_hull(polygons[invalid]))  # make_valid takes hours for 10,000 crossings
     enclosed = enclosed.round(AREA_DECIMALS)
     crossed = invalid[enclosed[invalid] > 0]
-    area = np.full(len(counts), np.nan)
-    area[is_polygon] = enclosed
+    hulls = shapely.area(shapely.convex_hull(polygons))
+    solid = np.divide(enclosed, hulls, out=np.full(len(polygons), np.nan), where=hulls > 0)
+    solid[invalid] = np.nan
+    area, solidity = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
+    area[is_polygon], solidity[is_polygon] = enclosed, solid
     where = np.flatnonzero(is_polygon)[crossed]
     crossing: list[str | None] = [None] * len(counts)
     for i, reason in zip(where, shapely.is_valid_reason(polygons[crossed]), strict=True):
         crossing[i] = str(reason).partition("[")[2].rstrip("]") or str(reason).lower()
     crosses = np.zeros(len(counts), dtype=np.int64)
     crosses[where] = 1
-    return pl.DataFrame(
-        {"area": area, "self_intersecting": crosses, "crossing": crossing}, schema_overrides={"crossing": pl.String}
-    )
+    valid = np.full(len(counts), None, dtype=object)
+    polygons[invalid] = None
+    valid[is_polygon] = polygons
+    columns = {"area": area, "solidity": solidity, "self_intersecting": crosses, "crossing": crossing}
+    return pl.DataFrame(columns, schema_overrides={"crossing": pl.String}), valid
 
 
 def _rectangles(xy: Floats, starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], size_wh: Floats) -> pl.DataFrame:

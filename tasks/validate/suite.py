@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,6 +21,8 @@ from tasks.validate.expectations import Check, refuse_unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+_INDEX = {"class_name": "DefaultSiteIndexBuilder"}
+
 
 @dataclass(frozen=True)
 class Issue:
@@ -29,6 +32,9 @@ class Issue:
     line: int
     """1-based; 0 for the whole file."""
     value: str
+    split: str = ""
+    image: str = ""
+    """The image that is concerned, below the dataset; '' where none is."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,24 @@ def _results(context: Any, table: str, frame: pl.DataFrame, checks: Collection[C
     return list(batch.validate(suite, result_format={"result_format": "COMPLETE"}).results)
 
 
+def write_data_docs(checks: Sequence[Check], frames: Mapping[str, pl.DataFrame], folder: Path) -> None:
+    """Great Expectations' own pages, one a table, in `folder`. They load scripts and styles from the network."""
+    context = _context()
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
+    context.add_data_docs_site("local", {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": _INDEX})
+    import great_expectations as gx
+
+    for table, frame in frames.items():
+        if mine := [check for check in checks if check.table == table]:
+            asset = context.data_sources.add_pandas(table).add_dataframe_asset(table)
+            suite = context.suites.add(gx.ExpectationSuite(name=table, expectations=[_expectation(check) for check in mine]))
+            batch = asset.add_batch_definition_whole_dataframe(table)
+            definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
+            action = gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["local"])
+            checkpoint = gx.Checkpoint(name=table, validation_definitions=[definition], actions=[action])
+            context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": _to_pandas(frame, mine)})
+
+
 def _expectation(check: Check) -> Any:
     from great_expectations.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
@@ -92,7 +116,10 @@ def _expectation(check: Check) -> Any:
 
     try:
         configuration = ExpectationConfiguration(
-            type=check.type, kwargs=dict(check.kwargs), severity=check.severity, meta={"id": check.id}
+            type=check.type,
+            kwargs=dict(check.kwargs),
+            severity=check.severity,
+            meta={"id": check.id},
         )
         return configuration.to_domain_obj()
     except ExpectationNotFoundError:
@@ -133,7 +160,7 @@ def _outcome(check: Check, one: Any, frame: pl.DataFrame) -> Outcome:
     positions = one.result.get("unexpected_index_list")
     if positions:
         rows = frame[list(positions)].iter_rows(named=True)
-        issues = tuple(sorted((_issue(check, row) for row in rows), key=lambda issue: (issue.file, issue.line)))
+        issues = tuple(sorted((_issue(check, row) for row in rows), key=lambda issue: (issue.file, issue.line, issue.value)))
     elif one.success:
         issues = ()
     else:
@@ -144,13 +171,15 @@ def _outcome(check: Check, one: Any, frame: pl.DataFrame) -> Outcome:
 def _issue(check: Check, row: Mapping[str, Any]) -> Issue:
     form = check.shows or "; ".join(f"{column} {{{column}}}" for column in check.columns)
     try:
-        return Issue(row["file"], row["line"], form.format_map(row))
+        value = form.format_map(row)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise PipelineError(
             f"check `{check.id}`: `shows: {form}` cannot be filled from table {check.table}: {error}",
             where=check.where,
             fix=f"Use its columns: {', '.join(row)}.",
         ) from None
+    image = row["file"] if check.table == "images" else row.get("image")
+    return Issue(row["file"], row["line"], value, row.get("split") or "", image or "")
 
 
 def _exception(info: Any) -> str:
