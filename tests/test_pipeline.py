@@ -92,7 +92,7 @@ def test_gto_and_dvc_find_the_version(ran: tuple[Path, str], tmp_path: Path) -> 
     checkout.run(root, "dvc", "artifacts", "get", ".", "detector", "--rev", "v1.0.0", "-o", str(tmp_path / "best.pt"))
     assert sha256(tmp_path / "best.pt") == sha256(root / "models/finetune/best.pt")
     files = checkout.run(root, "git", "ls-tree", "-r", "--name-only", "detector@v1.0.0").split()
-    assert {"dvc.lock", "params.yaml", "reports/decision.json", "reports/report.md", "tasks/train.py"} <= set(files)
+    assert {"dvc.lock", "params.yaml", "reports/decision.json", "reports/report.md", "tasks/train/__init__.py"} <= set(files)
 
 
 def test_metrics_and_plots_can_be_shown_by_dvc(ran: tuple[Path, str]) -> None:
