@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import io
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -207,6 +209,25 @@ def test_the_check_needs_no_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program + "sys.exit('torch' in sys.modules)"], check=False)
 
     assert done.returncode == 0
+
+
+def test_nothing_unpickles_weights_but_behind_the_check() -> None:
+    """Whoever adds a call that unpickles has to check the file first, and to add the place here."""
+    root = Path(__file__).parents[1]
+    calls = {
+        f"{file.relative_to(root)}: {ast.unparse(node.func)}"
+        for folder in ("tasks", "flows")
+        for file in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and re.search(
+            r"(^|\.)(YOLO|RTDETR|torch_load|strip_optimizer|torch_safe_load|load_checkpoint)$|^(torch|pickle|joblib)\.loads?$",
+            ast.unparse(node.func),
+        )
+        and not any(key.arg == "weights_only" and ast.unparse(key.value) == "True" for key in node.keywords)
+    }
+
+    assert calls == {"tasks/common/yolo.py: YOLO", "tasks/train/result.py: strip_optimizer"}
 
 
 @pytest.mark.slow
