@@ -113,6 +113,18 @@ RAW = {
         op(REBUILD, b"N\x89", b"ccollections\nOrderedDict\n)Rq\x00", b"\x87R", b"0h\x00K\x00", CONV, b"s"),
         "it registers a hook on a tensor",
     ),
+    "a call of a layer's forward": (
+        op(b"c__builtin__\ngetattr\n", CONV, "forward", b"\x86R)R"),
+        "it calls a layer's forward()",
+    ),
+    "a description that is none": (
+        op(MODEL, b")\x81}", "yaml", b"}", "head", b"K\x01ssb"),
+        "its pickle is broken: TypeError: Value after * must be an iterable, not int",
+    ),
+    "a changed class": (
+        op(CONV, b"}b"),
+        "it changes torch.nn.modules.conv.Conv2d",
+    ),
     "a changed function": (op(REBUILD, b"}b"), "it changes torch._utils._rebuild_parameter"),
     "an extension code": (op(b"\x82\x01"), "its pickle is broken: ValueError: unregistered extension code 1"),
     "half a pickle": (op("model")[:-4], "its pickle is broken: UnpicklingError: pickle data was truncated"),
@@ -185,6 +197,18 @@ class TestAnArchive:
         monkeypatch.setattr(checkpoint, "MAX_PICKLE_BYTES", 10)
 
         assert refusal(tmp_path, op("x" * 20)) == "not loaded, as its pickle is larger than 10 bytes"
+
+    @pytest.mark.parametrize(
+        ("place", "message"),
+        [(b"N.", "its archive is broken"), (b"PK\1\2", "not a PyTorch checkpoint")],
+        ids=["contents", "directory"],
+    )
+    def test_with_a_wrong_byte_is_refused(self, place: bytes, message: str, tmp_path: Path) -> None:
+        file = archive(tmp_path / "broken.pt", op(b"N"))
+        file.write_bytes(file.read_bytes().replace(place, b"X" + place[1:]))
+
+        with pytest.raises(WeightsError, match=message):
+            require_weights(file)
 
     def test_that_is_a_bare_pickle_is_refused(self, tmp_path: Path) -> None:
         file = tmp_path / "legacy.pt"

@@ -13,6 +13,7 @@ import io
 import pickle
 import re
 import zipfile
+import zlib
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Callable
@@ -44,14 +45,15 @@ def check(file: Path) -> None:
     Raises:
         RefusedError: the file is not a plain archive of `torch.save`, or its pickle imports or calls something else.
     """
-    dry = _DryRun(_pickle_of(file))
+    content = _pickle_of(file)
     try:
+        dry = _DryRun(content)
         dry.load()
+        dry.check_contents()
     except RefusedError:
         raise
     except Exception as error:  # a broken pickle raises whatever its nonsense leads to
         raise RefusedError(f"its pickle is broken: {type(error).__name__}: {error}") from None
-    dry.check_contents()
 
 
 def _pickle_of(file: Path) -> bytes:
@@ -74,7 +76,10 @@ def _pickle_of(file: Path) -> bytes:
             raise RefusedError("not a checkpoint but another archive (a TorchScript program, for example)")
         if archive.getinfo(f"{root}/data.pkl").file_size > MAX_PICKLE_BYTES:
             raise RefusedError(f"its pickle is larger than {MAX_PICKLE_BYTES} bytes")
-        return archive.read(f"{root}/data.pkl")
+        try:
+            return archive.read(f"{root}/data.pkl")
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+            raise RefusedError(f"its archive is broken: {error}") from None
 
 
 class _Value:
@@ -118,7 +123,9 @@ def _class(name: str, filled: list[tuple[str, dict[Any, Any]]]) -> _Class:
             raise RefusedError(f"it calls {name}{_words(args)}")
         return object.__new__(cls)
 
-    def fill(self: Any, state: Any) -> None:
+    def fill(self: Any, state: Any = None) -> None:
+        if state is None:  # called on the class, not on an instance
+            raise RefusedError(f"it changes {name}")
         if not isinstance(state, dict):
             raise RefusedError(f"it fills {name} with something that is no state")
         filled.append((name, state))
@@ -169,7 +176,7 @@ class _DryRun(pickle.Unpickler):
         allowed: dict[str, tuple[Callable[..., bool], Callable[[], Any]]] = {
             "collections.OrderedDict": (lambda *args: not args, OrderedDict),
             "builtins.set": (lambda items: isinstance(items, list), _Value),
-            "builtins.getattr": (_is_forward, _Value),
+            "builtins.getattr": (_is_forward, lambda: _Function("a layer's forward", lambda: False)),
             "torch.Size": (lambda sizes: isinstance(sizes, tuple), _Value),
             "torch.device": (lambda *args: all(isinstance(arg, str | int) for arg in args), _Value),
             "torch._utils._rebuild_tensor_v2": (self._is_tensor, _Value),

@@ -51,5 +51,8 @@ def md5_of(path: Path) -> str:
 
 
 def _holds_pickle(weights: Path) -> bool:
-    with zipfile.ZipFile(weights) as archive:
-        return any(name.endswith("data.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(weights) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
