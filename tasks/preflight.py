@@ -10,12 +10,13 @@ import re
 from pathlib import Path
 
 from tasks.common import git, stage
+from tasks.common.champion import no_champion
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.errors import DatasetError, WorkspaceError
 from tasks.common.params import Params
-from tasks.common.paths import REGISTERED, SAMPLE
+from tasks.common.paths import CHAMPION, REGISTERED, SAMPLE
 from tasks.common.weights import require_weights
-from tasks.registry import fetch
+from tasks.registry import champion, fetch
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def check(params: Params) -> None:
     Raises:
         WorkspaceError: not a git repository, no commit in it, or not a DVC one.
         DatasetError: the user's dataset is missing, its data.yaml is refused, or it lacks the gate split.
-        WeightsError: the start weights are missing or not a checkpoint.
+        WeightsError: the start weights are missing, not a checkpoint, or the champion's where there is none.
     """
     git.require_repository()
     git.head()
@@ -37,6 +38,10 @@ def check(params: Params) -> None:
     if params.evaluate.golden is not None and Path(params.evaluate.golden) != SAMPLE:
         require_split(read_dataset(Path(params.evaluate.golden)), params.evaluate.split)
     weights = Path(params.baseline.weights)
+    if weights == CHAMPION:
+        if champion(params) is None:
+            raise no_champion()
+        return
     version = re.fullmatch(rf"{REGISTERED}/.+@(v\d+\.\d+\.\d+)\.pt", weights.as_posix())
     if version and not weights.is_file():
         fetch(params, version[1])

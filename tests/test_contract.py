@@ -20,7 +20,8 @@ OWNERS = {
     "great_expectations": ("tasks.validate",),
     "ultralytics": ("tasks.train", "tasks.evaluate", "tasks.common.yolo"),
     "torch": ("tasks.train", "tasks.evaluate", "tasks.common.yolo"),
-    "tasks.common.yolo": ("tasks.train", "tasks.evaluate"),
+    "tasks.common.yolo": ("tasks.train", "tasks.evaluate", "tasks.watch"),
+    "mlflow": ("tasks.registry.in_mlflow",),
 }
 STAGES: dict[str, Any] = load_yaml(ROOT / "dvc.yaml")["stages"]
 
@@ -115,7 +116,7 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
     "module", ["tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train"]
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:
-    heavy = ["torch", "ultralytics", "great_expectations", "prefect", "matplotlib", "numba"]
+    heavy = ["torch", "ultralytics", "great_expectations", "prefect", "matplotlib", "numba", "mlflow"]
     program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
 
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)

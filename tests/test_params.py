@@ -119,7 +119,7 @@ def test_a_mistake_is_refused_with_its_key(override: str, message: str) -> None:
 
 def test_every_mistake_is_named_not_only_the_first() -> None:
     with pytest.raises(ParamsError) as error:
-        load("finetune.lr0=-1", "baseline.epochs=0")
+        load("finetune.lr0=-1", "baseline.epochs=-1")
 
     assert "baseline.epochs" in error.value.what
     assert "finetune.lr0" in error.value.what
@@ -151,3 +151,12 @@ def test_a_file_that_is_not_yaml_is_refused_with_its_line(tmp_path: Path) -> Non
         params.load(file)
 
     assert f"{file}:3" in str(error.value)
+
+
+def test_an_untrained_network_is_not_taken_over() -> None:
+    with pytest.raises(ParamsError, match=r"baseline: epochs 0 takes weights over, and weights models/tiny-seg\.yaml is"):
+        load("baseline.epochs=0")
+
+
+def test_the_champion_is_taken_over() -> None:
+    assert load("baseline.epochs=0", "baseline.weights=champion.yaml").baseline.epochs == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from tests import checkout
 
@@ -125,6 +127,64 @@ def test_both_doors_give_identical_bytes(ran: tuple[Path, str], tmp_path: Path) 
     checkout.run(other, "dvc", "repro")
 
     assert {name: sha256(other / name) for name in RESULTS} == {name: sha256(ran[0] / name) for name in RESULTS}
+
+
+def test_the_second_turn_starts_from_the_champion_on_data_that_grew(ran: tuple[Path, str]) -> None:
+    root, _ = ran
+    registry = (sys.executable, "-m", "tasks.registry")
+    checkout.run(root, *registry, "promote", "v1.0.0", "--approver", "A. Reviewer", "--reason", "the first")
+    checkout.set_params(
+        root,
+        {
+            "sample": {"num_train": 288},
+            "baseline": {"weights": "champion.yaml", "epochs": 0},
+            "gate": {"max_class_drop": None},  # without a bound one class of 48 images decides by luck
+        },
+    )
+
+    output = checkout.run(root, *IMPROVE)
+
+    assert "added    192" in output  # 96 images and their labels
+    assert "models/registered/detector@v1.0.0.pt is taken over as it is" in output
+    assert "baseline epoch" not in output
+    evaluation = json.loads((root / "reports/evaluation.json").read_text())
+    decision = json.loads((root / "reports/decision.json").read_text())
+    models = evaluation["models"]
+    assert (evaluation["reference"], decision["verdict"]) == ("champion", "PROMOTE")
+    assert models["baseline"]["tensors_sha256"] == models["champion"]["tensors_sha256"]
+    assert decision["reference"] == pytest.approx(models["champion"]["box"]["mAP50"])
+    checkout.run(root, *registry, "promote", "v1.1.0", "--approver", "B. Reviewer", "--reason", "more data")
+    history = json.loads(checkout.run(root, *registry, "history", "--json"))
+    assert [(step["previous"], step["version"], step["approver"]) for step in history] == [
+        (None, "v1.0.0", "A. Reviewer"),
+        ("v1.0.0", "v1.1.0", "B. Reviewer"),
+    ]
+    assert json.loads(checkout.run(root, *registry, "show", "v1.1.0", "--json"))["record"]["parent"] == "v1.0.0"
+
+
+def test_the_watch_finds_that_the_champion_is_worse_on_dark_images(ran: tuple[Path, str]) -> None:
+    root, _ = ran
+    dark = root / "data/dark"
+    shutil.copytree(root / "data/sample", dark)
+    for file in (dark / "images/test").iterdir():
+        with Image.open(file) as image:
+            darker = image.point(lambda value: value * 0.35)
+        darker.save(file)
+    checkout.set_params(root, {"watch": {"path": "data/dark", "min_images": 40}})
+
+    output = checkout.run(root, sys.executable, "-m", "flows.watch")
+
+    found = json.loads((root / "runs/watch/watch.json").read_text())
+    assert (found["finding"], found["champion"]) == ("DROP", json.loads(champion(root))["version"])
+    assert found["drops"][0]["interval"]["high"] < 0
+    assert next(drift["feature"] for drift in found["drifts"] if drift["is_real"]) == "brightness"
+    assert "there is no deployment improve/improve on this server" in output
+    with sqlite3.connect(root / ".prefect/prefect.db") as db:
+        assert "# DROP: champion" in db.execute("select data from artifact where key = 'watch'").fetchone()[0]
+
+
+def champion(root: Path) -> str:
+    return checkout.run(root, sys.executable, "-m", "tasks.registry", "champion", "--json")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])

@@ -173,6 +173,14 @@ def test_a_champion_is_the_reference_and_the_baseline_stands_beside_it(written) 
     assert "confusion matrices of the 16 classes" in (written["champion"][0] / "reports/report.html").read_text().lower()
 
 
+def test_a_champion_taken_over_stands_once(written) -> None:
+    text = (written["taken over"][0] / "reports/report.md").read_text()
+
+    assert re.search(r"\| metric +\| +champion \| +candidate \|", text)
+    assert "taken over as it is; it was trained further for 3 epochs" in text
+    assert "None" not in text
+
+
 def test_a_point_gate_shows_no_interval(written) -> None:
     text = (written["point"][0] / "reports/report.md").read_text()
 

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.common.champion import pinned_weights
 from tasks.common.dataset import Dataset, digest
-from tasks.common.errors import DatasetError, EvaluationError, WeightsError
+from tasks.common.errors import DatasetError, EvaluationError
 from tasks.common.params import Params
-from tasks.common.paths import CHAMPION
-from tasks.common.weights import md5_of
-from tasks.common.yaml import load_yaml
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +40,8 @@ def describe_split(dataset: Dataset, name: str) -> dict[str, Any]:
 
 def champion_weights() -> dict[str, Path]:
     """The champion's weights as champion.yaml pins them, or nothing where there is no champion."""
-    pin = load_yaml(CHAMPION)
-    if pin["version"] is None:
-        return {}
-    path = Path(pin["weights"])
-    fetch = f"Run `python -m tasks.registry fetch {pin['version']}`."
-    if not path.is_file():
-        raise WeightsError(f"the champion {pin['name']} {pin['version']} is not here", where=str(path), fix=fetch)
-    if md5_of(path) != pin["md5"]:
-        raise WeightsError(
-            "not the champion's bytes (MD5 differs from champion.yaml)", where=str(path), fix="Delete it. " + fetch
-        )
-    return {"champion": path}
+    path = pinned_weights()
+    return {} if path is None else {"champion": path}
 
 
 def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:

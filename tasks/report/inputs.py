@@ -94,9 +94,10 @@ class Inputs:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that are compared, the reference first; the baseline is shown beside a champion."""
+        """The models that are compared, the reference first; the baseline is shown beside a champion that it is not itself."""
         own = (self.decision.reference_model, "candidate")
-        return own if "baseline" in own else ("baseline", *own)
+        digests = {name: self.evaluation["models"][name]["tensors_sha256"] for name in ("baseline", own[0])}
+        return own if digests["baseline"] == digests[own[0]] else ("baseline", *own)
 
 
 def read() -> Inputs:

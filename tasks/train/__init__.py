@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common import yolo
+from tasks.common.champion import start_weights
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.errors import DatasetError, WeightsError
 from tasks.common.params import FinetuneParams, Params, ScheduleParams
@@ -25,6 +26,7 @@ from tasks.common.stage import read_json
 from tasks.train import attempt, plan, state
 from tasks.train.plan import COLUMNS, ULTRALYTICS, Plan
 from tasks.train.result import Stage, Training, publish, summarise
+from tasks.train.takeover import take_over
 
 __all__ = ["Stage", "Training", "run"]
 log = logging.getLogger(__name__)
@@ -42,11 +44,15 @@ def run(params: Params, name: Stage) -> Training:
     """
     manifest = read_json(DATASET, "validate")
     dataset = validated_dataset(params, manifest)
-    weights = Path(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
+    weights = start_weights(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
     yolo.prepare([own for own in ("tensorboard", "mlflow") if getattr(params.train, own)], RUNS)
     model = yolo.load(weights)
     own = make_plan(params, name, weights, model, manifest)
     work = RUNS / name
+    if own.epochs == 0:
+        shutil.rmtree(work, ignore_errors=True)
+        log.info("%s: %s is taken over as it is -> %s/best.pt", name, weights, BASELINE)
+        return take_over(own, str(params.train.device), len(dataset.splits["train"]))
     found = state.find(own, work)
     if found is None:
         shutil.rmtree(work, ignore_errors=True)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from tasks.common.params.kinds import STRICT, Count, ImageSize, Positive, RelativePath, Share
+from tasks.common.paths import CHAMPION
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -96,7 +97,7 @@ class ScheduleParams:
                 f"warmup_bias_lr {self.warmup_bias_lr:g} is above lr0 {self.lr0:g}: "
                 "the first steps would undo the start weights. Set warmup_bias_lr to 0"
             )
-        if self.warmup_epochs >= self.epochs:
+        if 0 < self.epochs <= self.warmup_epochs:
             raise ValueError(
                 f"warmup_epochs {self.warmup_epochs:g} is not shorter than epochs {self.epochs}: "
                 "lr0 would never be reached. Lower warmup_epochs or raise epochs"
@@ -107,7 +108,20 @@ class ScheduleParams:
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BaselineParams(ScheduleParams):
     weights: RelativePath
-    """Start: a network's .yaml (from scratch), a .pt file, or models/registered/NAME@vX.Y.Z.pt (a registered version)."""
+    """Start: a network's .yaml (from scratch), a .pt file, models/registered/NAME@vX.Y.Z.pt (a registered version), or
+    champion.yaml (the champion, whichever it is)."""
+    epochs: Count
+    """Passes over split train; 0 takes the start weights over as they are."""
+
+    @model_validator(mode="after")
+    def _only_trained_weights_are_taken_over(self) -> Self:
+        is_network = self.weights.endswith((".yaml", ".yml")) and self.weights != CHAMPION.as_posix()
+        if self.epochs == 0 and is_network:
+            raise ValueError(
+                f"epochs 0 takes weights over, and weights {self.weights} is an untrained network. "
+                "Raise epochs, or name a .pt file or champion.yaml"
+            )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

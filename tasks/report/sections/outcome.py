@@ -86,16 +86,19 @@ def _summary(m: Material) -> Paragraph:
 
 def _how(m: Material) -> Paragraph:
     baseline, finetune = m.inputs.phases
-    text = m.words(
-        "outcome.how",
-        weights=code(baseline.training["weights"]),
-        baseline_epochs=baseline.training["epochs_run"],
-        finetune_epochs=finetune.training["epochs_run"],
-        baseline_rate=_argument(baseline.arguments.get("lr0")),
-        finetune_rate=_argument(finetune.arguments.get("lr0")),
-        images=finetune.training["num_images"],
-        reference=m.model(m.reference),
-    )
+    shown = {
+        "weights": code(baseline.training["weights"]),
+        "finetune_epochs": finetune.training["epochs_run"],
+        "finetune_rate": _argument(finetune.arguments.get("lr0")),
+        "images": finetune.training["num_images"],
+        "reference": m.model(m.reference),
+    }
+    if baseline.training["epochs"]:
+        shown |= {
+            "baseline_epochs": baseline.training["epochs_run"],
+            "baseline_rate": _argument(baseline.arguments.get("lr0")),
+        }
+    text = m.words("outcome.how" if baseline.training["epochs"] else "outcome.taken_over", **shown)
     return Paragraph(text, "models/*/training.json: weights, epochs_run, num_images; models/*/args.yaml: lr0")
 
 

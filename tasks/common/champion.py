@@ -1,0 +1,57 @@
+"""The champion as champion.yaml pins it: the version that a run must beat, and may start from.
+
+reads   champion.yaml
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.common.errors import WeightsError
+from tasks.common.paths import CHAMPION
+from tasks.common.weights import md5_of
+from tasks.common.yaml import load_yaml
+
+
+def pinned_weights() -> Path | None:
+    """The champion's weights in the workspace; None where there is no champion.
+
+    Raises:
+        WeightsError: the file is missing, or its bytes are not the champion's.
+    """
+    pin = load_yaml(CHAMPION)
+    if pin["version"] is None:
+        return None
+    path = Path(pin["weights"])
+    fetch = f"Run `python -m tasks.registry fetch {pin['version']}`."
+    if not path.is_file():
+        raise WeightsError(f"the champion {pin['name']} {pin['version']} is not here", where=str(path), fix=fetch)
+    if md5_of(path) != pin["md5"]:
+        raise WeightsError(
+            "not the champion's bytes (MD5 differs from champion.yaml)", where=str(path), fix="Delete it. " + fetch
+        )
+    return path
+
+
+def start_weights(weights: str) -> Path:
+    """The file that `baseline.weights` means: the champion's where it names champion.yaml, else itself.
+
+    Raises:
+        WeightsError: the champion is meant, and there is none or its weights are not here.
+    """
+    if Path(weights) != CHAMPION:
+        return Path(weights)
+    path = pinned_weights()
+    if path is None:
+        raise no_champion()
+    return path
+
+
+def no_champion() -> WeightsError:
+    """The error of a first turn that wants to start from the champion."""
+    return WeightsError(
+        "baseline.weights is champion.yaml, and there is no champion yet",
+        where=str(CHAMPION),
+        fix="Train the first turn from a network or a checkpoint (baseline.weights, baseline.epochs), and promote what it gives: "
+        "`python -m tasks.registry promote v1.0.0 --approver NAME --reason WHY`.",
+    )
