@@ -26,6 +26,7 @@ def environment(root: Path) -> dict[str, str]:
         "YOLO_AUTOINSTALL": "false",
         "YOLO_OFFLINE": "true",
         "YOLO_VERBOSE": "false",
+        "ULTRALYTICS_SAFE_LOAD": "true",  # torch's weights_only, and no eval of a network's description
         "MPLBACKEND": "Agg",
         # Waiting threads of torch must not spin: forward and backward have a team each. With 2 threads on two shared cores
         # an epoch of the sample took 250 s (once), and 13 s with this.
