@@ -10,7 +10,7 @@ from tasks.common.errors import PipelineError
 isolation.apply()  # before any module here imports prefect, which reads its settings once
 
 
-FAILED = "Finished in state Failed"
+ENDED = "Finished in state "
 
 
 class _UserErrorAsBlock(logging.Filter):
@@ -27,8 +27,8 @@ class _UserErrorAsBlock(logging.Filter):
             text = f"stopped: {error.what.splitlines()[0]}" if error in self.shown else error.block()
             self.shown.add(error)
             record.msg, record.args, record.exc_info = text, (), None
-        elif str(record.msg).startswith(FAILED):
-            record.msg, record.args = FAILED, ()  # it would repeat the error once more
+        elif str(record.msg).startswith(ENDED):
+            record.msg, record.args = str(record.msg).partition("(")[0], ()  # it would repeat the error, or the summary
         return True
 
 

@@ -10,7 +10,6 @@ import sys
 
 from prefect import State, flow
 from prefect.exceptions import TerminationSignal
-from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.effects import publish_evidence, register_model, snapshot_data
@@ -55,8 +54,7 @@ def prepare() -> tuple[Params, bool]:
 
 
 def ended(outcome: str, text: str) -> State[str]:
-    """The state in which a run ends, with its summary."""
-    get_run_logger().info("%s:\n%s", outcome, text)
+    """The state in which a run ends, which the UI shows with its summary."""
     return Completed(name=outcome, message=text, data=text)
 
 

@@ -228,7 +228,7 @@ def test_every_parameter_in_the_form_is_described_and_bounded(setup: Setup) -> N
 @pytest.mark.slow
 def test_a_worker_with_nothing_but_an_empty_folder_improves_in_a_clone_and_promotes(setup: Setup, tmp_path: Path) -> None:
     server, root = setup.server, setup.root
-    ws.add_dvc_remote(root, tmp_path / "store")
+    ws.dvc("remote", "add", "--default", "store", str(tmp_path / "store"), cwd=root)
     checkout.run(root, "git", "add", "-A", "control", "params.yaml", ".dvc/config")
     checkout.run(root, "git", "commit", "-qm", "Name the DVC remote")
     ws.add_git_remote(root, tmp_path / "origin.git")

@@ -10,7 +10,7 @@ def environment(root: Path) -> dict[str, str]:
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # the first start writes 113 migrations
-        # Otherwise a restart of the server forgets who holds a slot: the run at work loses it and ends within minutes.
+        # Prefect's default forgets at a restart of the server who holds a slot: the run at work crashed minutes later.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
