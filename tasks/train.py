@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from tasks.common import stage, yolo
 from tasks.common.champion import start_weights
-from tasks.common.dataset import Dataset, read_dataset
+from tasks.common.dataset import Dataset, read_accepted
 from tasks.common.errors import DatasetError, WeightsError
 from tasks.common.params import Params, ScheduleParams
 from tasks.common.paths import BASELINE, DATASET, FINETUNE, PROGRESS, RUNS
@@ -107,7 +107,7 @@ def validated_dataset(params: Params, manifest: dict[str, Any]) -> Dataset:
     Raises:
         DatasetError: params.yaml names another dataset, or images came or went since.
     """
-    dataset = read_dataset(Path(params.data.path))
+    dataset = read_accepted(Path(params.data.path), manifest)
     counts = {split: len(images) for split, images in dataset.splits.items()}
     validated = {split: entry["images"] for split, entry in manifest["splits"].items()}
     if manifest["path"] != params.data.path or counts != validated:

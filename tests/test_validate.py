@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import os
 import shutil
@@ -22,60 +20,12 @@ from tasks import validate
 from tasks.common import params as parameters
 from tasks.common.dataset import digest, read_dataset
 from tasks.common.errors import DatasetError, LabelError, PipelineError
+from tests import validate_data
+from tests.validate_data import ROOT, SQUARE, TRIANGLE, add_image, check, copy_settings, draw, failing, make_dataset, read_issues
 
-ROOT = Path(__file__).resolve().parents[1]
-SQUARE = "0 0.2 0.2 0.6 0.2 0.6 0.6 0.2 0.6\n"
-TRIANGLE = "1 0.3 0.3 0.8 0.4 0.5 0.9\n"
+data = validate_data.data
 LABEL = "labels/train/1.txt"
 BOX = "0 0.5 0.5 0.25 0.125\n"
-
-
-def draw(file: Path, seed: int, size: int = 64) -> None:
-    """A noise image: a function of its seed, so that no two seeds give the same bytes."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(file, quality=90)
-
-
-def make_dataset(root: Path, label: str = SQUARE + TRIANGLE) -> None:
-    """A clean set: four training images, two of each other split, all with the same `label`."""
-    for seed, (split, number) in enumerate([*(("train", n) for n in range(4)), *((s, n) for s in ("val", "test") for n in "01")]):
-        draw(root / f"images/{split}/{number}.jpg", seed)
-        file = root / f"labels/{split}/{number}.txt"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(label)
-    (root / "data.yaml").write_text("train: images/train\nval: images/val\ntest: images/test\nnames:\n  0: nut\n  1: bolt\n")
-
-
-def copy_settings(workspace: Path) -> None:
-    for name in ("params.yaml", "expectations.yaml"):
-        shutil.copy(ROOT / name, workspace)
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a clean segmentation set; returns the set's folder."""
-    monkeypatch.chdir(tmp_path)
-    copy_settings(tmp_path)
-    make_dataset(tmp_path / "data/tiny")
-    return tmp_path / "data/tiny"
-
-
-def check(*overrides: str) -> dict[str, Any]:
-    """Run the stage and return validation.json, whether it passed or not."""
-    settings = ("data.path=data/tiny", "validate.min_instances=1", "train.imgsz=64", *overrides)
-    with contextlib.suppress(LabelError):
-        validate.run(parameters.load(overrides=settings))
-    report: dict[str, Any] = json.loads(Path("reports/validation.json").read_text())
-    return report
-
-
-def read_issues() -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(Path("reports/issues.csv").read_text())))
-
-
-def failing(report: dict[str, Any]) -> dict[str, list[str]]:
-    return {one["id"]: one["examples"] for one in report["checks"] if not one["passed"]}
 
 
 def test_a_clean_set_passes_and_is_named_by_its_bytes(data: Path) -> None:
@@ -84,7 +34,8 @@ def test_a_clean_set_passes_and_is_named_by_its_bytes(data: Path) -> None:
     assert report["passed"]
     assert failing(report) == {}
     assert report["counts"] == {
-        "task": "segment", "images": {"train": 4, "val": 2, "test": 2}, "instances": 16, "classes": {"nut": 8, "bolt": 8},
+        "task": "segment", "images": {"train": 4, "val": 2, "test": 2}, "quarantined": {}, "instances": 16,
+        "classes": {"nut": 8, "bolt": 8},
     }  # fmt: skip
     manifest = json.loads(Path("reports/dataset.json").read_text())
     dataset = read_dataset(Path("data/tiny"))
@@ -160,6 +111,57 @@ def copy_to(name: str) -> Callable[[Path, Path], None]:
     return plant
 
 
+def pixels(seed: int) -> np.ndarray:
+    """(64, 64, 3) noise, uint8."""
+    return np.random.default_rng(seed).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+
+
+def save(file: Path, values: np.ndarray, kind: str = "JPEG", **options: Any) -> None:
+    Image.fromarray(values.astype(np.uint8)).save(file, kind, **options)
+
+
+def mosaic(seed: int) -> np.ndarray:
+    """(8, 9) random grey cells: the cells of the difference hash."""
+    return np.random.default_rng(seed).integers(20, 235, (8, 9))
+
+
+def save_mosaic(file: Path, cells: np.ndarray, quality: int = 90) -> None:
+    Image.fromarray(cells.repeat(8, axis=0).repeat(8, axis=1).astype(np.uint8)).save(file, quality=quality)
+
+
+def save_again(image: Path, label: Path) -> None:
+    save_mosaic(image, mosaic(5))
+    copy_to(f"val/{image.name}")(image, label)
+    save_mosaic(image, mosaic(5), quality=70)
+
+
+def change_a_little(image: Path, label: Path) -> None:
+    """Swap the five pairs of neighbours that differ least: five bits of the hash turn, and to the eye next to nothing."""
+    cells = mosaic(6)
+    save_mosaic(image, cells)
+    copy_to(f"val/{image.name}")(image, label)
+    steps = abs(np.diff(cells, axis=1))
+    for at in np.argsort(steps, axis=None)[:5]:
+        row, column = np.unravel_index(at, steps.shape)
+        cells[row, column : column + 2] = cells[row, column : column + 2][::-1]
+    save_mosaic(image, cells)
+
+
+def turn(image: Path, label: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(image, pixels(81), exif=exif)
+
+
+def blur(image: Path, label: Path) -> None:
+    Image.fromarray(pixels(82)[:2, :2]).resize((64, 64), Image.Resampling.BILINEAR).save(image, quality=95)
+
+
+GRID = "".join(
+    f"0 {x / 10} {y / 10} {x / 10 + 0.06} {y / 10} {x / 10 + 0.06} {y / 10 + 0.06} {x / 10} {y / 10 + 0.06}\n"
+    for x in range(10)
+    for y in range(10)
+)
 DEFECTS = {
     "truncated": (truncate, "image-unreadable", "I: image file is truncated"),
     "garbled": (garble, "image-unreadable", "I: "),
@@ -171,12 +173,22 @@ DEFECTS = {
     "no-image": (lambda image, label: image.unlink(), "orphan-label", "L: no image of that name"),
     "in-two-splits": (
         copy_to("val/in-two-splits.jpg"), "duplicate-across-splits",
-        "images/val/in-two-splits.jpg: same bytes as images/train/in-two-splits.jpg",
+        "images/train/in-two-splits.jpg: same bytes as images/val/in-two-splits.jpg",
     ),
     "twice": (
         copy_to("train/twice.2.jpg"), "duplicate-within-split", "images/train/twice.jpg: same bytes as images/train/twice.2.jpg",
     ),
     "trailing-bytes": (add_trailing_bytes, "jpeg-trailing-bytes", "I: does not end with FF D9"),
+    "saved-again": (save_again, "near-duplicate-across-splits", "I: looks like images/val/saved-again.jpg, 0 of 64 bits"),
+    "a-frame-later": (change_a_little, "similar-across-splits", "I: looks like images/val/a-frame-later.jpg, 5 of 64 bits"),
+    "png-named-jpg": (lambda image, label: save(image, pixels(77), "PNG"), "wrong-extension", "I: a PNG file"),
+    "turned": (turn, "exif-rotation", "I: EXIF says"),
+    "night": (lambda image, label: save(image, pixels(78) // 16), "dark-image", "I: 99 % of the pixels are below 1"),
+    "snow": (lambda image, label: save(image, 240 + pixels(79) // 16), "bright-image", "I: 95 % of the pixels are above 24"),
+    "fog": (blur, "blurred-image", "I: sharpness 0.0"),
+    "stamp": (lambda image, label: draw(image, 98, 24), "small-image", "I: 24 x 24 px"),
+    "strip": (lambda image, label: save(image, pixels(80).repeat(3, axis=1)[:36]), "odd-aspect", "I: 192 x 36 px"),
+    "traced-noise": (lambda image, label: label.write_text(GRID) and None, "odd-object-count", "I: 100 objects"),
     "word": (append("0 0.1 0.1 x 0.2 0.2 0.2"), "not-a-number", "L:3: 'x' is not a number"),
     "comma": (append("0,0.1,0.1,0.2,0.2"), "not-a-number", "L:3: '0,0.1,0.1,0.2,0.2' is not a number"),
     "nan": (append("0 0.1 nan 0.2 0.2 0.2 0.2"), "not-finite", "L:3: 'nan' is not finite"),
@@ -204,21 +216,18 @@ DEFECTS = {
     "collinear": (append("0 0.1 0.1 0.2 0.2 0.7 0.7"), "zero-area", "L:3: area 0"),
     "box-among-polygons": (append(BOX.strip()), "box-in-segmentation-set", "L:3: a box"),
     "speck": (append("0 0.1 0.1 0.11 0.1 0.11 0.11"), "tiny-object", "L:3: 0.41 px2"),
+    "whole-image": (append("0 0 0 1 0 1 1 0 1"), "box-as-large-as-image", "L:3: 1.000 of the image"),
+    "drawn-twice": (append("0 0.2 0.2 0.6 0.2 0.6 0.6 0.2 0.605"), "duplicate-object", "L:3: IoU 0.994 with line 1"),
+    "two-classes": (append(f"1{SQUARE.strip()[1:]}"), "conflicting-class", "L:3: class 1, IoU 1.000 with line 1 of another"),
     "bow-tie": (append("0 0.1 0.1 0.5 0.5 0.5 0.1 0.1 0.5"), "self-intersection", "L:3: at 0.3 0.3"),
     "row-twice": (append("0 0.20 0.2 0.6 0.2 0.6 0.6 0.2 0.6"), "duplicate-row", "L:3: same as line 1"),
 }  # fmt: skip
 WARNINGS = {
+    "similar-across-splits", "wrong-extension", "exif-rotation", "dark-image", "bright-image", "blurred-image", "small-image",
+    "odd-aspect", "odd-object-count", "box-as-large-as-image", "duplicate-object", "conflicting-class", "odd-split",
     "image-without-label-file", "duplicate-within-split", "jpeg-trailing-bytes", "coordinate-slightly-outside", "tiny-object",
     "self-intersection", "class-missing-in-val", "many-background-images",
 }  # fmt: skip
-
-
-def add_image(data: Path, name: str, seed: int) -> tuple[Path, Path]:
-    """A clean training image and its label file."""
-    image, label = data / f"images/train/{name}.jpg", data / f"labels/train/{name}.txt"
-    draw(image, seed)
-    label.write_text(SQUARE + TRIANGLE)
-    return image, label
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +275,13 @@ def empty_labels(data: Path) -> None:
     (data / "labels/test/0.txt").write_text("")
 
 
+def keep_one(data: Path) -> None:
+    for split in ("train", "test"):
+        for file in sorted(data.glob(f"*/{split}/*"))[1:]:
+            if file.stem != "0":
+                file.unlink()
+
+
 def make_pose(data: Path) -> None:
     with (data / "data.yaml").open("a") as layout:
         layout.write("kpt_shape: [17, 3]\n")
@@ -284,6 +300,7 @@ OF_THE_SET = {
         relabel(TRIANGLE, "", "val"), "class-missing-in-val", "data.yaml:6: bolt: 4 in train, 0 in val",
     ),
     "mostly background": (empty_labels, "many-background-images", "data.yaml: 6 of 8 label files are empty"),
+    "half of it in val": (keep_one, "odd-split", "data.yaml: 0.500 of the images are in val"),
     "pose": (make_pose, "pose-labels", "data.yaml: the rows hold keypoints, or data.yaml has kpt_shape"),
     "oriented boxes": (tilt, "oriented-boxes", "data.yaml: nearly all polygons are rectangles, and most of those are tilted"),
 }  # fmt: skip
@@ -306,7 +323,8 @@ def test_every_check_of_the_file_is_planted_by_a_test(data: Path) -> None:
     ids = {one["id"] for one in check()["checks"]}
 
     planted = {name for _, name, _ in [*DEFECTS.values(), *OF_THE_SET.values()]}
-    assert ids - planted == {"no-labels", "polygon-in-detection-set", "rare-class"}
+    elsewhere = {"no-labels", "polygon-in-detection-set", "rare-class", "class-imbalance"}
+    assert ids - planted == elsewhere | {"rows-dropped", "class-vanished", "class-dropped", "drift"}
 
 
 def test_a_polygon_among_boxes_is_found(data: Path) -> None:
@@ -322,6 +340,15 @@ def test_a_class_with_few_objects_is_a_warning_at_its_line_of_data_yaml(data: Pa
 
     assert report["passed"]
     assert failing(report) == {"rare-class": ["data.yaml:5: nut: 8 objects", "data.yaml:6: bolt: 8 objects"]}
+
+
+def test_a_class_much_rarer_than_another_is_a_warning(data: Path) -> None:
+    (data / LABEL).write_text(SQUARE + TRIANGLE + "1 0.7 0.7 0.9 0.7 0.9 0.9\n")
+
+    report = check("validate.max_class_ratio=1")
+
+    assert report["passed"]
+    assert failing(report) == {"class-imbalance": ["data.yaml:5: nut: 8 objects, 1 times fewer than the commonest class"]}
 
 
 @pytest.mark.slow
@@ -533,7 +560,7 @@ MISSPELT = {
     ),
     "an id used twice": ("id: zero-area", "id: duplicate-row", "a second check is named `duplicate-row`"),
     "no id": ("id: zero-area, ", "", "a check without `meta: {id: ...}`"),
-    "no mapping": ("\nimages:\n", "\nimages:\n  - oops\n", "expected a check with type, kwargs, severity, meta, got 'oops'"),
+    "no mapping": ("\nimages:\n", "\nimages:\n  - oops\n", "expected a check with type, kwargs, severity, enabled, meta, got"),
     "not YAML": ("\ndataset:", "\ndataset: [", "not YAML"),
 }  # fmt: skip
 

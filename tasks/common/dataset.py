@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -72,6 +72,24 @@ def read_dataset(root: Path) -> Dataset:
     return Dataset(root, _names(layout, file), splits)
 
 
+def read_accepted(root: Path, manifest: Mapping[str, Any]) -> Dataset:
+    """The layout of the dataset in `root` without the images that `manifest`, the content of reports/dataset.json, leaves out.
+
+    Raises:
+        DatasetError: as `read_dataset`.
+    """
+    return without(read_dataset(root), manifest.get("quarantined", {}))
+
+
+def without(dataset: Dataset, left_out: Mapping[str, Iterable[str]]) -> Dataset:
+    """`dataset` without the images that `left_out` names for each split, as `shown` writes them."""
+    splits = dict(dataset.splits)
+    for split, names in left_out.items():
+        bad = frozenset(names)
+        splits[split] = tuple(image for image in splits.get(split, ()) if shown(image, dataset.root) not in bad)
+    return replace(dataset, splits=splits)
+
+
 def label_file(image: Path) -> Path:
     """Where Ultralytics looks for the labels of `image`: the last `images` folder becomes `labels`, the suffix `.txt`."""
     parts = list(image.parts)
@@ -80,6 +98,16 @@ def label_file(image: Path) -> Path:
             parts[i] = "labels"
             break
     return Path(*parts).with_suffix(".txt")
+
+
+def shown(file: Path, root: Path) -> str:
+    """`file` below `root`, with forward slashes; bytes that are not UTF-8 and control characters are escaped."""
+    text = os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    )
 
 
 def digest(root: Path, images: Iterable[Path], hashes: Mapping[Path, str] | None = None) -> str:

@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,13 @@ PR_SET_PDEATHSIG = 1
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def main(run: Callable[..., Any], argv: list[str] | None = None, choices: tuple[str, ...] = ()) -> None:
-    """Run a stage's `run(params)`, or `run(params, choice)` where it has `choices`; exits 1 on a user's error."""
+def main(
+    run: Callable[..., Any], argv: list[str] | None = None, choices: tuple[str, ...] = (), flags: Mapping[str, str] | None = None
+) -> None:
+    """Run a stage's `run(params)`, or `run(params, choice)` where it has `choices`; exits 1 on a user's error.
+
+    Each of `flags` (its name and its help) is a switch, handed to `run` as a keyword.
+    """
     module = sys.modules["__main__"].__spec__
     parser = argparse.ArgumentParser(
         prog=f"python -m {module.name.removesuffix('.__main__')}" if module else None,
@@ -37,6 +42,8 @@ def main(run: Callable[..., Any], argv: list[str] | None = None, choices: tuple[
     )
     if choices:
         parser.add_argument("stage", choices=choices)
+    for name, text in (flags or {}).items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     args = parser.parse_args(argv)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     for name in ("tasks", "__main__"):  # under `python -m` a stage's own logger is called __main__
@@ -44,7 +51,8 @@ def main(run: Callable[..., Any], argv: list[str] | None = None, choices: tuple[
     isolation.apply()
     die_with_parent()
     with user_errors():
-        run(params.load(overrides=args.set), *([args.stage] if choices else []))
+        switches = {name: getattr(args, name) for name in flags or {}}
+        run(params.load(overrides=args.set), *([args.stage] if choices else []), **switches)
 
 
 class user_errors:  # noqa: N801 - reads as `with user_errors():`
@@ -87,10 +95,15 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` in one step: readers see the old file or the new one."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` in one step: readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common import yolo
-from tasks.common.dataset import Dataset, read_dataset
+from tasks.common.dataset import Dataset, read_accepted, read_dataset
 from tasks.common.errors import DatasetError, EvaluationError
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
@@ -53,8 +53,9 @@ def run(params: Params) -> dict[str, Any]:
         DatasetError: the split changed since it was validated.
         WeightsError: a model's weights are missing or broken.
     """
-    dataset = read_dataset(Path(params.data.path))
-    split = gate_split(params, dataset, read_json(DATASET, "validate"))
+    manifest = read_json(DATASET, "validate")
+    dataset = read_accepted(Path(params.data.path), manifest)
+    split = gate_split(params, dataset, manifest)
     weights = {"baseline": BASELINE / "best.pt", "candidate": FINETUNE / "best.pt"} | champion_weights()
     yolo.prepare()
     models = {name: yolo.load(path) for name, path in weights.items()}

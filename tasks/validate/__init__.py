@@ -1,30 +1,89 @@
 """Check every image and label of the dataset against expectations.yaml, and stop where training would be spoiled.
 
-reads   <data.path>, expectations.yaml
-writes  reports/validation.json, reports/issues.csv, and reports/dataset.json when nothing critical was found;
-        else runs/refused/ has copies of the first two, since the flow puts the reports of the last good data back
+reads   <data.path>, expectations.yaml, reports/accepted.json
+writes  reports/validation.json, reports/issues.csv and .parquet, and, when nothing critical was found, reports/dataset.json,
+        reports/quarantine.csv and reports/accepted.json;
+        else runs/refused/ has copies of the first three, since the flow puts the reports of the last good data back
 
-The dataset becomes four tables (`tasks.validate.tables`), each row with its file and line. Great Expectations runs one suite
+The dataset becomes five tables (`tasks.validate.tables`), each row with its file and line. Great Expectations runs one suite
 per table. Later stages depend on reports/dataset.json, which names the bytes that were accepted, and not on the folder.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from tasks.common import stage
-from tasks.common.dataset import Dataset, digest, read_dataset
+from tasks.common.dataset import Dataset, digest, read_dataset, without
 from tasks.common.metadata import METADATA
 from tasks.common.params import Params
-from tasks.common.paths import DATASET, EXPECTATIONS, ISSUES, REFUSED, REPORTS, VALIDATION
-from tasks.validate import expectations, results, suite
-from tasks.validate.tables import Tables, read_tables
+from tasks.common.paths import DATASET, EXPECTATIONS, ISSUES, QUARANTINE, REFUSED, REPORTS, VALIDATION
+from tasks.validate import accepted, drift, expectations, quarantine, results, suite
+from tasks.validate.quarantine import Quarantine
+from tasks.validate.suite import Outcome
+from tasks.validate.tables import Tables, read_rows, tabulate
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the checks say of a dataset."""
+
+    dataset: Dataset
+    """Without the images that are left out."""
+    tables: Tables
+    """Of that dataset."""
+    outcomes: Sequence[Outcome]
+    """Of every check, on all images; of checks of the whole set without the images that are left out."""
+    issues: pl.DataFrame
+    """See `results.issues_table`."""
+    quarantine: Quarantine
+    stopping: Sequence[Outcome]
+    """The critical checks that stop the run."""
+    excess: Sequence[str]
+    """Why so many images cannot be left out."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.stopping and not self.excess
+
+
+def judge(params: Params) -> Verdict:
+    """Read the dataset at `data.path` and run the checks; nothing is written but the cache of rows.
+
+    Raises:
+        DatasetError: data.yaml or its folders cannot be used.
+        PipelineError: expectations.yaml cannot be used.
+    """
+    rules, path = params.validate, params.data.path
+    dataset = read_dataset(Path(path))
+    checks = expectations.load_checks(EXPECTATIONS, expectations.parameters(rules, dataset))
+    rows = read_rows(dataset, params, with_metadata=expectations.use_metadata(checks))
+    before = accepted.read(path)
+    tables = tabulate(dataset, rows, rules, before)
+    outcomes = suite.evaluate(checks, tables.frames)
+    stopping = [outcome for outcome in outcomes if outcome.stops]
+    left_out, excess = quarantine.EMPTY, []
+    if stopping and rules.on_bad == "quarantine":
+        left_out = quarantine.collect(outcomes)
+        excess = left_out.excess(dataset, rules.max_quarantined_share)
+    if len(left_out.table) and not excess:
+        dataset = without(dataset, left_out.by_split)
+        tables = tabulate(dataset, rows.without(left_out.table.select("split", file="image")), rules, before)
+        again = suite.evaluate([check for check in checks if check.table not in ("images", "labels")], tables.frames)
+        outcomes = quarantine.replaced(outcomes, again)
+    if rules.on_bad == "quarantine" and not excess:
+        stopping = [outcome for outcome in outcomes if outcome.stops and not quarantine.is_about_images(outcome)]
+    return Verdict(dataset, tables, outcomes, results.issues_table(outcomes), left_out, stopping, excess)
 
 
 def run(params: Params, folder: Path = REPORTS) -> None:
@@ -35,42 +94,48 @@ def run(params: Params, folder: Path = REPORTS) -> None:
         DatasetError: data.yaml or its folders cannot be used; nothing is written.
         PipelineError: expectations.yaml cannot be used; nothing is written.
     """
-    dataset = read_dataset(Path(params.data.path))
-    checks = expectations.load_checks(EXPECTATIONS, asdict(params.validate) | {"max_class_id": len(dataset.names) - 1})
-    tables = read_tables(dataset, params.validate.coord_tolerance, params.train.imgsz)
-    outcomes = suite.evaluate(checks, tables.frames)
-    for line in results.warnings(outcomes):
-        log.warning(line)
-    passed = not any(outcome.stops for outcome in outcomes)
-    content = results.summary(params.data.path, passed, counts(tables, dataset), outcomes)
-    issues = results.issues_csv(outcomes)
-    stage.write_json(folder / VALIDATION.name, content)
-    stage.write_text(folder / ISSUES.name, issues)
-    if not passed:
+    verdict, path = judge(params), params.data.path
+    for block in results.warnings(verdict.outcomes):
+        log.warning(block)
+    write_reports(path, verdict, folder)
+    if not verdict.passed:
         (folder / DATASET.name).unlink(missing_ok=True)
-        stage.write_json(REFUSED / VALIDATION.name, content)
-        stage.write_text(REFUSED / ISSUES.name, issues)
-        raise results.label_error(params.data.path, outcomes)
-    stage.write_json(folder / DATASET.name, manifest(params.data.path, dataset, tables))
-    log.info(results.headline(params.data.path, counts(tables, dataset), outcomes, folder / VALIDATION.name))
+        write_reports(path, verdict, REFUSED)
+        raise results.label_error(path, verdict.stopping, verdict.excess)
+    stage.write_text(folder / QUARANTINE.name, verdict.quarantine.table.write_csv())
+    stage.write_json(folder / DATASET.name, manifest(path, verdict))
+    if folder == REPORTS:
+        accepted.write(path, drift.profile(verdict.tables.identity, verdict.tables.frames))
+    log.info(results.headline(path, counts(verdict), verdict.outcomes, folder / VALIDATION.name))
 
 
-def counts(tables: Tables, dataset: Dataset) -> dict[str, Any]:
-    """How many images each split has, and how many objects each class has."""
-    classes = tables.frames["classes"]
+def write_reports(path: str, verdict: Verdict, folder: Path) -> None:
+    """validation.json, issues.csv and issues.parquet."""
+    stage.write_json(folder / VALIDATION.name, results.summary(path, verdict.passed, counts(verdict), verdict.outcomes))
+    stage.write_text(folder / ISSUES.name, verdict.issues.write_csv())
+    content = io.BytesIO()
+    verdict.issues.write_parquet(content)
+    stage.write_bytes(folder / ISSUES.with_suffix(".parquet").name, content.getvalue())
+
+
+def counts(verdict: Verdict) -> dict[str, Any]:
+    """How many images each split has and leaves out, and how many objects each class has."""
+    classes = verdict.tables.frames["classes"]
     return {
-        "task": tables.task,
-        "images": {split: len(images) for split, images in dataset.splits.items()},
-        "instances": tables.num_instances(),
+        "task": verdict.tables.task,
+        "images": {split: len(images) for split, images in verdict.dataset.splits.items()},
+        "quarantined": {split: len(images) for split, images in verdict.quarantine.by_split.items()},
+        "instances": verdict.tables.num_instances(),
         "classes": dict(zip(classes["name"], classes["num_all"], strict=True)),
     }
 
 
-def manifest(path: str, dataset: Dataset, tables: Tables) -> dict[str, Any]:
+def manifest(path: str, verdict: Verdict) -> dict[str, Any]:
     """The accepted dataset: its names, task, and per split the counts and the SHA-256 over images and labels.
 
     The hash of metadata.csv is in it because `evaluate` hands its columns to the gate.
     """
+    dataset, tables = verdict.dataset, verdict.tables
     splits = {
         split: {
             "images": len(images),
@@ -84,6 +149,7 @@ def manifest(path: str, dataset: Dataset, tables: Tables) -> dict[str, Any]:
         "path": path,
         "names": list(dataset.names),
         "metadata_sha256": hashlib.sha256(metadata.read_bytes()).hexdigest() if metadata.is_file() else None,
+        "quarantined": verdict.quarantine.by_split,
         "task": tables.task,
         "splits": splits,
         "sha256": digest(dataset.root, dataset.images, tables.hashes),

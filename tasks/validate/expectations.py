@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tasks.common.dataset import Dataset
 from tasks.common.errors import PipelineError
+from tasks.common.params import ValidateParams
 from tasks.common.yaml import load_yaml
 from tasks.validate.tables import TABLES
 
 Severity = Literal["critical", "warning", "info"]
-KEYS = ("type", "kwargs", "severity", "meta")
+KEYS = ("type", "kwargs", "severity", "enabled", "meta")
 META_KEYS = ("id", "why", "fix", "shows")
 COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
 
@@ -36,6 +38,8 @@ class Check:
     kwargs: Mapping[str, Any]
     where: str
     """file:line of the expectation."""
+    enabled: bool
+    """False for `enabled: false`: the check is read, so that a mistake in it is found, and not run."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -45,7 +49,7 @@ class Check:
 
 
 def load_checks(path: Path, parameters: Mapping[str, Any]) -> list[Check]:
-    """The checks of `path` in its order, each `{$PARAMETER: name}` replaced by `parameters[name]`.
+    """The checks of `path` that are not switched off, in its order, each `{$PARAMETER: name}` replaced by `parameters[name]`.
 
     Raises:
         PipelineError: the file is missing, or a table, key, severity or parameter is unknown; the message names it.
@@ -63,7 +67,18 @@ def load_checks(path: Path, parameters: Mapping[str, Any]) -> list[Check]:
             if check.id in {c.id for c in checks}:
                 raise PipelineError(f"a second check is named `{check.id}`", where=check.where, fix="Give each its own id.")
             checks.append(check)
-    return checks
+    return [check for check in checks if check.enabled]
+
+
+def parameters(rules: ValidateParams, dataset: Dataset) -> dict[str, Any]:
+    """What `{$PARAMETER: name}` can name: section validate of params.yaml, and max_class_id."""
+    return asdict(rules) | {"max_class_id": len(dataset.names) - 1}
+
+
+def use_metadata(checks: Iterable[Check]) -> bool:
+    """Whether any of the checks is about a column of metadata.csv."""
+    texts = (text for check in checks for text in (*check.columns, check.shows, str(check.kwargs.get("row_condition", ""))))
+    return any("meta_" in text for text in texts)
 
 
 def refuse_unknown(name: Any, known: Iterable[str], what: str, where: str) -> None:
@@ -92,9 +107,12 @@ def _check(table: str, item: Any, path: Path, parameters: Mapping[str, Any]) -> 
     for key in meta:
         refuse_unknown(key, META_KEYS, f"{label} meta key", where)
     refuse_unknown(item.get("severity"), get_args(Severity), f"{label} severity", where)
+    if not isinstance(enabled := item.get("enabled", True), bool):
+        raise PipelineError(f"{label} enabled is {enabled!r}", where=where, fix="Write enabled: true or enabled: false.")
     kwargs = _filled(item.get("kwargs") or {}, parameters, label, where)
     texts = {key: str(meta.get(key, "")) for key in META_KEYS}
-    return Check(table=table, severity=item["severity"], type=str(item.get("type")), kwargs=kwargs, where=where, **texts)
+    kind = str(item.get("type"))
+    return Check(table=table, severity=item["severity"], type=kind, kwargs=kwargs, where=where, enabled=enabled, **texts)
 
 
 def _filled(value: Any, parameters: Mapping[str, Any], label: str, where: str) -> Any:

@@ -32,12 +32,6 @@ def exists(file: Path) -> bool:
     return os.path.lexists(file)
 
 
-def shown(file: Path, root: Path) -> str:
-    """`file` below `root`, with forward slashes; bytes that are not UTF-8 and control characters are escaped."""
-    text = os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 def _kind(file: Path) -> str:
     if file.is_dir():
         return "a folder, not a file"

@@ -1,94 +1,80 @@
-"""The table `images`: one row an image, each file read once for its hash and its pixels."""
+"""The table `images`: one row an image, each file read once for its hash and its pixels, and not again until it changes."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
-import re
 import sys
+import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import polars as pl
-from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
-from tasks.common.dataset import Dataset, label_file
-from tasks.validate.files import UnreadableError, exists, read_bytes, shown
+from tasks.common.dataset import SPLITS, Dataset, label_file, shown
+from tasks.validate import cache
+from tasks.validate.files import exists
+from tasks.validate.leakage import nearest_across_splits
+from tasks.validate.picture import Picture, read_picture
 
-FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-"""What a dataset's suffixes stand for. Pillow has readers that start programs (EPS), so no other is tried."""
-MAX_IMAGE_BYTES = 2**30
-MIN_SIDE_PX = 10
-"""Ultralytics drops smaller images (ultralytics/data/utils.py, check_image)."""
-DRAFT_WH = (64, 64)
-"""A JPEG is decoded at the smallest scale that keeps this size: every byte is parsed at a fraction of the time."""
 NUM_WITH_PROGRESS = 2000
 """From this many images on, a terminal shows a progress bar."""
+CACHED = "images"
+KINDS = {str: pl.String, str | None: pl.String, float: pl.Float64, int: pl.Int64, bytes: pl.Binary}
+SCHEMA = {name: KINDS[kind] for name, kind in get_type_hints(Picture).items()}
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What one read of an image file tells."""
-
-    sha256: str = ""
-    width: float = float("nan")
-    height: float = float("nan")
-    read_error: str | None = None
-    open_end: int = 0
-    """1 for a JPEG with bytes after its end: Ultralytics re-encodes such a file inside the dataset."""
-
-
-def read_picture(file: Path) -> Picture:
-    """Hash and decode `file`; whatever is wrong with it is in `read_error`."""
-    try:
-        content = read_bytes(file, MAX_IMAGE_BYTES)
-    except UnreadableError as error:
-        return Picture(read_error=str(error))
-    sha256 = hashlib.sha256(content).hexdigest()
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-            is_jpeg = image.format in ("JPEG", "MPO")
-            image.draft(None, DRAFT_WH)
-            image.load()
-    except Exception as error:  # Pillow's readers raise nearly anything on malformed bytes
-        return Picture(sha256, read_error=_reason(error, content))
-    if min(width, height) < MIN_SIDE_PX:
-        return Picture(sha256, width, height, f"{width} x {height} px, and training ignores sides below {MIN_SIDE_PX} px")
-    return Picture(sha256, width, height, open_end=int(is_jpeg and not content.endswith(b"\xff\xd9")))
-
-
-def image_table(dataset: Dataset) -> pl.DataFrame:
+def image_table(dataset: Dataset, leak_distance: int, suspect_distance: int) -> pl.DataFrame:
     """One row an image, in the order of the splits.
 
-    Columns: file, line (0), split, width and height (px, NaN where unreadable), read_error (null where readable), open_end,
-    has_label, sha256, copy_of (the first image with the same bytes, else null), copy_across_splits and copy_within_split.
+    Columns: file, line (0), split, the fields of `Picture`, side (the shorter, px), aspect (longer over shorter side), has_label;
+    copy_of (an image with the same bytes, else null), copy_across_splits and copy_within_split; near_of (the image of another
+    split that looks most alike, else null), near_distance (bits, NaN for none above `suspect_distance`) and suspect_distance
+    (the same where it is above `leak_distance`).
     """
-    pictures = read_pictures(dataset.images)
-    first: dict[str, tuple[str, str]] = {}
-    rows = []
-    for (split, file), picture in zip(_by_split(dataset), pictures, strict=True):
-        name = shown(file, dataset.root)
-        first_split, first_name = first.setdefault(picture.sha256 or name, (split, name))
-        is_first = (first_split, first_name) == (split, name)
-        rows.append({
-            "file": name, "line": 0, "split": split, "width": float(picture.width), "height": float(picture.height),
-            "read_error": picture.read_error, "open_end": picture.open_end, "has_label": int(exists(label_file(file))),
-            "sha256": picture.sha256, "copy_of": None if is_first else first_name,
-            "copy_across_splits": int(first_split != split), "copy_within_split": int(first_split == split and not is_first),
-        })  # fmt: skip
-    return pl.DataFrame(rows, schema_overrides={"read_error": pl.String, "copy_of": pl.String})
+    names = [(shown(file, dataset.root), split) for split, files in dataset.splits.items() for file in files]
+    has_label = [int(exists(label_file(file))) for file in dataset.images]
+    table = pl.DataFrame(names, schema={"file": pl.String, "split": pl.String}, orient="row").hstack(
+        read_pictures(dataset.images)
+    )
+    sides = {"width": pl.min_horizontal("width", "height"), "height": pl.max_horizontal("width", "height")}
+    table = table.with_columns(
+        line=pl.lit(0, dtype=pl.Int64), has_label=pl.Series(has_label, dtype=pl.Int64),
+        side=pl.when(pl.col("read_error").is_null()).then(sides["width"]).otherwise(float("nan")),
+        aspect=pl.when(pl.col("read_error").is_null()).then(sides["height"] / sides["width"]).otherwise(float("nan")),
+    )  # fmt: skip
+    table = _with_copies(table).hstack(nearest_across_splits(table, suspect_distance))
+    suspect = pl.when(pl.col("near_distance") > leak_distance).then("near_distance").otherwise(float("nan"))
+    return table.with_columns(suspect_distance=suspect)
 
 
-def read_pictures(files: Iterable[Path]) -> list[Picture]:
+def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
+    """`read_picture` of each file, in order: a row of the cache where the file is as it was, else read anew on all cores."""
+    now = time.time_ns()
+    stats = cache.stat_table(files)
+    known = cache.load(CACHED)
+    if known is None:
+        known = pl.DataFrame(schema=cache.STAT | SCHEMA)
+    rows = stats.join(known.with_columns(is_known=pl.lit(value=True)), on=list(cache.STAT), how="left", maintain_order="left")
+    missing = rows["is_known"].is_null()
+    if not missing.any():
+        return rows.select(*SCHEMA)
+    fresh = pl.DataFrame(_read([files[i] for i in missing.arg_true()]), schema=SCHEMA, orient="row")
+    at = pl.Series(missing.arg_true(), dtype=pl.UInt32)
+    order = pl.concat([rows.with_row_index("row").filter(~missing)["row"], at]).arg_sort()
+    result = pl.concat([rows.filter(~missing).select(*SCHEMA), fresh])[order]
+    kept = stats.hstack(result).filter(cache.settled(stats, now))
+    others = known.select(*cache.STAT, *SCHEMA).join(stats, on="path", how="anti")
+    cache.store(CACHED, pl.concat([kept, others.tail(len(stats))]).unique("path", keep="first", maintain_order=True))
+    return result
+
+
+def _read(files: Sequence[Path]) -> list[Picture]:
     """`read_picture` of each file, in order, on all cores (Pillow decodes outside Python's lock)."""
-    files = list(files)
     warnings.filterwarnings("ignore", module="PIL")
     hidden = len(files) < NUM_WITH_PROGRESS or not sys.stderr.isatty()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -96,15 +82,14 @@ def read_pictures(files: Iterable[Path]) -> list[Picture]:
         return list(track(done, "Reading images", len(files), console=Console(stderr=True), disable=hidden, transient=True))
 
 
-def _by_split(dataset: Dataset) -> Iterator[tuple[str, Path]]:
-    return ((split, file) for split, files in dataset.splits.items() for file in files)
-
-
-def _reason(error: Exception, content: bytes) -> str:
-    """The error in words that are the same on every run: Pillow puts memory addresses into some."""
-    if not content:
-        return "an empty file"
-    if isinstance(error, UnidentifiedImageError):
-        return f"not an image in a supported format ({', '.join(FORMATS)})"
-    text = re.sub(r"<[^>]* at 0x[0-9a-f]+>", "the file", str(error)).partition("\n")[0]
-    return text or type(error).__name__
+def _with_copies(table: pl.DataFrame) -> pl.DataFrame:
+    """The columns about equal bytes. Of a picture in two splits the one that judges most is kept: test, then val, then train."""
+    rank = pl.col("split").replace_strict({split: -i for i, split in enumerate(SPLITS)}, return_dtype=pl.Int64)
+    key = pl.when(pl.col("sha256") != "").then("sha256").otherwise("file")
+    original = pl.struct("file", "split").sort_by(rank, "file").first().over(key)
+    is_copy = (original.struct["file"] != pl.col("file")) | (original.struct["split"] != pl.col("split"))
+    across = original.struct["split"] != pl.col("split")
+    return table.with_columns(
+        copy_of=pl.when(is_copy).then(original.struct["file"]), copy_across_splits=across.cast(pl.Int64),
+        copy_within_split=(is_copy & ~across).cast(pl.Int64),
+    )  # fmt: skip

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from tasks.common.dataset import Dataset
-from tasks.validate.files import shown
-from tasks.validate.lines import label_files, orphans, parse, read_text
+from tasks.common.dataset import Dataset, shown
+from tasks.validate import cache
+from tasks.validate.lines import LabelFile, label_files, orphans, parse, read_text
+from tasks.validate.overlaps import overlap_columns
 from tasks.validate.shapes import box_shapes, polygon_shapes
 
 FILES_A_CHUNK = 4096
-"""Files parsed at a time; bounds the memory."""
+"""Files parsed, and kept in the cache, at a time; bounds the memory."""
+CACHED = "labels-"
 ROUNDING = 2e-6
 """Label files hold six decimals: an edge this far outside the image is rounding."""
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -20,8 +26,9 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "parse_error": pl.String, "problem": pl.String, "num_values": pl.Int64, "kind": pl.String, "cls": pl.Float64,
     "x_min": pl.Float64, "y_min": pl.Float64, "x_max": pl.Float64, "y_max": pl.Float64,
     "outside": pl.Float64, "outside_within_tolerance": pl.Float64, "num_points": pl.Float64,
-    "area": pl.Float64, "box_area": pl.Float64, "box_px2": pl.Float64,
+    "area": pl.Float64, "box_area": pl.Float64, "box_aspect": pl.Float64, "box_px2": pl.Float64,
     "self_intersecting": pl.Int64, "crossing": pl.String, "dup_of_line": pl.Int64,
+    "same_class_iou": pl.Float64, "same_class_line": pl.Int64, "other_class_iou": pl.Float64, "other_class_line": pl.Int64,
     "rectangle": pl.Int64, "tilted": pl.Int64,
 }  # fmt: skip
 """The columns of the table. A row with a parse_error has NaN in every measure, and 0 in every count."""
@@ -38,17 +45,34 @@ def label_table(
         coord_tolerance: as `validate.coord_tolerance`.
         imgsz: longer side of an image in training, px; `box_px2` is measured there.
     """
-    hashes: dict[Path, str] = {}
-    frames = []
     labels = list(label_files(dataset, images))
+    frames, hashes = [], {}
     for start in range(0, len(labels), FILES_A_CHUNK):
         files = labels[start : start + FILES_A_CHUNK]
-        texts = [read_text(file.path) for file in files]
-        hashes.update((file.path, text.sha256) for file, text in zip(files, texts, strict=True) if text.sha256)
-        frames.append(_measure(parse(files, texts, dataset.root), coord_tolerance, imgsz))
+        frame, sha256 = _chunk(files, dataset.root, coord_tolerance, imgsz)
+        frames.append(frame)
+        hashes.update((file.path, sha) for file, sha in zip(files, sha256, strict=True) if sha)
     strays = [{"file": shown(path, dataset.root), "line": 0, "parse_error": "orphan"} for path in orphans(dataset)]
     frames.append(_complete(pl.DataFrame(strays, schema={c: COLUMNS[c] for c in ("file", "line", "parse_error")})))
     return pl.concat(frames), hashes
+
+
+def _chunk(files: Sequence[LabelFile], root: Path, coord_tolerance: float, imgsz: int) -> tuple[pl.DataFrame, list[str]]:
+    """The rows of `files` and the SHA-256 of each: from the cache, or read and measured."""
+    now = time.time_ns()
+    stats = cache.stat_table([file.path for file in files])
+    about = [(file.split, file.image, file.size_wh) for file in files]
+    name = f"{CACHED}{cache.fingerprint(stats, about, str(root), coord_tolerance, imgsz)}"
+    rows, sha256 = cache.load(name), cache.load(f"{name}-sha256")
+    if rows is not None and sha256 is not None:
+        return rows, sha256["sha256"].to_list()
+    texts = [read_text(file.path) for file in files]
+    rows = _measure(parse(files, texts, root), coord_tolerance, imgsz)
+    hashes = [text.sha256 for text in texts]
+    if cache.settled(stats, now).all():
+        cache.store(name, rows)
+        cache.store(f"{name}-sha256", pl.DataFrame({"sha256": hashes}))
+    return rows, hashes
 
 
 def _measure(rows: pl.DataFrame, coord_tolerance: float, imgsz: int) -> pl.DataFrame:
@@ -56,13 +80,15 @@ def _measure(rows: pl.DataFrame, coord_tolerance: float, imgsz: int) -> pl.DataF
     good = rows.filter(pl.col("is_good")).with_columns(cls=pl.col("values").list.first())
     good = good.with_columns(first_line=pl.col("line").first().over("file", "split", "values"))
     good = good.with_columns(dup_of_line=pl.when(pl.col("line") != pl.col("first_line")).then(pl.col("first_line")).otherwise(0))
-    measured = [
-        _with_boxes(good.filter(pl.col("num_values") == 5)),
-        _with_polygons(good.filter(pl.col("num_values") != 5)),
-        rows.filter(~pl.col("is_good")),
-    ]
-    table = pl.concat([frame for frame in measured if len(frame)] or [rows], how="diagonal").sort("row")
-    return _complete(_with_derived(table, coord_tolerance, imgsz) if "x_min" in table.columns else table)
+    boxes, polygons = good.filter(pl.col("num_values") == 5), good.filter(pl.col("num_values") != 5)
+    outlines, valid = _with_polygons(polygons)
+    shaped = [frame for frame in (_with_boxes(boxes), outlines) if len(frame)]
+    if not shaped:
+        return _complete(rows)
+    table = pl.concat(shaped, how="diagonal")
+    table = table.hstack(overlap_columns(table, np.concatenate([np.full(len(boxes), None, dtype=object), valid])))
+    table = pl.concat([table, rows.filter(~pl.col("is_good"))], how="diagonal").sort("row")
+    return _complete(_with_derived(table, coord_tolerance, imgsz))
 
 
 def _with_boxes(rows: pl.DataFrame) -> pl.DataFrame:
@@ -70,22 +96,25 @@ def _with_boxes(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(kind=pl.lit("box")).hstack(box_shapes(numbers[:, 1:]))
 
 
-def _with_polygons(rows: pl.DataFrame) -> pl.DataFrame:
+def _with_polygons(rows: pl.DataFrame) -> tuple[pl.DataFrame, npt.NDArray[np.object_]]:
     if rows.is_empty():
-        return rows
+        return rows, np.empty(0, dtype=object)
     numbers = rows["values"].list.slice(1).explode(empty_as_null=False).to_numpy().reshape(-1, 2)
     counts = (rows["num_values"].to_numpy() - 1) // 2
-    shapes = polygon_shapes(numbers, counts, rows.select("width", "height").to_numpy())
-    return rows.with_columns(kind=pl.lit("polygon")).hstack(shapes)
+    shapes, valid = polygon_shapes(numbers, counts, rows.select("width", "height").to_numpy())
+    return rows.with_columns(kind=pl.lit("polygon")).hstack(shapes), valid
 
 
 def _with_derived(table: pl.DataFrame, coord_tolerance: float, imgsz: int) -> pl.DataFrame:
     outside = pl.max_horizontal(-pl.col("x_min"), -pl.col("y_min"), pl.col("x_max") - 1, pl.col("y_max") - 1)
-    box_area = (pl.col("x_max") - pl.col("x_min")) * (pl.col("y_max") - pl.col("y_min"))
-    scale = imgsz / pl.max_horizontal("width", "height")
-    box_px2 = pl.col("box_area") * pl.col("width") * pl.col("height") * scale**2
+    inside = {name: pl.col(name).clip(0, 1) for name in ("x_min", "y_min", "x_max", "y_max")}
+    box_area = (inside["x_max"] - inside["x_min"]) * (inside["y_max"] - inside["y_min"])
+    width, height = (pl.col(f"{axis}_max") - pl.col(f"{axis}_min") for axis in "xy")
+    width, height = width * pl.col("width"), height * pl.col("height")
+    box_px2 = width * height * (imgsz / pl.max_horizontal("width", "height")) ** 2
     table = table.with_columns(outside=pl.when(outside > ROUNDING).then(outside).otherwise(0.0), box_area=box_area)
     return table.with_columns(
+        box_aspect=pl.when(height > 0).then(width / height),
         outside_within_tolerance=pl.when(pl.col("outside") <= coord_tolerance).then("outside"),
         box_px2=pl.when((pl.col("area") > 0) & pl.col("area").is_not_nan()).then(box_px2),
     )

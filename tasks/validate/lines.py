@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tasks.common.dataset import Dataset, label_file
-from tasks.validate.files import UnreadableError, exists, read_bytes, shown
+from tasks.common.dataset import Dataset, label_file, shown
+from tasks.validate.files import UnreadableError, exists, read_bytes
 
 MAX_LABEL_BYTES = 2**26
 NOT_LABELS = frozenset({"classes", "license", "notes", "predefined_classes", "readme", "requirements", "test", "train", "val"})

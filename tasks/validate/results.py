@@ -1,12 +1,12 @@
-"""What the stage tells: validation.json, issues.csv, and the lines on the terminal."""
+"""What the stage tells: validation.json, issues.csv and issues.parquet, and the lines on the terminal."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from tasks.common.errors import LabelError
 from tasks.common.paths import EXPECTATIONS, ISSUES, REFUSED
@@ -16,6 +16,10 @@ NUM_EXAMPLES = 20
 """Examples of a check in validation.json."""
 NUM_SHOWN = 3
 """Examples of a check on the terminal."""
+ISSUE_COLUMNS = {
+    "file": pl.String, "line": pl.Int64, "check": pl.String, "severity": pl.String, "value": pl.String, "why": pl.String,
+    "fix": pl.String,
+}  # fmt: skip
 
 
 def summary(path: str, passed: bool, counts: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -36,43 +40,41 @@ def summary(path: str, passed: bool, counts: Mapping[str, Any], outcomes: Sequen
     return {"passed": passed, "dataset": path, "counts": counts, "checks": checks}
 
 
-def issues_csv(outcomes: Iterable[Outcome]) -> str:
-    """Every failing row of every failing check, sorted by file, line and check."""
+def issues_table(outcomes: Iterable[Outcome]) -> pl.DataFrame:
+    """Every failing row of every failing check, sorted by file, line and check; line is null for a whole file.
+
+    Columns: file, line, check, severity, value, why, fix.
+    """
     rows = [
-        (issue.file, issue.line, check.id, check.severity, issue.value, check.why, check.fix)
+        (issue.file, issue.line or None, check.id, check.severity, issue.value, check.why, check.fix)
         for check, issues in ((outcome.check, outcome.issues) for outcome in outcomes if not outcome.passed)
         for issue in issues
     ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "line", "check", "severity", "value", "why", "fix"))
-    writer.writerows((file, line or "", *rest) for file, line, *rest in sorted(rows))
-    return text.getvalue()
+    return pl.DataFrame(rows, schema=ISSUE_COLUMNS, orient="row").sort("file", "line", "check", "value")
 
 
-def label_error(path: str, outcomes: Sequence[Outcome]) -> LabelError:
-    """The block that stops the pipeline: each failing critical check, how often, and where first."""
-    lines = []
-    for outcome in (o for o in outcomes if o.stops):
-        lines.append(f"{outcome.check.id}: {_times(outcome)}: {outcome.check.why}")
-        lines += [f"  {example(issue, outcome)}" for issue in outcome.issues[:NUM_SHOWN]]
-        if outcome.check.fix:
-            lines.append(f"  fix: {outcome.check.fix}")
+def label_error(path: str, outcomes: Sequence[Outcome], reasons: Sequence[str] = ()) -> LabelError:
+    """The block that stops the pipeline: each critical check of `outcomes`, how often, and where first, then `reasons`."""
+    lines = [line for outcome in outcomes for line in block(outcome)]
     return LabelError(
-        "\n".join(lines),
+        "\n".join([*lines, *reasons]),
         where=path,
         fix=f"Mend what {REFUSED / ISSUES.name} lists, or grade the check as a warning in {EXPECTATIONS}; then run again.",
     )
 
 
+def block(outcome: Outcome) -> list[str]:
+    """A failing check: its name, how often and why; its first places; what mends it."""
+    times = f"{len(outcome.issues)} time{'' if len(outcome.issues) == 1 else 's'}"
+    lines = [": ".join(filter(None, (outcome.check.id, times, outcome.check.why)))]
+    lines += [f"  {example(issue, outcome)}" for issue in outcome.issues[:NUM_SHOWN]]
+    return [*lines, f"  fix: {outcome.check.fix}"] if outcome.check.fix else lines
+
+
 def warnings(outcomes: Iterable[Outcome]) -> list[str]:
-    """A line a check that failed without stopping."""
-    return [
-        f"{outcome.check.severity}: {outcome.check.id}: {_times(outcome)}: "
-        + "; ".join(example(issue, outcome) for issue in outcome.issues[:NUM_SHOWN])
-        for outcome in outcomes
-        if not outcome.passed and not outcome.stops
-    ]
+    """The block of each check that failed without stopping, its severity first."""
+    failed = (outcome for outcome in outcomes if not outcome.passed and not outcome.stops)
+    return ["\n".join([f"{outcome.check.severity}: {lines[0]}", *lines[1:]]) for outcome in failed for lines in [block(outcome)]]
 
 
 def headline(path: str, counts: Mapping[str, Any], outcomes: Iterable[Outcome], written: Path) -> str:
@@ -82,6 +84,8 @@ def headline(path: str, counts: Mapping[str, Any], outcomes: Iterable[Outcome], 
     objects = f"{counts['instances']} objects in {num_classes} class{'' if num_classes == 1 else 'es'} ({counts['task']})"
     num_warnings = len(warnings(outcomes))
     verdict = f"passed with {num_warnings} warning{'' if num_warnings == 1 else 's'}"
+    if left_out := sum(counts["quarantined"].values()):
+        verdict += f", {left_out} image{'' if left_out == 1 else 's'} left out"
     return f"validate: {path}: {images} images, {objects}: {verdict} -> {written}"
 
 
@@ -89,7 +93,3 @@ def example(issue: Issue, outcome: Outcome) -> str:
     """The issue as `file:line: value`."""
     place = issue.file or f"table {outcome.check.table}"
     return f"{place}:{issue.line}: {issue.value}" if issue.line else f"{place}: {issue.value}"
-
-
-def _times(outcome: Outcome) -> str:
-    return f"{len(outcome.issues)} time{'' if len(outcome.issues) == 1 else 's'}"

@@ -35,7 +35,7 @@ def box_shapes(cxcywh: Floats) -> pl.DataFrame:
     return pl.DataFrame({"x_min": low[:, 0], "y_min": low[:, 1], "x_max": high[:, 0], "y_max": high[:, 1], "area": area})
 
 
-def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -> pl.DataFrame:
+def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -> tuple[pl.DataFrame, npt.NDArray[np.object_]]:
     """One row a polygon.
 
     Args:
@@ -46,7 +46,8 @@ def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -
     Returns:
         x_min, y_min, x_max, y_max; num_points (corners that differ from the one before); area, NaN below 3 points; of a
         self-intersecting outline the area of its convex hull; self_intersecting and where (`crossing`); rectangle and tilted,
-        1 for a four-cornered rectangle in pixels, and for one whose sides are not parallel to the image's.
+        1 for a four-cornered rectangle in pixels, and for one whose sides are not parallel to the image's. And the polygons
+        themselves, (N,), None for an outline that crosses itself or has fewer than 3 points.
     """
     xy = np.clip(xy, -FAR, FAR)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
@@ -54,14 +55,17 @@ def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -
     before = np.arange(len(xy)) - 1
     before[starts] = starts + counts - 1
     num_points = np.maximum(np.add.reduceat((xy != xy[before]).any(axis=1).astype(np.int64), starts), 1)
-    areas = _areas(xy, counts, num_points >= 3)
-    return pl.DataFrame({
+    areas, polygons = _areas(xy, counts, num_points >= 3)
+    table = pl.DataFrame({
         "x_min": low[:, 0], "y_min": low[:, 1], "x_max": high[:, 0], "y_max": high[:, 1],
         "num_points": num_points.astype(np.float64),
     }).hstack(areas).hstack(_rectangles(xy, starts, counts, size_wh))  # fmt: skip
+    return table, polygons
 
 
-def _areas(xy: Floats, counts: npt.NDArray[np.int64], is_polygon: npt.NDArray[np.bool_]) -> pl.DataFrame:
+def _areas(
+    xy: Floats, counts: npt.NDArray[np.int64], is_polygon: npt.NDArray[np.bool_]
+) -> tuple[pl.DataFrame, npt.NDArray[np.object_]]:
     rows = np.repeat(np.cumsum(is_polygon) - 1, counts)
     keep = np.repeat(is_polygon, counts)
     polygons = shapely.polygons(shapely.linearrings(xy[keep], indices=rows[keep]))
@@ -78,9 +82,11 @@ def _areas(xy: Floats, counts: npt.NDArray[np.int64], is_polygon: npt.NDArray[np
         crossing[i] = str(reason).partition("[")[2].rstrip("]") or str(reason).lower()
     crosses = np.zeros(len(counts), dtype=np.int64)
     crosses[where] = 1
-    return pl.DataFrame(
-        {"area": area, "self_intersecting": crosses, "crossing": crossing}, schema_overrides={"crossing": pl.String}
-    )
+    valid = np.full(len(counts), None, dtype=object)
+    polygons[invalid] = None
+    valid[is_polygon] = polygons
+    columns = {"area": area, "self_intersecting": crosses, "crossing": crossing}
+    return pl.DataFrame(columns, schema_overrides={"crossing": pl.String}), valid
 
 
 def _rectangles(xy: Floats, starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], size_wh: Floats) -> pl.DataFrame:

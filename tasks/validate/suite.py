@@ -29,6 +29,9 @@ class Issue:
     line: int
     """1-based; 0 for the whole file."""
     value: str
+    split: str = ""
+    image: str = ""
+    """The image that is concerned, below the dataset; '' where none is."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _outcome(check: Check, one: Any, frame: pl.DataFrame) -> Outcome:
     positions = one.result.get("unexpected_index_list")
     if positions:
         rows = frame[list(positions)].iter_rows(named=True)
-        issues = tuple(sorted((_issue(check, row) for row in rows), key=lambda issue: (issue.file, issue.line)))
+        issues = tuple(sorted((_issue(check, row) for row in rows), key=lambda issue: (issue.file, issue.line, issue.value)))
     elif one.success:
         issues = ()
     else:
@@ -144,13 +147,15 @@ def _outcome(check: Check, one: Any, frame: pl.DataFrame) -> Outcome:
 def _issue(check: Check, row: Mapping[str, Any]) -> Issue:
     form = check.shows or "; ".join(f"{column} {{{column}}}" for column in check.columns)
     try:
-        return Issue(row["file"], row["line"], form.format_map(row))
+        value = form.format_map(row)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise PipelineError(
             f"check `{check.id}`: `shows: {form}` cannot be filled from table {check.table}: {error}",
             where=check.where,
             fix=f"Use its columns: {', '.join(row)}.",
         ) from None
+    image = row["file"] if check.table == "images" else row.get("image")
+    return Issue(row["file"], row["line"], value, row.get("split") or "", image or "")
 
 
 def _exception(info: Any) -> str:

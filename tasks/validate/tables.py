@@ -1,4 +1,4 @@
-"""The dataset as tables: images, labels, classes, dataset. Every row names its file and line, 0 for the whole file."""
+"""The dataset as tables: images, labels, classes, dataset, drift. Every row names its file and line, 0 for the whole file."""
 
 from __future__ import annotations
 
@@ -9,16 +9,36 @@ from typing import Any, Literal
 
 import polars as pl
 
-from tasks.common.dataset import SPLITS, Dataset
+from tasks.common.dataset import SPLITS, Dataset, digest
+from tasks.common.metadata import read_metadata
+from tasks.common.params import Params, ValidateParams
 from tasks.common.yaml import line_of, load_yaml
+from tasks.validate.drift import Accepted, drift_table, identify
 from tasks.validate.images import image_table
 from tasks.validate.labels import label_table
 
 Task = Literal["segment", "detect"]
-TABLES = ("dataset", "images", "labels", "classes")
+TABLES = ("dataset", "images", "labels", "classes", "drift")
 
 ORIENTED_SHARE = 0.95
 """A set is taken for oriented boxes when this share of its rows are rectangles, and most of those are tilted."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the files hold, before anything is counted."""
+
+    images: pl.DataFrame
+    labels: pl.DataFrame
+    hashes: Mapping[Path, str]
+    """SHA-256 of every file that was read."""
+
+    def without(self, left_out: pl.DataFrame) -> Rows:
+        """The rows but for the images (`split`, `file`) that are left out, their labels, and labels of no image."""
+        labels = self.labels.filter(pl.col("image").is_not_null())
+        labels = labels.join(left_out, left_on=["split", "image"], right_on=["split", "file"], how="anti", maintain_order="left")
+        images = self.images.join(left_out, on=["split", "file"], how="anti", maintain_order="left")
+        return Rows(images, labels, self.hashes)
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,8 @@ class Tables:
     """What the majority of the label rows are: polygons or boxes."""
     hashes: Mapping[Path, str]
     """SHA-256 of every file that was read."""
+    identity: str
+    """The name of the dataset's content, see `tasks.validate.drift.identify`."""
 
     def num_instances(self, split: str | None = None) -> int:
         """Objects in `split`, or in all splits."""
@@ -36,26 +58,61 @@ class Tables:
         return len(labels if split is None else labels.filter(pl.col("split") == split))
 
 
-def read_tables(dataset: Dataset, coord_tolerance: float, imgsz: int) -> Tables:
-    """Read every image and label file once, and tabulate what is in them."""
-    images = image_table(dataset)
-    labels, hashes = label_table(dataset, images, coord_tolerance, imgsz)
-    task = _task(labels)
-    frames = {
-        "dataset": dataset_table(dataset, images, labels),
-        "images": images,
-        "labels": labels.with_columns(_wrong_kind(task)),
-        "classes": class_table(dataset, labels),
-    }
+def read_rows(dataset: Dataset, params: Params, *, with_metadata: bool) -> Rows:
+    """Read every image and label file that is not known from an earlier run.
+
+    Raises:
+        DatasetError: the columns of metadata.csv are asked for, and it cannot be read.
+    """
+    images = image_table(dataset, params.validate.leak_distance_bits, params.validate.suspect_distance_bits)
+    labels, hashes = label_table(dataset, images, params.validate.coord_tolerance, params.train.imgsz)
+    if with_metadata:
+        images = images.hstack(metadata_columns(dataset, images))
     hashes |= {file: sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
-    return Tables(frames, task, hashes)
+    return Rows(images, labels, hashes)
+
+
+def tabulate(dataset: Dataset, rows: Rows, rules: ValidateParams, accepted: Accepted) -> Tables:
+    """The tables of `rows`, compared with what was accepted before."""
+    task = _task(rows.labels)
+    images = with_objects(rows.images, rows.labels)
+    frames = {"images": images, "labels": rows.labels.with_columns(_wrong_kind(task))}
+    frames["classes"] = class_table(dataset, rows.labels)
+    frames["dataset"] = dataset_table(dataset, images, rows.labels)
+    identity = identify(digest(dataset.root, dataset.images, rows.hashes), dataset.names)
+    frames["drift"] = drift_table(accepted.reference(identity), frames, rules.min_samples, rules.min_instances)
+    return Tables(frames, task, rows.hashes, identity)
+
+
+def with_objects(images: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """`images` with num_objects (rows of its label file that can be read) and objects_z, how far that is from what is usual.
+
+    The robust z is (n - median) / (1.4826 * MAD) over the images that have objects, with the spread of a Poisson count at least;
+    0 for an image without objects.
+    """
+    counts = labels.filter(pl.col("kind").is_not_null()).group_by("split", pl.col("image").alias("file")).len("num_objects")
+    images = images.join(counts, on=["split", "file"], how="left", maintain_order="left")
+    num_objects = images["num_objects"].fill_null(0).cast(pl.Int64)
+    some = num_objects.filter(num_objects > 0)
+    usual = _median(some)
+    spread = max(1.4826 * _median((some - usual).abs()), usual**0.5, 1.0)
+    z = pl.when(pl.col("num_objects") > 0).then((pl.col("num_objects") - usual) / spread).otherwise(0.0)
+    return images.with_columns(num_objects=num_objects).with_columns(objects_z=z)
+
+
+def metadata_columns(dataset: Dataset, images: pl.DataFrame) -> pl.DataFrame:
+    """The columns of metadata.csv as `meta_NAME`, a row an image: numbers where all are, else text."""
+    found = read_metadata(dataset.root, images["file"].to_list())
+    table = pl.DataFrame({f"meta_{name}": values for name, values in found.items()})
+    numbers = [name for name in table.columns if table[name].cast(pl.Float64, strict=False).null_count() == 0]
+    return table.with_columns(pl.col(numbers).cast(pl.Float64)) if numbers else table
 
 
 def class_table(dataset: Dataset, labels: pl.DataFrame) -> pl.DataFrame:
     """One row a class of data.yaml.
 
     Columns: file, line, cls, name, num_train, num_val, num_test, num_all (objects), missing_in_train and missing_in_val (1 for
-    a class that has objects, but none in that split).
+    a class that has objects, but none in that split), times_rarer (objects of the commonest class for each of this one).
     """
     layout = load_yaml(dataset.root / "data.yaml")
     lines = [_line_of_class(layout, i) for i in range(len(dataset.names))]
@@ -67,12 +124,12 @@ def class_table(dataset: Dataset, labels: pl.DataFrame) -> pl.DataFrame:
     table = table.with_columns(pl.col(counts).fill_null(0).cast(pl.Int64))
     table = table.with_columns(num_all=pl.sum_horizontal(counts))
     missing = {f"missing_in_{s}": ((pl.col(f"num_{s}") == 0) & (pl.col("num_all") > 0)).cast(pl.Int64) for s in ("train", "val")}
-    return table.with_columns(**missing)
+    return table.with_columns(times_rarer=pl.col("num_all").max() / pl.col("num_all").clip(lower_bound=1), **missing)
 
 
 def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """One row: num_images, num_labels, num_background (images with an empty label file), background_share, and what the labels
-    look like if they are for another task: keypoints and oriented_boxes, 0 or 1.
+    """One row: num_images, num_labels, num_background (images with an empty label file), background_share, val_share (of the
+    images), and what the labels look like if they are for another task: keypoints and oriented_boxes, 0 or 1.
     """
     used = labels.filter(pl.col("image").is_not_null())["image"].unique()
     num_background = len(images.filter((pl.col("has_label") == 1) & ~pl.col("file").is_in(used.implode())))
@@ -81,6 +138,7 @@ def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame) 
         "file": "data.yaml", "line": 0, "num_images": len(images),
         "num_labels": len(labels.filter(pl.col("kind").is_not_null())),
         "num_background": num_background, "background_share": num_background / len(images),
+        "val_share": len(dataset.splits["val"]) / len(images),
         "keypoints": int("kpt_shape" in load_yaml(dataset.root / "data.yaml") or _has_keypoint_rows(rows)),
         "oriented_boxes": int(_is_oriented(rows)),
     })  # fmt: skip
@@ -113,3 +171,7 @@ def _is_oriented(rows: pl.DataFrame) -> bool:
         return False
     num_rectangles = int(rows["rectangle"].sum())
     return num_rectangles >= ORIENTED_SHARE * len(rows) and int(rows["tilted"].sum()) > num_rectangles / 2
+
+
+def _median(values: pl.Series) -> float:
+    return float(values.median() or 0.0)  # type: ignore[arg-type] - of numbers

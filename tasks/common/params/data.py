@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from tasks.common.params.kinds import STRICT, Count, ImageSize, Positive, RelativePath, Share
@@ -40,3 +40,52 @@ class ValidateParams:
     """Share of images with an empty label file (background) above which there is a warning."""
     tiny_object_px2: Annotated[float, Field(ge=0)]
     """Objects whose box is smaller than this once scaled to train.imgsz are a warning, square pixels."""
+    max_box_share: Share
+    """A box that covers more of its image than this is a warning, as a share of the image."""
+    max_overlap: Share
+    """Two objects of an image that cover each other by more than this are a warning, IoU."""
+    max_objects_z: Annotated[float, Field(gt=0)]
+    """An image with this many more or fewer objects than is usual is a warning, in robust standard deviations."""
+    max_class_ratio: Annotated[float, Field(ge=1)]
+    """A class with this many times fewer objects than the commonest one is a warning."""
+    min_val_share: Share
+    """A smaller share of the images in split val than this is a warning."""
+    max_val_share: Share
+    """A larger share of the images in split val than this is a warning."""
+    leak_distance_bits: Annotated[int, Field(ge=0, le=7)]
+    """Pictures of two splits whose 64-bit hashes differ in at most this many bits, and that look alike, are critical."""
+    suspect_distance_bits: Annotated[int, Field(ge=0, le=7)]
+    """The same, up to which it is a warning, bits."""
+    min_brightness: Annotated[float, Field(ge=0, le=255)]
+    """An image whose brightest 1 % of pixels begins below this grey value is a warning, 0 to 255."""
+    max_brightness: Annotated[float, Field(ge=0, le=255)]
+    """An image whose darkest 5 % of pixels ends above this grey value is a warning, 0 to 255."""
+    min_sharpness: Annotated[float, Field(ge=0)]
+    """An image whose Laplacian varies less than this, relative to its grey values, is blurred: a warning."""
+    min_side_px: Count
+    """An image whose shorter side is below this is a warning, pixels."""
+    max_aspect: Annotated[float, Field(ge=1)]
+    """An image that is more than this many times as long as it is wide, or as wide as it is long, is a warning."""
+    max_rows_drop: Share
+    """Share of images or objects that may be missing since the last accepted dataset before it is critical."""
+    max_class_drop: Share
+    """Share of a class's objects that may be missing since the last accepted dataset before it is a warning."""
+    max_psi: Annotated[float, Field(gt=0)]
+    """Drift from the last accepted dataset above this population stability index is a warning."""
+    min_samples: Count
+    """Drift is measured where both datasets have at least this many images or objects: with fewer the index is noise."""
+    on_bad: Literal["stop", "quarantine"]
+    """What a critical check does: stop, or leave out the image concerned."""
+    max_quarantined_share: Share
+    """Share of the images of a split that may be left out before the run stops after all."""
+    data_docs: bool
+    """Write Great Expectations' own pages to runs/data_docs; they load scripts from the network."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        leak, suspect = self.leak_distance_bits, self.suspect_distance_bits
+        if suspect < leak:
+            raise ValueError(f"suspect_distance_bits {suspect} is below leak_distance_bits {leak}. Raise it.")
+        if self.max_val_share < self.min_val_share:
+            raise ValueError(f"max_val_share {self.max_val_share:g} is below min_val_share {self.min_val_share:g}. Raise it.")
+        return self

@@ -1,0 +1,133 @@
+"""What one read of an image file tells: its hash, whether it can be decoded, and how it looks."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from tasks.validate.files import UnreadableError, read_bytes
+
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+"""What a dataset's suffixes stand for. Pillow has readers that start programs (EPS), so no other is tried."""
+SUFFIXES = {
+    "BMP": (".bmp",), "JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "PNG": (".png",), "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}  # fmt: skip
+MAX_IMAGE_BYTES = 2**30
+MIN_SIDE_PX = 10
+"""Ultralytics drops smaller images (ultralytics/data/utils.py, check_image)."""
+SMALL_PX = 64
+"""Looks are measured on the image reduced to this shorter side. A JPEG is decoded at the smallest scale that keeps it: every
+byte is parsed at a fraction of the time. Hashes of smaller images no longer tell pictures apart."""
+THUMB_PX = 16
+"""Side of the thumbnail that decides whether two pictures with nearly the same hash are the same."""
+EXIF_ORIENTATION = 0x0112
+FLAT = 1.0
+"""Below this standard deviation of its grey values (0 to 255) an image shows nothing: it has no sharpness."""
+NAN = float("nan")
+
+
+class Picture(NamedTuple):
+    """A row of the table `images`, as far as the file alone tells it."""
+
+    sha256: str = ""
+    read_error: str | None = None
+    width: float = NAN
+    """Pixels, NaN where unreadable, as all floats here."""
+    height: float = NAN
+    open_end: int = 0
+    """1 for a JPEG with bytes after its end: Ultralytics re-encodes such a file inside the dataset."""
+    format: str = ""
+    wrong_suffix: int = 0
+    exif_rotated: int = 0
+    brightness: float = NAN
+    """Mean grey value, 0 to 255."""
+    brightest: float = NAN
+    """Grey value that 1 % of the pixels exceed: a dark image has a low one, a dark field with bright objects has not."""
+    darkest: float = NAN
+    """Grey value that 5 % of the pixels stay below."""
+    contrast: float = NAN
+    """Standard deviation of the grey values."""
+    sharpness: float = NAN
+    """Standard deviation of the 4-neighbour Laplacian over that of the grey values; NaN for a flat image."""
+    dhash: int = 0
+    """64-bit difference hash, as a signed integer."""
+    thumb: bytes = b""
+    """Grey values of the picture at 16 x 16."""
+
+
+def read_picture(file: Path) -> Picture:
+    """Hash and decode `file`; whatever is wrong with it is in `read_error`."""
+    try:
+        content = read_bytes(file, MAX_IMAGE_BYTES)
+    except UnreadableError as error:
+        return Picture(read_error=str(error))
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            (width, height), kind = image.size, str(image.format)
+            is_rotated = _is_rotated(image)
+            image.draft("L", (SMALL_PX, SMALL_PX))
+            image.load()
+            looks = _looks(image)
+    except Exception as error:  # Pillow's readers raise nearly anything on malformed bytes
+        return Picture(sha256, _reason(error, content))
+    if min(width, height) < MIN_SIDE_PX:
+        return Picture(sha256, f"{width} x {height} px, and training ignores sides below {MIN_SIDE_PX} px", width, height)
+    open_end = int(kind in ("JPEG", "MPO") and not content.endswith(b"\xff\xd9"))
+    wrong_suffix = int(file.suffix.lower() not in SUFFIXES[kind])
+    return Picture(sha256, None, float(width), float(height), open_end, kind, wrong_suffix, is_rotated, *looks)
+
+
+def _looks(image: Image.Image) -> tuple[float, float, float, float, float, int, bytes]:
+    """Brightness, brightest, darkest, contrast, sharpness, hash and thumbnail of a decoded image."""
+    grey = _grey(image)
+    grey = grey.reduce(max(1, min(grey.size) // SMALL_PX))
+    values = np.asarray(grey, dtype=np.float32)
+    counts = np.cumsum(grey.histogram())
+    brightest, darkest = np.searchsorted(counts, (0.99 * counts[-1], 0.05 * counts[-1]))
+    contrast = float(values.std())
+    middle = values[1:-1, 1:-1]
+    laplacian = 4 * middle - values[:-2, 1:-1] - values[2:, 1:-1] - values[1:-1, :-2] - values[1:-1, 2:]
+    sharpness = float(laplacian.std()) / contrast if contrast >= FLAT and middle.size else NAN
+    cells = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
+    dhash = int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big", signed=True)
+    thumb = grey.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX).tobytes()
+    return float(values.mean()), float(brightest), float(darkest), contrast, sharpness, dhash, thumb
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Grey values of 8 bits; of 16-bit and float images their range is stretched, since Pillow would cut it off."""
+    if image.mode == "L":
+        return image
+    if image.mode[0] not in "IF":
+        return image.convert("L")
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    low, high = float(values.min()), float(values.max())
+    return Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8))
+
+
+def _is_rotated(image: Image.Image) -> int:
+    """1 if EXIF says that the picture is to be shown turned or mirrored. EXIF that cannot be read says nothing."""
+    if "exif" not in image.info:
+        return 0
+    try:
+        return int(image.getexif().get(EXIF_ORIENTATION, 1) in range(2, 9))
+    except Exception:  # as above
+        return 0
+
+
+def _reason(error: Exception, content: bytes) -> str:
+    """The error in words that are the same on every run: Pillow puts memory addresses into some."""
+    if not content:
+        return "an empty file"
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image in a supported format ({', '.join(FORMATS)})"
+    text = re.sub(r"<[^>]* at 0x[0-9a-f]+>", "the file", str(error)).partition("\n")[0]
+    return text or type(error).__name__
