@@ -1,6 +1,6 @@
 """Ultralytics as the stages use it: offline, silent but for warnings, and with weights that were looked at first.
 
-Only `train`, `evaluate` and `export` import this module; it imports torch.
+Only `train`, `evaluate`, `review` and `export` import this module; it imports torch.
 """
 
 from __future__ import annotations
