@@ -113,7 +113,7 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train"]
+    "module", ["tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train", "tasks.review"]
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:
     heavy = ["torch", "ultralytics", "great_expectations", "prefect", "matplotlib", "numba"]

@@ -38,7 +38,7 @@ class English:
     """The frame of a page that is in English only."""
 
     language = "en"
-    texts = {"document.contents": "Contents", "document.note": "Note:", "document.source": "{source}"}  # noqa: RUF012
+    texts = {"document.contents": "Contents", "document.note": "", "document.source": "{source}"}  # noqa: RUF012
 
     def __call__(self, key: str, **values: object) -> str:
         return self.texts[key].format(**values)

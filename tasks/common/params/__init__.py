@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from tasks.common.errors import ParamsError
 from tasks.common.params.data import DataParams, SampleParams, ValidateParams
 from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams
-from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams
+from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
 from tasks.common.params.kinds import STRICT
 from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
 from tasks.common.paths import PARAMS
@@ -37,6 +37,7 @@ __all__ = [
     "PromoteParams",
     "RegistryParams",
     "ReportParams",
+    "ReviewParams",
     "SampleParams",
     "ScheduleParams",
     "TrainParams",
@@ -55,6 +56,7 @@ class Params:
     train: TrainParams
     baseline: BaselineParams
     finetune: FinetuneParams
+    review: ReviewParams
     evaluate: EvaluateParams
     gate: GateParams
     report: ReportParams

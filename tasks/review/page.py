@@ -1,0 +1,141 @@
+"""The first doubts drawn on their images.
+
+reads   the chosen images
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tasks.common.page.document import (
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Document,
+    Gallery,
+    Panel,
+    Paragraph,
+    Section,
+    Shot,
+    Table,
+    code,
+    plain,
+)
+from tasks.common.page.picture import on_picture, read_picture, tag
+from tasks.common.page.render import English, render
+from tasks.common.params import ReviewParams
+from tasks.review.doubts import Doubt
+
+MAX_BYTES = 1_000_000
+"""Of all drawings together."""
+NUM_DETAILS = 4
+NUM_ROWS = 40
+MOST_CORNERS, MOST_ROWS, MOST_TAGS = 48, 400, 12
+LEGEND = (
+    ("box fault", "spurious or swapped"), ("box doubt", "badly located"), ("box missed", "overlooked: what the model sees"),
+    ("box other", "labels the model agrees with"),
+)  # fmt: skip
+MEANING = {
+    "overlooked": "the model is sure of an object that has no label",
+    "spurious": "the model sees nothing where the label is",
+    "swapped class": "the model is sure of another class there",
+    "badly located": "the model puts the object elsewhere, or gives it another size",
+}
+
+
+def page(path: str, model: str | None, doubts: Sequence[Doubt], num_images: int, rule: ReviewParams) -> str:
+    """review.html; `model` is None where the review is switched off."""
+    if model is None:
+        sections = (Section("off", "Switched off", (Paragraph("`review.enabled` is false in `params.yaml`."),)),)
+        return render(Document(f"Review of {path}", "", Cell("OFF", "warn"), sections), English())
+    kinds, images = Counter(doubt.finding.kind for doubt in doubts), _by_image(doubts)
+    cards = tuple(Card(f"{kinds[kind]:,}", kind, text) for kind, text in MEANING.items())
+    intro = (
+        f"These are suggestions, most doubtful image first; none of them stops a run. The {model} was trained on these labels, so "
+        f"it forgives some mistakes of split train. It counts as sure from confidence {rule.conf:g}, and as agreeing from IoU {rule.iou:g}."
+    )
+    first: tuple[Block, ...] = (Cards(cards, ""), Paragraph(intro))
+    sections = [Section("glance", "At a glance", first)]
+    if shots := tuple(_shots(list(images.values())[: rule.page_images])):
+        title = "Numbers are lines of the label file; rest the pointer on a shape to read more"
+        sections.append(Section("worst", "Look at these first", (Gallery(title, shots, "", LEGEND),)))
+        sections.append(Section("list", "The list", (_table(doubts),)))
+    words = f"{len(doubts):,} doubts in {len(images):,} of {num_images:,} images"
+    return render(
+        Document(
+            f"Review of {path}", words, Cell("FOR REVIEW" if doubts else "AGREED", "warn" if doubts else "good"), tuple(sections)
+        ),
+        English(),
+    )
+
+
+def _by_image(doubts: Iterable[Doubt]) -> dict[str, list[Doubt]]:
+    found: dict[str, list[Doubt]] = {}
+    for doubt in doubts:
+        found.setdefault(doubt.on.image, []).append(doubt)
+    return found
+
+
+def _shots(images: Sequence[Sequence[Doubt]]) -> Iterable[Shot]:
+    size = 0
+    for doubts in images:
+        shot = _shot(doubts)
+        if shot is None:
+            continue
+        size += len(shot.panels[0].svg)
+        if size > MAX_BYTES:
+            return
+        yield shot
+
+
+def _shot(doubts: Sequence[Doubt]) -> Shot | None:
+    on = doubts[0].on
+    picture = read_picture(on.file)
+    if picture is None:
+        return None
+    canvas, by_label = picture.drawn(), {doubt.finding.label: doubt for doubt in doubts}
+    for i, row in enumerate(on.rows[:MOST_ROWS]):
+        doubt, points = by_label.get(i), on_picture(row.corners, canvas, MOST_CORNERS)
+        if doubt is None:
+            canvas.polygon(points, "box other", f"line {row.line}")
+            continue
+        canvas.polygon(points, "box doubt" if doubt.finding.kind == "badly located" else "box fault", _words(doubt))
+        if len(doubts) <= MOST_TAGS:
+            tag(canvas, min(x for x, _ in points), max(min(y for _, y in points), 0), str(row.line))
+    for doubt in (d for d in doubts if d.finding.label < 0):
+        x1, y1, x2, y2 = (float(v) for v in on.detections.box_xyxy[doubt.finding.detection])
+        left, top = x1 / on.size_wh[0] * canvas.width, y1 / on.size_wh[1] * canvas.height
+        width, height = (x2 - x1) / on.size_wh[0] * canvas.width, (y2 - y1) / on.size_wh[1] * canvas.height
+        canvas.rect(left, top, width, height, "box missed", "", _words(doubt))
+    hidden = len(doubts) - NUM_DETAILS
+    details = [
+        Cell(plain(_words(doubt)), "bad" if doubt.finding.kind != "badly located" else "warn") for doubt in doubts[:NUM_DETAILS]
+    ]
+    details += [Cell(f"and {hidden} more")] if hidden > 0 else []
+    return Shot(plain(on.image), f"score {on.score:.2f}", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
+
+
+def _words(doubt: Doubt) -> str:
+    f, place = doubt.finding, f"line {doubt.line}: " if doubt.line else ""
+    if f.kind == "overlooked":
+        return f"overlooked: {doubt.model_says}, confidence {doubt.conf:.2f}"
+    if f.kind == "swapped class":
+        return f"{place}labelled {doubt.label}, the model says {doubt.model_says} ({doubt.conf:.2f})"
+    return f"{place}{doubt.label} {f.kind}" + (f", IoU {f.iou:.2f}" if f.kind == "badly located" else "")
+
+
+def _table(doubts: Sequence[Doubt]) -> Table:
+    rows = tuple(
+        (
+            code(doubt.place()),
+            plain(_words(doubt).partition(": ")[2] if doubt.line else _words(doubt)),
+            doubt.on.split,
+            f"{doubt.finding.score:.2f}",
+        )
+        for doubt in doubts[:NUM_ROWS]
+    )
+    more = len(doubts) - len(rows)
+    rows += (("", f"and {more:,} more in `review.csv`", "", ""),) if more else ()
+    return Table(("where", "doubt", "split", "score"), rows, "", num_text_columns=3)
