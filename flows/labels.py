@@ -68,7 +68,8 @@ def page(report: Mapping[str, Any], gallery: bytes, folder: Path) -> str:
         f"Everything: `{folder / VALIDATION.with_suffix('.html').name}`",
     ]
     text = "\n\n".join(part for part in parts if part)
-    picture = f"\n\n## The worst labels\n\n![labels drawn on their images](data:image/svg+xml;base64,{base64.b64encode(gallery).decode()})"
+    data = base64.b64encode(gallery).decode()
+    picture = f"\n\n## The worst labels\n\n![labels drawn on their images](data:image/svg+xml;base64,{data})"
     return text + picture if gallery and len(text.encode()) + len(picture) < MAX_BYTES else text
 
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tasks.common.page.document import (
-    Block,
     Card,
     Cards,
     Cell,
@@ -20,6 +19,7 @@ from tasks.common.page.document import (
     Section,
     Shot,
     Table,
+    Tone,
     code,
     plain,
 )
@@ -48,27 +48,24 @@ MEANING = {
 def page(path: str, model: str | None, doubts: Sequence[Doubt], num_images: int, rule: ReviewParams) -> str:
     """review.html; `model` is None where the review is switched off."""
     if model is None:
-        sections = (Section("off", "Switched off", (Paragraph("`review.enabled` is false in `params.yaml`."),)),)
-        return render(Document(f"Review of {path}", "", Cell("OFF", "warn"), sections), English())
-    kinds, images = Counter(doubt.finding.kind for doubt in doubts), _by_image(doubts)
-    cards = tuple(Card(f"{kinds[kind]:,}", kind, text) for kind, text in MEANING.items())
+        off = Section("off", "Switched off", (Paragraph("`review.enabled` is false in `params.yaml`."),))
+        return render(Document(f"Review of {path}", "", Cell("OFF", "warn"), (off,)), English())
+    kinds: Counter[str] = Counter(doubt.finding.kind for doubt in doubts)
+    images = _by_image(doubts)
     intro = (
-        f"These are suggestions, most doubtful image first; none of them stops a run. The {model} was trained on these labels, so "
-        f"it forgives some mistakes of split train. It counts as sure from confidence {rule.conf:g}, and as agreeing from IoU {rule.iou:g}."
+        f"These are suggestions, most doubtful image first; none stops a run. The {model} was trained on these labels, so it "
+        f"forgives some mistakes of split train. It is sure from confidence {rule.conf:g}, and agrees from IoU {rule.iou:g}."
     )
-    first: tuple[Block, ...] = (Cards(cards, ""), Paragraph(intro))
-    sections = [Section("glance", "At a glance", first)]
+    cards = Cards(tuple(Card(f"{kinds[kind]:,}", kind, text) for kind, text in MEANING.items()), "")
+    sections = [Section("glance", "At a glance", (cards, Paragraph(intro)))]
     if shots := tuple(_shots(list(images.values())[: rule.page_images])):
         title = "Numbers are lines of the label file; rest the pointer on a shape to read more"
         sections.append(Section("worst", "Look at these first", (Gallery(title, shots, "", LEGEND),)))
+    if doubts:
         sections.append(Section("list", "The list", (_table(doubts),)))
     words = f"{len(doubts):,} doubts in {len(images):,} of {num_images:,} images"
-    return render(
-        Document(
-            f"Review of {path}", words, Cell("FOR REVIEW" if doubts else "AGREED", "warn" if doubts else "good"), tuple(sections)
-        ),
-        English(),
-    )
+    badge = Cell("FOR REVIEW", "warn") if doubts else Cell("AGREED", "good")
+    return render(Document(f"Review of {path}", words, badge, tuple(sections)), English())
 
 
 def _by_image(doubts: Iterable[Doubt]) -> dict[str, list[Doubt]]:
@@ -110,9 +107,7 @@ def _shot(doubts: Sequence[Doubt]) -> Shot | None:
         width, height = (x2 - x1) / on.size_wh[0] * canvas.width, (y2 - y1) / on.size_wh[1] * canvas.height
         canvas.rect(left, top, width, height, "box missed", "", _words(doubt))
     hidden = len(doubts) - NUM_DETAILS
-    details = [
-        Cell(plain(_words(doubt)), "bad" if doubt.finding.kind != "badly located" else "warn") for doubt in doubts[:NUM_DETAILS]
-    ]
+    details = [Cell(plain(_words(doubt)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
     details += [Cell(f"and {hidden} more")] if hidden > 0 else []
     return Shot(plain(on.image), f"score {on.score:.2f}", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
 
@@ -126,15 +121,13 @@ def _words(doubt: Doubt) -> str:
     return f"{place}{doubt.label} {f.kind}" + (f", IoU {f.iou:.2f}" if f.kind == "badly located" else "")
 
 
+def _tone(doubt: Doubt) -> Tone:
+    return "warn" if doubt.finding.kind == "badly located" else "bad"
+
+
 def _table(doubts: Sequence[Doubt]) -> Table:
     rows = tuple(
-        (
-            code(doubt.place()),
-            plain(_words(doubt).partition(": ")[2] if doubt.line else _words(doubt)),
-            doubt.on.split,
-            f"{doubt.finding.score:.2f}",
-        )
-        for doubt in doubts[:NUM_ROWS]
+        (code(doubt.place()), plain(_words(doubt)), doubt.on.split, f"{doubt.finding.score:.2f}") for doubt in doubts[:NUM_ROWS]
     )
     more = len(doubts) - len(rows)
     rows += (("", f"and {more:,} more in `review.csv`", "", ""),) if more else ()
