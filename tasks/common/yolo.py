@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import isolation
 from tasks.common.dataset import Dataset
-from tasks.common.errors import WeightsError
+from tasks.common.errors import EvaluationError, WeightsError
 from tasks.common.stage import write_text
 from tasks.common.weights import FIX, require_weights
 
@@ -83,6 +83,17 @@ def remove_label_caches(dataset: Dataset) -> None:
     for cache in dataset.root.rglob("*.cache"):
         with contextlib.suppress(OSError):  # a read-only dataset has none of ours
             cache.unlink()
+
+
+def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:
+    """Refuse a model whose class names are not those of the data, in the same order."""
+    names = tuple(str(model.names[i]) for i in sorted(model.names))
+    if names != dataset.names:
+        raise EvaluationError(
+            f"the {name} knows the classes {list(names)}, data.yaml names {list(dataset.names)}",
+            where=f"{dataset.root}/data.yaml",
+            fix="Compare models with the same classes only; a new class needs a new baseline and no champion.",
+        )
 
 
 def tensors_digest(model: Any) -> str:

@@ -38,7 +38,7 @@ from tasks.common.paths import (
 from tasks.common.predict import Image, predict
 from tasks.common.stage import read_json, write_json
 from tasks.evaluate.figures import metrics, statistics
-from tasks.evaluate.inputs import champion_weights, describe_split, gate_split, require_same_classes
+from tasks.evaluate.inputs import champion_weights, describe_split, gate_split
 
 log = logging.getLogger(__name__)
 NUM_TIMED = 20
@@ -85,7 +85,7 @@ def measure(
     images: dict[str, list[Image]] = {}
     results: dict[str, Any] = {}
     for name, model in models.items():
-        require_same_classes(name, model, dataset)
+        yolo.require_same_classes(name, model, dataset)
         started = time.monotonic()
         images[name] = predict(model, data, dataset, settings, split["name"], RUNS / "evaluate")
         results[name] = facts[name] | metrics(images[name], dataset.names)

@@ -7,8 +7,8 @@ writes  reports/review.csv    a row a doubtful label or overlooked object, the m
 
 A stage of its own after the baseline, so that checking labels needs no torch. The model has seen these labels in training, and
 agrees with some wrong ones because it has learned them by heart: a spurious label in split train hides better than one in val. A
-model of few epochs learns what is common to many images, so most mistakes still stand out. A score is turned into a rank within
-its split before the splits are put together, and a label that the model confirms is never listed.
+model of few epochs learns what is common to many images, so most mistakes still stand out. Images are ranked within their split
+before the splits are put together, and a label that the model confirms is never listed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def run(params: Params) -> None:
     Raises:
         DatasetError: the dataset is not the one that was validated.
         WeightsError: the model's weights are missing or broken.
+        EvaluationError: the model knows other classes than the data.
     """
     from tasks.review.page import page
 
@@ -76,6 +77,7 @@ def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...
     yolo.prepare()
     yolo.remove_label_caches(dataset)
     model, work = yolo.load(weights), RUNS / "review"
+    yolo.require_same_classes("reviewing model", model, dataset)
     data = yolo.write_data_yaml(dataset, work)
     settings = {
         "imgsz": params.train.imgsz, "batch": params.evaluate.batch, "conf": MIN_CONF, "iou": params.evaluate.iou,

@@ -19,7 +19,7 @@ from tasks.common.dataset import label_file
 from tasks.common.params import ReviewParams
 from tasks.common.predict import Image
 from tasks.common.rows import Row, read_rows
-from tasks.review.rank import Finding, Objects, judge, softmin
+from tasks.review.rank import Finding, Objects, agreement, judge
 
 COLUMNS = ("rank", "file", "line", "kind", "score", "label", "model_says", "conf", "iou", "image", "split", "image_score")
 
@@ -42,8 +42,8 @@ class Reviewed:
 
     @property
     def score(self) -> float:
-        """The softmin over the findings, 0 (look at it) to 1."""
-        return softmin([finding.score for finding in self.findings])
+        """The share of its findings that agree, 0 (look at it) to 1."""
+        return agreement(self.findings)
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,23 @@ def reviewed(
     return Reviewed(names[0], names[1], file, split, image.size_wh, rows, detections, findings, classes)
 
 
-def ranked(images: Sequence[Reviewed]) -> list[Doubt]:
-    """The doubts, images with the lowest score first and within an image the lowest finding; splits take their turns fairly.
+def by_rank(images: Iterable[Reviewed]) -> list[Reviewed]:
+    """The images, most doubtful first.
 
-    An image's place is its quantile among those of its split, since a model agrees more with the split it was trained on.
+    An image's place is its quantile among those of its split: a model agrees more with the split it was trained on, and without
+    this split val would come first as a whole. Among images that agree equally the lower mean of the scores comes first.
     """
-    place: dict[tuple[str, str], float] = {}
-    for split in {one.split for one in images}:
-        own = sorted((one for one in images if one.split == split), key=lambda one: (one.score, one.image))
-        place |= {(split, one.image): i / len(own) for i, one in enumerate(own)}
-    doubts = [Doubt(one, finding) for one in images for finding in one.findings if finding.kind != "agrees"]
-    return sorted(doubts, key=lambda d: (place[d.on.split, d.on.image], d.on.image, d.finding.score, d.line))
+    splits: dict[str, list[Reviewed]] = {}
+    for one in sorted(images, key=lambda one: (one.score, _mean(one.findings), one.image)):
+        splits.setdefault(one.split, []).append(one)
+    placed = [(i / len(own), one.score, one.image, one) for own in splits.values() for i, one in enumerate(own)]
+    return [one for *_, one in sorted(placed, key=lambda entry: entry[:3])]
+
+
+def ranked(images: Iterable[Reviewed]) -> list[Doubt]:
+    """The doubts: image by image as `by_rank` has them, and within an image the lowest score first."""
+    doubts = [[Doubt(one, f) for f in one.findings if f.kind != "agrees"] for one in by_rank(images)]
+    return [doubt for own in doubts for doubt in sorted(own, key=lambda d: (d.finding.score, d.line))]
 
 
 def table(doubts: Iterable[Doubt]) -> str:
@@ -137,6 +143,10 @@ def summary(
         "kinds": {kind: kinds[kind] for kind in ("overlooked", "spurious", "swapped class", "badly located")},
         "ranked": [{"image": image, "split": split, "score": score} for image, split, score in order[:1000]],
     }
+
+
+def _mean(findings: Sequence[Finding]) -> float:
+    return float(np.mean([finding.score for finding in findings])) if findings else 1.0
 
 
 def _name(names: Sequence[str], cls: int) -> str:

@@ -109,7 +109,7 @@ def _shot(doubts: Sequence[Doubt]) -> Shot | None:
     hidden = len(doubts) - NUM_DETAILS
     details = [Cell(plain(_words(doubt)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
     details += [Cell(f"and {hidden} more")] if hidden > 0 else []
-    return Shot(plain(on.image), f"score {on.score:.2f}", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
+    return Shot(plain(on.image), f"{on.score:.0%} agreed", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
 
 
 def _words(doubt: Doubt) -> str:

@@ -1,9 +1,9 @@
 """How much a model agrees with each label, and which labels a person should look at first.
 
 After ObjectLab (Tkachenko, Thyagarajan and Mueller 2023, "ObjectLab: Automated Diagnosis of Mislabeled Images in Object Detection
-Data", https://arxiv.org/abs/2309.00832): overlooked, swapped and badly located objects each get a score, and an image the softmin
-of its scores. Here the similarity is the IoU, a label that nothing supports is a kind of its own (spurious), and every score is
-read against the labels of the same split: a model agrees more with labels that it has learned by heart.
+Data", https://arxiv.org/abs/2309.00832): overlooked, swapped and badly located objects each get a score from 0 to 1. Here the
+similarity is the IoU, and a label that nothing supports is a kind of its own (spurious). ObjectLab gives an image the softmin of
+its scores; in images with many objects each has some low score, and the share that agrees ranks better (docs/review.md).
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ Kind = Literal["overlooked", "spurious", "swapped class", "badly located", "agre
 Floats = NDArray[np.float64]
 APART_IOU = 0.1
 """A detection and a label that overlap by less have nothing to do with each other."""
-TEMPERATURE = 0.1
-"""Of the softmin; ObjectLab's value."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +83,6 @@ def _label(i: int, iou: Floats, labels: Objects, detections: Objects, min_conf: 
     return Finding("spurious", float(support[best]), i, best if support[best] else -1, float(iou[best]))
 
 
-def softmin(scores: Sequence[float], temperature: float = TEMPERATURE) -> float:
-    """A mean of `scores` (S,) that is ruled by the lowest; 1 where there are none."""
-    if not len(scores):
-        return 1.0
-    values = np.asarray(scores, np.float64)
-    weights = np.exp((values.min() - values) / temperature)
-    return float((values * weights).sum() / weights.sum())
+def agreement(findings: Sequence[Finding]) -> float:
+    """The share of `findings` that agree; 1 where there are none."""
+    return sum(finding.kind == "agrees" for finding in findings) / len(findings) if findings else 1.0
