@@ -1,7 +1,8 @@
 """Ask a person, in the Prefect UI, and wait without holding a process.
 
 A suspended run starts again from the top when somebody answers, so the key of a question holds the digest of what is asked. An
-answer counts for exactly that evidence and in that run of the flow: after a change or a Retry the question is asked anew.
+answer counts for exactly that evidence and in that run of the flow: after a change or a Retry the question is asked anew. A
+rejection goes into the registry; so does silence, see `flows.silence`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import Literal
 
 from prefect import State, get_client, suspend_flow_run
 from prefect.artifacts import create_markdown_artifact
-from prefect.context import FlowRunContext
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 from pydantic import Field
 
+from flows import silence
 from flows.evidence import Evidence, page
-from tasks.common.params import PromoteParams
+from tasks import registry
+from tasks.common.params import Params, PromoteParams
 
 AGAIN = "> **Asked again**: version, champion or report changed after the last question, so its answer does not count."
 ANOTHER = "> **Asked again**: the second reviewer must be somebody else than the first."
@@ -47,35 +49,36 @@ def ask(evidence: Evidence, rule: PromoteParams) -> list[Approval]:
 
     It suspends the run until they are there.
     """
-    first = _question("approve", evidence.digest, page(evidence), rule)
+    version = evidence.version
+    first = _question("approve", version, evidence.digest, page(evidence), rule)
     if not first.approve or not rule.second_reviewer:
         return [first]
     digest = hashlib.sha256(f"{evidence.digest} {first.model_dump_json()}".encode()).hexdigest()
     head = f"> **Second review**: {first.reviewer} approved. {first.note}"
     text = f"{head}\n\n{page(evidence)}"
-    second = _question("second", digest, text, rule)
+    second = _question("second", version, digest, text, rule)
     if second.person == first.person:
         get_run_logger().warning("refused: the second reviewer must be somebody else than %s", first.reviewer)
-        second = _question("second", digest, f"{ANOTHER}\n\n{text}", rule, accept=lambda answer: answer.person != first.person)
+        text = f"{ANOTHER}\n\n{text}"
+        second = _question("second", version, digest, text, rule, accept=lambda answer: answer.person != first.person)
     return [first, second]
 
 
 def _question(
     kind: Literal["approve", "second"],
+    version: registry.Version,
     digest: str,
     text: str,
     rule: PromoteParams,
     accept: Callable[[Approval], bool] = lambda answer: True,
 ) -> Approval:
     """The answer to the last question of `kind` if it asked about `digest`; otherwise the run is suspended with a new one."""
-    context = FlowRunContext.get()
-    assert context
-    assert context.flow_run
+    run = silence.current_run()
     with get_client(sync_client=True) as client:
-        entries = client.filter_flow_run_input(context.flow_run.id, f"suspended-{kind}-", MAX_QUESTIONS, set())
+        entries = client.filter_flow_run_input(run.id, f"suspended-{kind}-", MAX_QUESTIONS, set())
     asked = [entry.key for entry in entries]
     questions = sorted(key.removeprefix("suspended-").removesuffix("-schema") for key in asked if key.endswith("-schema"))
-    fired = context.flow_run.empirical_policy.pause_keys or set()
+    fired = run.empirical_policy.pause_keys or set()
     if questions and questions[-1] in fired:
         is_same, is_answered = questions[-1].endswith(digest[:12]), f"suspended-{questions[-1]}-response" in asked
         if is_same and is_answered:
@@ -85,23 +88,38 @@ def _question(
         else:
             get_run_logger().warning("refused: the evidence changed after the question %s", questions[-1])
             text = f"{AGAIN}\n\n{text}"
-    key = f"{kind}-{len(questions) + 1:03}-{digest[:12]}"
-    form = Approval.with_initial_data(description=text)
-    return suspend_flow_run(wait_for_input=form, key=key, timeout=round(rule.timeout_h * 3600))
+    number = 1 + len({*questions, *(key for key in fired if key.startswith(kind))})  # one that was killed early has no schema
+    key, timeout_s = f"{kind}-{number:03}-{digest[:12]}", round(rule.timeout_h * 3600)
+    silence.expect(key, version, timeout_s)
+    return suspend_flow_run(wait_for_input=Approval.with_initial_data(description=text), key=key, timeout=timeout_s)
 
 
 def show_report(evidence: Evidence) -> None:
     """Put the version's report next to the question, once."""
-    context = FlowRunContext.get()
-    if context and context.flow_run and not context.flow_run.empirical_policy.pause_keys:
+    if not silence.current_run().empirical_policy.pause_keys:
         key = f"report-{evidence.version.name}-{evidence.version.version.replace('.', '-')}"
         create_markdown_artifact(evidence.report, key=key, description=f"The report of {evidence.version.tag}")
 
 
+def reject(settings: Params, evidence: Evidence, answers: list[Approval]) -> None:
+    """Record in the registry who said no and why; the champion stays."""
+    run, last = silence.current_run(), answers[-1]
+    said = [f"{answer.reviewer} approved: {answer.note or 'no note'}" for answer in answers[:-1]]
+    registry.refuse(
+        settings,
+        evidence.version.version,
+        "rejected",
+        approver=last.reviewer.strip(),
+        reason="; then ".join([*said, last.note or "no note"]),
+        question=f"{run.id} {' '.join(sorted(run.empirical_policy.pause_keys or ()))}",
+    )
+
+
 def finish(outcome: Literal["Promoted", "Rejected"], evidence: Evidence, answers: list[Approval]) -> State[None]:
-    """Record who decided what, and why, as an artifact and in the log; the state in which the run ends."""
+    """Show who decided what, and why, as an artifact and in the log; the state in which the run ends."""
     who = "; ".join(f"{a.reviewer} {'approved' if a.approve else 'rejected'}: {a.note or 'no note'}" for a in answers)
     text = f"{evidence.version.tag} {outcome.lower()}. {who or f'The gate said {evidence.decision.verdict} and approve was auto'}"
     create_markdown_artifact(f"{text}\n\n{page(evidence)}", key="promotion", description=text)
     get_run_logger().info(text)
+    silence.forget()
     return Completed(name=outcome, message=text)

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
@@ -38,10 +39,7 @@ def deploy() -> None:
         fix = "Run `make serve` for a server on this machine, or name yours: PREFECT_API_URL=http://host:4200/api make deploy"
         raise WorkspaceError("no Prefect server is named", where="PREFECT_API_URL", fix=fix)
     with get_client(sync_client=True) as client:
-        if error := client.api_healthcheck():
-            raise WorkspaceError(
-                f"the Prefect server does not answer: {error}", where=url, fix="Start it, or correct PREFECT_API_URL."
-            )
+        _require_welcome(client, url)
         for name in pool_names():
             try:
                 client.read_work_pool(name)
@@ -55,6 +53,18 @@ def deploy() -> None:
         raise WorkspaceError((result.stdout + result.stderr).strip(), where=str(DEPLOYMENTS), fix="Correct it and run again.")
     names = [entry["name"] for entry in load_yaml(DEPLOYMENTS)["deployments"]]
     print(f"deployed {' and '.join(names)} to {url}", flush=True)
+
+
+def _require_welcome(client: SyncPrefectClient, url: str) -> None:
+    if error := client.api_healthcheck():
+        raise WorkspaceError(
+            f"the Prefect server does not answer: {error}", where=url, fix="Start it, or correct PREFECT_API_URL."
+        )
+    try:
+        client.read_work_pools(limit=1)
+    except PrefectHTTPStatusError as refusal:
+        what = f"the Prefect server refuses us: {refusal.response.status_code} {refusal.response.reason_phrase}"
+        raise WorkspaceError(what, where=url, fix="Put the server's auth string into PREFECT_API_AUTH_STRING.") from None
 
 
 def main() -> None:

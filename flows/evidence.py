@@ -1,6 +1,6 @@
-"""What a person sees before a version is promoted, read from the version's own commit.
+"""What a person sees before a version is promoted, read from the version's own files.
 
-reads   reports/decision.json and reports/report.md as the tag's commit holds them; the tags
+reads   reports/decision.json and reports/report.md as the version holds them; the registry
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from tasks import registry
-from tasks.common import git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, REPORT
@@ -57,35 +56,31 @@ def read(params: Params, version: str | None) -> Evidence:
     """The evidence for `version`, or for the newest one.
 
     Raises:
-        RegistryError: there is no such version, or its commit holds no decision and report.
+        RegistryError: there is no such version, or it keeps no decision and report.
     """
     name = params.registry.name
-    versions = registry.list_versions(name)
+    versions = registry.list_versions(params)
     if not versions:
         raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")
-    found = registry.show(name, version) if version else versions[-1]
-    report = _stored(found, REPORT.as_posix())
+    found = registry.show(params, version) if version else versions[-1]
+    report = _stored(params, found, REPORT.as_posix())
     return Evidence(
         version=found,
         newest=versions[-1].version,
         champion=registry.champion(params),
-        decision=_decision(found),
+        decision=_decision(params, found),
         report=report,
         report_sha256=hashlib.sha256(report.encode("utf-8", "surrogateescape")).hexdigest(),
     )
 
 
-def _stored(version: registry.Version, path: str) -> str:
-    result = git.attempt("show", f"{version.commit}:{path}")
-    if result.returncode != 0:
-        fix = "It was tagged by hand: run the flow improve, which registers a version with its evidence."
-        raise RegistryError(f"its commit holds no {path}", where=version.tag, fix=fix)
-    return result.stdout
+def _stored(params: Params, version: registry.Version, path: str) -> str:
+    return registry.read_file(params, version, path).decode("utf-8", "surrogateescape")
 
 
-def _decision(version: registry.Version) -> Decision:
+def _decision(params: Params, version: registry.Version) -> Decision:
     try:
-        return TypeAdapter(Decision).validate_json(_stored(version, DECISION.as_posix()))
+        return TypeAdapter(Decision).validate_json(_stored(params, version, DECISION.as_posix()))
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         fix = "It was registered by another release of Ratchet: promote it with `python -m tasks.registry promote`."
@@ -99,7 +94,7 @@ def page(evidence: Evidence) -> str:
 
 def _sections(evidence: Evidence) -> Iterator[str]:
     decision, tag = evidence.decision, evidence.version.tag
-    name = evidence.version.name
+    name, link = evidence.version.name, evidence.version.link
     yield f"# Shall `{tag}` go into production?"  # bare, it becomes a link to write a mail
     yield f"**{decision.verdict}**: {decision.metric} {decision.reference:.4f} to {decision.candidate:.4f}, {_gain(decision)}"
     yield f"In production now: {f'`{name}@{evidence.champion}`' if evidence.champion else 'nothing'}."
@@ -112,7 +107,8 @@ def _sections(evidence: Evidence) -> Iterator[str]:
     worse += [(f"class {name}, {metric}", found) for name, by in decision.per_class.items() for metric, found in by.items()]
     worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
     yield "## Slices that got worse\n\n" + (_comparisons("slice", worse) if worse else "None.")
-    yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n    git show {tag}:{REPORT}"
+    place = f"[{REPORT} of version {evidence.version.version} in MLflow]({link})" if link else f"    git show {tag}:{REPORT}"
+    yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n{place}"
 
 
 def _warnings(evidence: Evidence) -> Iterator[str]:

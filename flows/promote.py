@@ -12,10 +12,9 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import approval, evidence
+from flows import approval, evidence, silence
 from tasks import registry
 from tasks.common import params
-from tasks.registry.tags import fetch_tags
 
 BY_THE_GATE = "the gate (approve: auto)"
 
@@ -32,15 +31,19 @@ def promote(
             today's champion, and asks otherwise.
     """
     settings = params.load()
-    fetch_tags(settings)
+    registry.refresh(settings)
+    if (ended := silence.record(settings)) is not None:
+        return ended
     found = evidence.read(settings, version)
     if found.champion == found.version.version:
+        silence.forget()
         return Completed(name="Unchanged", message=f"{found.version.tag} is the champion already")
     answers: list[approval.Approval] = []
     if approve == "ask" or not found.speaks_for_itself:
         approval.show_report(found)
         answers = approval.ask(found, settings.promote)
         if not answers[-1].approve:
+            approval.reject(settings, found, answers)
             return approval.finish("Rejected", found, answers)
     registry.promote(
         settings,

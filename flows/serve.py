@@ -1,6 +1,7 @@
 """`python -m flows.serve`: a Prefect server, a worker and the deployments on this machine, until Ctrl-C.
 
-PREFECT_SERVER_API_HOST and PREFECT_SERVER_API_PORT choose another address than 127.0.0.1:4200.
+PREFECT_SERVER_API_HOST and PREFECT_SERVER_API_PORT choose another address than 127.0.0.1:4200. With
+PREFECT_SERVER_API_AUTH_STRING the server wants that string from everybody; the worker and the flows started here have it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def serve() -> None:
     Raises:
         WorkspaceError: the port is taken, or one of them did not start or ended.
     """
-    api = get_current_settings().server.api
+    settings = get_current_settings()
+    api = settings.server.api
+    if api.auth_string and not settings.api.auth_string:
+        os.environ["PREFECT_API_AUTH_STRING"] = api.auth_string.get_secret_value()
     root = f"http://{api.host}:{api.port}"
     _require_free(api.host, api.port)
     os.environ["PREFECT_API_URL"] = f"{root}/api"

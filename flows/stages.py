@@ -24,7 +24,9 @@ from tasks.common.paths import PROGRESS
 
 STAGES = ("validate", "baseline", "review", "finetune", "evaluate", "gate", "report")
 TRAINING = ("baseline", "finetune")
-POLL_S = 2.0
+POLL_S = 1.0
+SHOWN = {"metrics/mAP50(B)": "box mAP50", "metrics/mAP50(M)": "mask mAP50"}
+"""Of the validation after the last epoch, by Ultralytics' name."""
 HINTS = re.compile(
     r"\s*$|\s*(git add|dvc config|To track the changes|To enable auto|Use `dvc push`|(Generat|Updat)ing lock file)"
 )
@@ -73,7 +75,12 @@ def _follow(stage: str, done: threading.Event) -> None:
 
 
 def _describe(entry: dict[str, Any]) -> str:
-    return f"{entry['stage']}: epoch {entry['epoch']} of {entry['epochs']}, {entry['seconds']:.0f} s"
+    """Epoch, loss, mAP and time left, as far as they are known."""
+    words = [f"{entry['stage']}: epoch {entry['epoch']} of {entry['epochs']}, loss {entry['loss']:.3f}"]
+    words += [f"{label} {entry['metrics'][key]:.4f}" for key, label in SHOWN.items() if key in entry["metrics"]]
+    if entry["left_s"] is not None:
+        words.append(f"{entry['left_s']:.0f} s left")
+    return ", ".join(words)
 
 
 def _last_entry(stage: str) -> dict[str, Any]:

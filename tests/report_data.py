@@ -179,6 +179,20 @@ def point_gate() -> Run:
     return run
 
 
+def kept_start() -> Run:
+    """No epoch of the fine-tune was better than the baseline by the gate's metric."""
+    run = tiny_run(found=(0.7, 0.7))
+    run.rows["finetune"] = [epoch(0.49), epoch(0.48), epoch(0.47)]
+    run.training["finetune"] |= {"best_epoch": 0, "start_metrics": epoch(0.5), "choose_by": "box.mAP50"}
+    return run
+
+
+def kept_start_by_another_metric() -> Run:
+    run = kept_start()
+    run.training["finetune"]["choose_by"] = "ultralytics"
+    return run
+
+
 def champion() -> Run:
     """Boxes only, against a champion; the baseline is measured too."""
     run = tiny_run(task="detect", reference="champion", num_classes=20)
@@ -261,6 +275,8 @@ SITUATIONS: dict[str, Callable[[], Run]] = {
     "too little": too_little_gain,
     "guards": failed_guards,
     "point": point_gate,
+    "kept start": kept_start,
+    "kept start by": kept_start_by_another_metric,
     "champion": champion,
     "taken over": taken_over,
     "no epochs": no_epochs,

@@ -20,8 +20,9 @@ OWNERS = {
     "great_expectations": ("tasks.validate",),
     "ultralytics": ("tasks.train", "tasks.evaluate", "tasks.common.yolo", "tasks.common.recorder"),
     "torch": ("tasks.train", "tasks.evaluate", "tasks.common.yolo", "tasks.common.recorder"),
-    "tasks.common.yolo": ("tasks.train", "tasks.evaluate", "tasks.review", "tasks.common.predict"),
+    "tasks.common.yolo": ("tasks.train", "tasks.evaluate", "tasks.review", "tasks.watch", "tasks.common.predict"),
     "tasks.common.recorder": ("tasks.common.predict",),
+    "mlflow": ("tasks.registry.in_mlflow",),
 }
 STAGES: dict[str, Any] = load_yaml(ROOT / "dvc.yaml")["stages"]
 
@@ -116,7 +117,7 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
     "module", ["tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train", "tasks.review"]
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:
-    heavy = ["torch", "ultralytics", "great_expectations", "prefect", "matplotlib", "numba"]
+    heavy = ["torch", "ultralytics", "great_expectations", "prefect", "matplotlib", "numba", "mlflow"]
     program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
 
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)

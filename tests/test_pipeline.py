@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from tests import checkout
 
@@ -92,7 +94,7 @@ def test_gto_and_dvc_find_the_version(ran: tuple[Path, str], tmp_path: Path) -> 
     checkout.run(root, "dvc", "artifacts", "get", ".", "detector", "--rev", "v1.0.0", "-o", str(tmp_path / "best.pt"))
     assert sha256(tmp_path / "best.pt") == sha256(root / "models/finetune/best.pt")
     files = checkout.run(root, "git", "ls-tree", "-r", "--name-only", "detector@v1.0.0").split()
-    assert {"dvc.lock", "params.yaml", "reports/decision.json", "reports/report.md", "tasks/train.py"} <= set(files)
+    assert {"dvc.lock", "params.yaml", "reports/decision.json", "reports/report.md", "tasks/train/__init__.py"} <= set(files)
 
 
 def test_metrics_and_plots_can_be_shown_by_dvc(ran: tuple[Path, str]) -> None:
@@ -158,6 +160,31 @@ def test_the_second_turn_starts_from_the_champion_on_data_that_grew(ran: tuple[P
         ("v1.0.0", "v1.1.0", "B. Reviewer"),
     ]
     assert json.loads(checkout.run(root, *registry, "show", "v1.1.0", "--json"))["record"]["parent"] == "v1.0.0"
+
+
+def test_the_watch_finds_that_the_champion_is_worse_on_dark_images(ran: tuple[Path, str]) -> None:
+    root, _ = ran
+    dark = root / "data/dark"
+    shutil.copytree(root / "data/sample", dark)
+    for file in (dark / "images/test").iterdir():
+        with Image.open(file) as image:
+            darker = image.point(lambda value: value * 0.35)
+        darker.save(file)
+    checkout.set_params(root, {"watch": {"path": "data/dark", "min_images": 40}})
+
+    output = checkout.run(root, sys.executable, "-m", "flows.watch")
+
+    found = json.loads((root / "runs/watch/watch.json").read_text())
+    assert (found["finding"], found["champion"]) == ("DROP", json.loads(champion(root))["version"])
+    assert found["drops"][0]["interval"]["high"] < 0
+    assert next(drift["feature"] for drift in found["drifts"] if drift["is_real"]) == "brightness"
+    assert "there is no deployment improve/improve on this server" in output
+    with sqlite3.connect(root / ".prefect/prefect.db") as db:
+        assert "# DROP: champion" in db.execute("select data from artifact where key = 'watch'").fetchone()[0]
+
+
+def champion(root: Path) -> str:
+    return checkout.run(root, sys.executable, "-m", "tasks.registry", "champion", "--json")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])

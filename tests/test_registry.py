@@ -133,7 +133,7 @@ class TestRegister:
         assert second.version == "v1.1.0"
         assert second.record is not None
         assert second.record.parent == "v1.0.0"
-        assert [v.version for v in registry.list_versions("detector")] == ["v1.0.0", "v1.1.0"]
+        assert [v.version for v in registry.list_versions(params)] == ["v1.0.0", "v1.1.0"]
 
     @pytest.mark.slow
     def test_other_classes_are_a_major_step(self, shared: Path, params: Params) -> None:
@@ -236,7 +236,7 @@ class TestRegister:
         assert sh("git", "rev-parse", "detector@v1.0.0") == sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "origin.git")
 
     @pytest.mark.slow
-    def test_clones_that_register_at_once_get_distinct_numbers(self, shared: Path, tmp_path: Path) -> None:
+    def test_clones_that_register_at_once_get_distinct_numbers(self, shared: Path, params: Params, tmp_path: Path) -> None:
         num = 4
         clones = [tmp_path / f"clone{i}" for i in range(num)]
         for i, clone in enumerate(clones):
@@ -251,7 +251,7 @@ class TestRegister:
         assert sorted(made) == [f"v1.{i}.0" for i in range(num)]
         assert len(set(made.values())) == num
         sh("git", "fetch", "-q", "--tags", "origin")
-        assert {v.version: v.record.md5 for v in registry.list_versions("detector") if v.record} == made
+        assert {v.version: v.record.md5 for v in registry.list_versions(params) if v.record} == made
 
     @pytest.mark.slow
     def test_the_same_weights_from_two_clones_are_one_version(self, shared: Path, tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ class TestStages:
 
         sh("gto", "assign", "detector", "--version", "v1.0.0", "--stage", "production")
         assert registry.champion(params) == "v1.0.0"
-        assert registry.show("detector", "v1.0.0").stages == ("production",)
+        assert registry.show(params, "v1.0.0").stages == ("production",)
 
         sh("gto", "assign", "detector", "--version", "v1.1.0", "--stage", "staging")
         assert registry.champion(params) == "v1.0.0"
@@ -461,7 +461,7 @@ class TestFetch:
     def test_a_version_that_gto_registered_by_hand_can_be_fetched(self, root: Path, params: Params) -> None:
         sh("gto", "register", "detector", "HEAD", "--version", "v1.0.0")
 
-        assert registry.show("detector", "v1.0.0").record is None
+        assert registry.show(params, "v1.0.0").record is None
         assert registry.fetch(params, "v1.0.0").read_text() == "first weights"
 
 

@@ -24,7 +24,7 @@ from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry import record as rec
 from tasks.registry.history import line_of
-from tasks.registry.register import tag
+from tasks.registry.in_git.register import add
 from tests import workspace as ws
 from tests.workspace import sh
 
@@ -75,7 +75,7 @@ def make_version(params: Params, content: str) -> str:
     md5 = hashlib.md5(content.encode()).hexdigest()
     commit = sh("git", "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", content)
     files = {"reports/decision.json": f"decision of {content}", "reports/report.md": f"report of {content}"}
-    return tag(params, replace(RECORD, md5=md5, files=files), commit).version
+    return add(params, replace(RECORD, md5=md5, files=files), commit).version
 
 
 def clone_here(tmp_path: Path, name: str) -> Path:
@@ -310,8 +310,8 @@ class TestDeprecate:
 
         assert found.deprecated == "2099-01-02 by A: trained on leaked images"
         assert registry.deprecate(params, "v1.0.0", **WHO) == found
-        assert [v.version for v in registry.list_versions("detector")] == ["v1.1.0"]
-        listed = registry.list_versions("detector", with_deprecated=True)
+        assert [v.version for v in registry.list_versions(params)] == ["v1.1.0"]
+        listed = registry.list_versions(params, with_deprecated=True)
         assert [(v.version, bool(v.deprecated), v.record is not None) for v in listed] == [
             ("v1.0.0", True, True),
             ("v1.1.0", False, True),
@@ -326,13 +326,13 @@ class TestDeprecate:
         make_version(params, "one")
         sh("gto", "deprecate", "detector", "v1.0.0")
 
-        assert "A User" in str(registry.show("detector", "v1.0.0").deprecated)
+        assert "A User" in str(registry.show(params, "v1.0.0").deprecated)
 
     def test_a_time_before_the_registration_is_refused(self, bare: Path, params: Params) -> None:
         make_version(params, "one")
 
         assert "is before" in the_error(lambda: registry.deprecate(params, "v1.0.0", **WHO, when=day(1))).what
-        assert registry.show("detector", "v1.0.0").deprecated is None
+        assert registry.show(params, "v1.0.0").deprecated is None
 
     def test_the_champion_is_refused(self, bare: Path, params: Params) -> None:
         registry.promote(params, make_version(params, "one"), **WHO)
@@ -478,7 +478,7 @@ def test_many_clones_that_register_at_once_get_distinct_numbers_and_none_is_lost
     assert at_once(clones, lambda i: make_version(params, f"weights {i}")) == [0] * NUM_CLONES
 
     sh("git", "fetch", "-q", "--tags", "origin")
-    versions = registry.list_versions("detector")
+    versions = registry.list_versions(params)
     assert [v.version for v in versions] == [f"v1.{i}.0" for i in range(NUM_CLONES)]
     expected = {hashlib.md5(f"weights {i}".encode()).hexdigest() for i in range(NUM_CLONES)}
     assert {v.record.md5 for v in versions if v.record} == expected

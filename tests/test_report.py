@@ -217,6 +217,24 @@ def test_the_curves_have_a_row_an_epoch_on_one_axis(workspace: Path) -> None:
     assert second == "2,finetune,1,0.6,0.36,0.6,0.36,0.6,0.6,,,,,,1.25,1.25,1.25,0.001"
 
 
+def test_the_curves_begin_with_the_start_weights_where_the_baseline_ended(written) -> None:
+    rows = (written["kept start"][0] / "reports/curves.csv").read_text().splitlines()
+
+    assert [",".join(row.split(",")[:4]) for row in rows[3:6]] == ["3,baseline,3,0.5", "3,finetune,0,0.5", "4,finetune,1,0.49"]
+    assert re.search(r"\| \*\*start\*\* +\| `finetune`", (written["kept start"][0] / "reports/report.md").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"), [("kept start", "was better than"), ("kept start by", "was better by ultralytics than")]
+)
+def test_a_fine_tune_that_did_not_help_is_said_to_have_not(written, name: str, chosen: str) -> None:
+    text = (written[name][0] / "reports/report.md").read_text()
+
+    assert f"**Fine-tuning did not help.** On the validation split none of its 3 epochs {chosen}" in text
+    assert "(box mAP50 0.4900 at best, 0.5000 at the start). The candidate is the baseline itself." in text
+    assert "did not help" not in (written["gain"][0] / "reports/report.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("file", "made_by"),
     [

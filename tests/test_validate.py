@@ -161,7 +161,7 @@ GRID = "".join(
     f"0 {x / 10} {y / 10} {x / 10 + 0.06} {y / 10} {x / 10 + 0.06} {y / 10 + 0.06} {x / 10} {y / 10 + 0.06}\n"
     for x in range(10)
     for y in range(10)
-)
+).replace("0 ", "1 ", 1)
 DEFECTS = {
     "truncated": (truncate, "image-unreadable", "I: image file is truncated"),
     "garbled": (garble, "image-unreadable", "I: "),
@@ -189,6 +189,7 @@ DEFECTS = {
     "stamp": (lambda image, label: draw(image, 98, 24), "small-image", "I: 24 x 24 px"),
     "strip": (lambda image, label: save(image, pixels(80).repeat(3, axis=1)[:36]), "odd-aspect", "I: 192 x 36 px"),
     "traced-noise": (lambda image, label: label.write_text(GRID) and None, "odd-object-count", "I: 100 objects"),
+    "no-bolt": (write_label(SQUARE.encode()), "usual-class-missing", "I: no bolt"),
     "word": (append("0 0.1 0.1 x 0.2 0.2 0.2"), "not-a-number", "L:3: 'x' is not a number"),
     "comma": (append("0,0.1,0.1,0.2,0.2"), "not-a-number", "L:3: '0,0.1,0.1,0.2,0.2' is not a number"),
     "nan": (append("0 0.1 nan 0.2 0.2 0.2 0.2"), "not-finite", "L:3: 'nan' is not finite"),
@@ -223,6 +224,7 @@ DEFECTS = {
     "row-twice": (append("0 0.20 0.2 0.6 0.2 0.6 0.6 0.2 0.6"), "duplicate-row", "L:3: same as line 1"),
 }  # fmt: skip
 WARNINGS = {
+    "usual-class-missing",
     "similar-across-splits", "wrong-extension", "exif-rotation", "dark-image", "bright-image", "blurred-image", "small-image",
     "odd-aspect", "odd-object-count", "box-as-large-as-image", "duplicate-object", "conflicting-class", "odd-split",
     "image-without-label-file", "duplicate-within-split", "jpeg-trailing-bytes", "coordinate-slightly-outside", "tiny-object",
@@ -487,16 +489,61 @@ def rewrite(old: str, new: str) -> None:
 
 @pytest.mark.slow
 def test_a_check_is_added_by_lines_of_yaml(data: Path) -> None:
-    with Path("expectations.yaml").open("a") as file:
-        file.write(
-            "  - {type: expect_column_values_to_be_between, kwargs: {column: num_val, min_value: 3}, severity: critical,"
-            " meta: {id: few-in-val}}\n"
-        )
+    rewrite(
+        "\ndrift:\n",
+        "  - {type: expect_column_values_to_be_between, kwargs: {column: num_val, min_value: 3}, severity: critical,"
+        " meta: {id: few-in-val}}\n\ndrift:\n",
+    )
 
     report = check()
 
     assert not report["passed"]
     assert failing(report) == {"few-in-val": ["data.yaml:5: num_val 2", "data.yaml:6: num_val 2"]}
+
+
+def test_a_check_of_a_column_of_metadata_or_of_a_feature_is_added_by_lines_of_yaml(data: Path) -> None:
+    names = sorted(file.relative_to(data).as_posix() for file in data.glob("images/*/*.jpg"))
+    rows = [f"{name},{'dock' if number else 'roof'},{number}" for number, name in enumerate(names)]
+    (data / "metadata.csv").write_text("\n".join(["image,site,height_m", *rows]))
+    rewrite(
+        "images:\n",
+        """images:
+  - {type: expect_column_values_to_be_in_set, kwargs: {column: meta_site, value_set: [dock]}, severity: info, meta: {id: site}}
+  - type: expect_column_values_to_be_between
+    kwargs: {column: meta_height_m, max_value: 6}
+    severity: warning
+    meta: {id: too-high, shows: "{meta_height_m:.0f} m at {meta_site}"}
+  - {type: expect_column_values_to_be_between, kwargs: {column: contrast, max_value: 9}, severity: info, meta: {id: contrast}}
+""",
+    )
+
+    report = check()
+
+    found = failing(report)
+    assert report["passed"]
+    assert found["site"] == [f"{names[0]}: meta_site roof"]
+    assert found["too-high"] == [f"{names[7]}: 7 m at dock"]
+    assert len(found["contrast"]) == 8
+
+
+def test_a_column_that_metadata_does_not_have_is_refused_by_name(data: Path) -> None:
+    names = [file.relative_to(data).as_posix() for file in data.glob("images/*/*.jpg")]
+    (data / "metadata.csv").write_text("image,site\n" + "".join(f"{name},dock\n" for name in names))
+    kwargs = "type: expect_column_values_to_be_null, kwargs: {column: meta_sight}"
+    rewrite("images:\n", f"images:\n  - {{{kwargs}, severity: info, meta: {{id: x}}}}\n")
+
+    with pytest.raises(PipelineError, match="column `meta_sight` is unknown Did you mean meta_site"):
+        check()
+
+
+def test_a_check_that_is_not_enabled_is_read_and_not_run(data: Path) -> None:
+    append("7 0.1 0.1 0.3 0.1 0.3 0.3")(data, data / LABEL)
+    rewrite("max_class_id}}\n    severity: critical", "max_class_id}}\n    enabled: false\n    severity: critical")
+
+    report = check()
+
+    assert report["passed"]
+    assert "class-out-of-range" not in {one["id"] for one in report["checks"]}
 
 
 def test_a_check_on_a_whole_table_names_the_table(data: Path) -> None:
@@ -558,6 +605,9 @@ MISSPELT = {
     "a column to show": (
         "class {cls:.0f}", "class {clss:.0f}", "check `class-out-of-range`: `shows: class {clss:.0f}` cannot be filled",
     ),
+    "whether it is enabled": (
+        "severity: critical", "enabled: maybe\n    severity: critical", "check `no-labels`: enabled is 'maybe'",
+    ),
     "an id used twice": ("id: zero-area", "id: duplicate-row", "a second check is named `duplicate-row`"),
     "no id": ("id: zero-area, ", "", "a check without `meta: {id: ...}`"),
     "no mapping": ("\nimages:\n", "\nimages:\n  - oops\n", "expected a check with type, kwargs, severity, enabled, meta, got"),
@@ -588,6 +638,18 @@ def test_expectations_that_are_missing_or_empty_are_refused(data: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_pages_of_great_expectations_are_behind_a_switch(data: Path) -> None:
+    check()
+    assert not Path("runs/data_docs").exists()
+
+    report = check("validate.data_docs=true")
+
+    assert report["passed"]
+    pages = "".join(page.read_text() for page in Path("runs/data_docs").rglob("*.html"))
+    assert "outside_within_tolerance" in pages
+
+
+@pytest.mark.slow
 def test_the_program_ends_with_a_block_and_no_traceback(data: Path) -> None:
     truncate(data / "images/val/1.jpg", data / LABEL)
     command = [sys.executable, "-m", "tasks.validate", "--set", "data.path=data/tiny"]
@@ -599,7 +661,7 @@ def test_the_program_ends_with_a_block_and_no_traceback(data: Path) -> None:
     assert done.returncode == 1
     assert "error: image-unreadable: 1 time: the image cannot be decoded\n         images/val/1.jpg: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[0].startswith("warning: rare-class: 2 times: data.yaml:5: nut: 8 objects")
+    assert done.stderr.splitlines()[0].startswith("warning: rare-class: 2 times: too few examples to learn from")
 
 
 def test_importing_the_stage_loads_no_heavy_library() -> None:

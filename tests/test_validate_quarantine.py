@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.common import yolo
 from tasks.common.dataset import digest, read_accepted
 from tasks.common.errors import LabelError
 from tests import validate_data
@@ -42,7 +43,9 @@ def test_a_bad_image_is_left_out_of_the_manifest_and_of_nothing_else(spoiled: Pa
     manifest = json.loads(Path("reports/dataset.json").read_text())
     assert manifest["quarantined"] == {"train": ["images/train/7.jpg"]}
     dataset = read_accepted(spoiled, manifest)
-    assert "7.jpg" not in {image.name for image in dataset.splits["train"]}
+    yolo.write_data_yaml(dataset, Path("runs/baseline/data"))
+    listed = Path("runs/baseline/data/train.txt").read_text().splitlines()
+    assert [Path(line).name for line in listed] == [f"{number}.jpg" for number in range(7)]
     assert manifest["splits"]["train"]["sha256"] == digest(dataset.root, dataset.splits["train"])
     assert manifest["splits"]["train"]["instances"] == 14
     assert Path("reports/quarantine.csv").read_text() == (

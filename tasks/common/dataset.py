@@ -92,22 +92,24 @@ def without(dataset: Dataset, left_out: Mapping[str, Iterable[str]]) -> Dataset:
 
 def label_file(image: Path) -> Path:
     """Where Ultralytics looks for the labels of `image`: the last `images` folder becomes `labels`, the suffix `.txt`."""
-    parts = list(image.parts)
-    for i in range(len(parts) - 2, -1, -1):
-        if parts[i] == "images":
-            parts[i] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
+    return Path(label_path(str(image)))
+
+
+def label_path(image: str) -> str:
+    """`label_file` of a path as text: a hundred thousand of them in a tenth of a second."""
+    head, found, tail = f"{os.sep}{image}".rpartition(f"{os.sep}images{os.sep}")
+    path = f"{head}{os.sep}labels{os.sep}{tail}"[1:] if found else image
+    return os.path.splitext(path)[0] + ".txt"  # noqa: PTH122 - as above
 
 
 def shown(file: Path, root: Path) -> str:
     """`file` below `root`, with forward slashes; bytes that are not UTF-8 and control characters are escaped."""
-    text = os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
-    return (
-        text
-        if text.isprintable()
-        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    )
+    text = str(file).removeprefix(f"{root}{os.sep}").replace(os.sep, "/")
+    if not text.isascii():
+        text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def digest(root: Path, images: Iterable[Path], hashes: Mapping[Path, str] | None = None) -> str:

@@ -5,6 +5,7 @@ PipelineError
 |-- DatasetError       data.yaml or its folders cannot be used
 |   `-- LabelError     the dataset was read, and a critical check failed
 |-- WeightsError       a weights file that is missing or is not a checkpoint
+|-- TrainingError      a training that cannot go on: the loss is not a number, no memory
 |-- EvaluationError    models that cannot be compared: other split, other settings, NaN
 |-- WorkspaceError     git, DVC or the disk: no repository, no space, a stage that broke
 |   `-- LockError      another process held DVC's lock for too long
@@ -53,6 +54,10 @@ class LabelError(DatasetError):
 
 class WeightsError(PipelineError):
     """A weights file is missing or is not a YOLO checkpoint."""
+
+
+class TrainingError(PipelineError):
+    """A training cannot go on."""
 
 
 class EvaluationError(PipelineError):

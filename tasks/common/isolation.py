@@ -16,6 +16,10 @@ def environment(root: Path) -> dict[str, str]:
         "DVC_SITE_CACHE_DIR": str(root / ".site-cache"),
         "DVC_NO_ANALYTICS": "1",
         "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where `--json` puts the result
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a server that is away is said in seconds; MLflow's own 7 take minutes
         "YOLO_CONFIG_DIR": str(root / ".ultralytics"),
         "YOLO_AUTOINSTALL": "false",
         "YOLO_OFFLINE": "true",

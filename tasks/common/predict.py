@@ -25,6 +25,8 @@ class Image:
     path: str
     """POSIX path relative to the dataset."""
     size_wh: tuple[int, int]
+    brightness: float
+    """Mean of the pixels as the network got them, 0 to 1."""
     conf: NDArray[np.float32]
     """(D,) confidence, highest first."""
     pred_cls: NDArray[np.int32]

@@ -10,8 +10,7 @@ import logging
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -22,78 +21,80 @@ INTERVAL_S = 1.0
 
 
 class Progress:
-    """Callbacks for one Ultralytics training; use as a context and `attach` it to the model."""
+    """Follows one Ultralytics trainer, which calls it."""
 
     def __init__(self, name: str, epochs: int, file: Path) -> None:
         self.name = name
         self.epochs = epochs
         self.file = file
-        self.train_seconds = 0.0
-        """Wall time from the first batch to the last validation, s."""
-        self._started = 0.0
-        self._last_write = 0.0
-        self._epoch_done = 0
+        self._metrics: dict[str, float] = {}
+        self._loss = 0.0
         self._bar: Bar | None = None
         self._task = TaskID(0)
 
-    def __enter__(self) -> Self:
+    def start(self, trainer: Any) -> None:
+        """Begin before the first batch; `trainer.start_epoch` epochs were done before."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text("", encoding="utf-8")
+        self._started = self._last_write = time.monotonic()
+        self._first_batch = self._batch = trainer.start_epoch * len(trainer.train_loader)
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.name, total=None, loss="")
+            self._task = self._bar.add_task(self.name, total=self.epochs * len(trainer.train_loader), loss="")
+            self._bar.update(self._task, completed=self._batch)
             self._bar.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def stop(self) -> None:
+        """Take the bar away."""
         if self._bar:
             self._bar.stop()
 
-    def attach(self, model: Any) -> None:
-        """Add the callbacks to an Ultralytics model."""
-        model.add_callback("on_train_start", self._on_train_start)
-        model.add_callback("on_train_batch_end", self._on_train_batch_end)
-        model.add_callback("on_fit_epoch_end", self._on_fit_epoch_end)
-
-    def _on_train_start(self, trainer: Any) -> None:
-        self._started = time.monotonic()
-        self._batch = 0
-        log.info(
-            "%s: %d epochs of %d images, batch %d, imgsz %d, %s lr0 %g on %s",
-            *(self.name, trainer.epochs, len(trainer.train_loader.dataset), trainer.batch_size, trainer.args.imgsz),
-            *(type(trainer.optimizer).__name__, trainer.args.lr0, trainer.device),
-        )
-
-    def _on_train_batch_end(self, trainer: Any) -> None:
+    def end_batch(self, trainer: Any) -> None:
         self._batch += 1
-        batches = len(trainer.train_loader)
-        done = (self._batch / batches) / trainer.epochs
-        loss = sum(float(value) for value in trainer.tloss.values())
+        self._loss = sum(float(value) for value in trainer.tloss.values())
         if self._bar:
-            label = f"{self.name} epoch {trainer.epoch + 1}/{trainer.epochs}"
-            self._bar.update(self._task, description=label, completed=done, total=1.0, loss=f"loss {loss:.3f}")
+            label = f"{self.name} epoch {trainer.epoch + 1}/{self.epochs}"
+            shown = self._metrics.get("metrics/mAP50(B)")
+            text = f"loss {self._loss:.3f}" + (f", mAP50 {shown:.4f}" if shown is not None else "")
+            self._bar.update(self._task, description=label, completed=self._batch, loss=text)
         if time.monotonic() - self._last_write >= INTERVAL_S:
-            self._write({"epoch": trainer.epoch + 1, "done": round(done, 4), "loss": round(loss, 5)})
+            self._write(trainer)
 
-    def _on_fit_epoch_end(self, trainer: Any) -> None:
-        epoch = trainer.epoch + 1
-        if epoch <= self._epoch_done or epoch > trainer.epochs:  # Ultralytics calls once more after the final validation
-            return
-        self._epoch_done = epoch
-        self.train_seconds = time.monotonic() - self._started
-        metrics = {key: float(value) for key, value in trainer.metrics.items()}
-        left = self.train_seconds / epoch * (trainer.epochs - epoch)
-        losses = ", ".join(f"{key} {float(value):.3f}" for key, value in trainer.tloss.items())
+    def end_epoch(self, trainer: Any) -> None:
+        """After a validation; epoch 0 is that of the start weights."""
+        self._metrics = {key: float(value) for key, value in trainer.metrics.items()}
+        losses = ", ".join(f"{key} {float(value):.3f}" for key, value in (trainer.tloss or {}).items()) or "the start weights"
+        left = self._left(trainer)
         log.info(
-            "%s epoch %d/%d: %s; validation box mAP50 %.4f, mAP50-95 %.4f; %.0f s, %.0f s left",
-            *(self.name, epoch, trainer.epochs, losses),
-            *(metrics["metrics/mAP50(B)"], metrics["metrics/mAP50-95(B)"], self.train_seconds, left),
+            "%s epoch %d/%d: %s; validation box mAP50 %.4f, mAP50-95 %.4f; %.0f s%s",
+            *(self.name, trainer.epoch + 1, self.epochs, losses),
+            *(self._metrics["metrics/mAP50(B)"], self._metrics["metrics/mAP50-95(B)"], self._seconds),
+            "" if left is None or trainer.stop else f", {left:.0f} s left",
         )
-        self._write({"epoch": epoch, "done": round(epoch / trainer.epochs, 4), "left_s": round(left, 1), "metrics": metrics})
+        self._write(trainer)
 
-    def _write(self, entry: dict[str, Any]) -> None:
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def _left(self, trainer: Any) -> float | None:
+        """Seconds that the rest will take at the pace so far; None before the first batch."""
+        done = self._batch - self._first_batch
+        return self._seconds / done * (self.epochs * len(trainer.train_loader) - self._batch) if done else None
+
+    def _write(self, trainer: Any) -> None:
         self._last_write = time.monotonic()
-        line = {"stage": self.name, "epochs": self.epochs, "seconds": round(time.monotonic() - self._started, 1), **entry}
+        left = self._left(trainer)
+        line = {
+            "stage": self.name,
+            "epoch": trainer.epoch + 1,
+            "epochs": self.epochs,
+            "done": 1.0 if trainer.stop else round(self._batch / (self.epochs * len(trainer.train_loader)), 4),
+            "loss": round(self._loss, 5),
+            "metrics": self._metrics,
+            "seconds": round(self._seconds, 1),
+            "left_s": None if left is None else round(left, 1),
+        }
         with self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")

@@ -20,12 +20,17 @@ def recorder(task: str, root: Path) -> type:
             super().init_metrics(model)
             self.images: list[dict[str, Any]] = []
 
+        def _prepare_batch(self, si: int, batch: dict[str, Any]) -> dict[str, Any]:
+            prepared: dict[str, Any] = super()._prepare_batch(si, batch)
+            return prepared | {"brightness": _brightness(batch["img"][si], prepared)}
+
         def _process_batch(self, preds: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
             tp: dict[str, Any] = super()._process_batch(preds, batch)
             self.images.append(
                 {
                     "path": str(PurePosixPath(Path(batch["im_file"]).relative_to(root))),
                     "size_wh": (int(batch["ori_shape"][1]), int(batch["ori_shape"][0])),
+                    "brightness": batch["brightness"],
                     "conf": preds["conf"].cpu().numpy().astype(np.float32),
                     "pred_cls": preds["cls"].cpu().numpy().astype(np.int32),
                     "box_xyxy": _to_original(preds["bboxes"], batch),
@@ -46,6 +51,14 @@ def _to_original(boxes_xyxy: Any, batch: dict[str, Any]) -> np.ndarray[Any, np.d
         return np.zeros((0, 4), np.float32)
     scaled = ops.scale_boxes(batch["imgsz"], boxes_xyxy.clone(), batch["ori_shape"], ratio_pad=batch["ratio_pad"])
     return np.asarray(scaled.cpu().numpy(), np.float32)
+
+
+def _brightness(image: Any, batch: dict[str, Any]) -> float:
+    """The mean of a letterboxed input (3, H, W), 0 to 1, without its grey border."""
+    (gain, _), (left, top) = batch["ratio_pad"]
+    height, width = (round(side * gain) for side in batch["ori_shape"])
+    top, left = round(top), round(left)
+    return float(image[:, top : top + height, left : left + width].float().mean())
 
 
 def _areas(boxes_xyxy: np.ndarray[Any, Any], batch: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:

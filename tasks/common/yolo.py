@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import isolation
 from tasks.common.dataset import Dataset
-from tasks.common.errors import EvaluationError, WeightsError
+from tasks.common.errors import EvaluationError, ParamsError, WeightsError
 from tasks.common.stage import write_text
 from tasks.common.weights import FIX, require_weights
 
@@ -27,14 +29,27 @@ INTEGRATIONS = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorb
 """Ultralytics settings that send data or write beside the stage's own outputs."""
 
 
-def prepare() -> None:
-    """Switch off Ultralytics' integrations, downloads and progress output for this process."""
+def prepare(integrations: Sequence[str] = (), logs: Path = Path()) -> None:
+    """Switch off Ultralytics' downloads and progress output for this process, and all but `integrations`, which log below `logs`.
+
+    Raises:
+        ParamsError: the package of an integration is not installed.
+    """
     isolation.apply()
+    for name in integrations:
+        if importlib.util.find_spec(name) is None:
+            raise ParamsError(
+                f"{name} is not installed",
+                where=f"params.yaml: train.{name}",
+                fix=f"pip install {name}, or set train.{name}: false",
+            )
+    if "mlflow" in integrations:
+        _prepare_mlflow(logs.resolve())
     import matplotlib
     from ultralytics.utils import LOGGER, SETTINGS, USER_CONFIG_DIR
 
     LOGGER.setLevel(logging.WARNING)
-    changed = {name: False for name in INTEGRATIONS if SETTINGS.get(name)}
+    changed = {name: name in integrations for name in INTEGRATIONS if bool(SETTINGS.get(name)) != (name in integrations)}
     if changed:
         SETTINGS.update(changed)
     # check_font() downloads these two when they are not in the settings folder; any TrueType font serves.
@@ -42,6 +57,19 @@ def prepare() -> None:
     for name in ("Arial.ttf", "Arial.Unicode.ttf"):
         if not (USER_CONFIG_DIR / name).exists():
             shutil.copyfile(font, USER_CONFIG_DIR / name)
+
+
+def _prepare_mlflow(logs: Path) -> None:
+    """Name the experiment after the folder, and where the user names no server keep runs and their files below `logs`."""
+    name = os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", Path.cwd().name)
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        return
+    import mlflow
+
+    logs.mkdir(parents=True, exist_ok=True)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{logs / 'mlflow.db'}"
+    if mlflow.get_experiment_by_name(name) is None:  # else MLflow puts the files into ./mlruns
+        mlflow.create_experiment(name, (logs / "mlflow").as_uri())
 
 
 def load(weights: Path) -> YOLO:
@@ -107,6 +135,11 @@ def tensors_digest(model: Any) -> str:
         total.update(f"{name}\0{values.dtype}\0{tuple(values.shape)}\n".encode())
         total.update(values.numpy().tobytes())
     return total.hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def library_versions() -> dict[str, str]:

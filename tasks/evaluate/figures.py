@@ -53,6 +53,7 @@ def statistics(images: Mapping[str, list[Image]]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {
         "images": np.array([image.path for image in first]),
         "size_wh": np.array([image.size_wh for image in first], np.int32),
+        "brightness": np.array([image.brightness for image in first], np.float32),
         "iou_thresholds": IOU_THRESHOLDS,
         "target_img": np.repeat(np.arange(len(first), dtype=np.int32), [len(image.target_cls) for image in first]),
     }

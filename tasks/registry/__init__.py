@@ -5,7 +5,8 @@ writes  the tags NAME@vX.Y.Z, NAME@vX.Y.Z! and NAME#STAGE#N, models/registered/N
 
 A version's tag is annotated: a line of summary, then the record as JSON. It points to a commit with the code, params.yaml,
 dvc.lock and reports of the run. The tag NAME#STAGE#N puts a version into a stage and says who decided, why and when; the tag
-NAME@vX.Y.Z! withdraws one. No tag is ever moved. Others read them so (`--rev` takes the bare version, with the v):
+NAME@vX.Y.Z! withdraws one; NAME@vX.Y.Z.rejected.ID and NAME@vX.Y.Z.unanswered.ID say that somebody was asked about one and did
+not promote it. No tag is ever moved. Others read them so (`--rev` takes the bare version, with the v):
 
     gto show detector
     dvc artifacts get . detector --rev v1.0.0 -o best.pt
@@ -13,20 +14,25 @@ NAME@vX.Y.Z! withdraws one. No tag is ever moved. Others read them so (`--rev` t
     dvc artifacts get . detector --stage production -o best.pt
     git show detector@v1.0.0:reports/report.md
     git tag -n1 -l 'detector#production#*'
+
+`registry.backend: mlflow` keeps the same versions in MLflow's model registry instead, see tasks.registry.in_mlflow; every
+verb is the same.
 """
 
 from tasks.registry.history import Assignment, history
 from tasks.registry.record import Record, Version
-from tasks.registry.register import register
+from tasks.registry.refusals import Refusal, refusals, refuse
+from tasks.registry.registration import register
 from tasks.registry.stages import deprecate, promote, rollback
 from tasks.registry.verify import Fault, verify
-from tasks.registry.versions import champion, list_versions, show
+from tasks.registry.versions import champion, list_versions, read_file, refresh, show
 from tasks.registry.weights import fetch, pin_champion
 
 __all__ = [
     "Assignment",
     "Fault",
     "Record",
+    "Refusal",
     "Version",
     "champion",
     "deprecate",
@@ -35,6 +41,10 @@ __all__ = [
     "list_versions",
     "pin_champion",
     "promote",
+    "read_file",
+    "refresh",
+    "refusals",
+    "refuse",
     "register",
     "rollback",
     "show",

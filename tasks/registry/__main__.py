@@ -33,7 +33,7 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
     name = values.registry.name
     match args.verb:
         case "list":
-            versions = registry.list_versions(name, with_deprecated=True)
+            versions = registry.list_versions(values, with_deprecated=True)
             return [_data(v) for v in versions], "\n".join(v.summary() for v in versions) or f"no version of {name} yet"
         case "fetch":
             path = str(registry.fetch(values, args.version))
@@ -42,23 +42,23 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
             current = registry.pin_champion(values) if args.pin else registry.champion(values)
             return {"name": name, "version": current}, f"{name}@{current}" if current else f"{name} has no champion yet"
         case "history":
-            past = registry.history(values, on=args.on)
+            past = _past(values, args.on)
             none = f"no version of {name} was in {values.registry.stage}"
-            return [asdict(assignment) for assignment in past], "\n".join(a.summary() for a in past) or none
+            return [asdict(event) for event in past], "\n".join(event.summary() for event in past) or none
         case "verify":
             faults = registry.verify(values, args.version)
             good = f"{name} {args.version}: everything is as it was registered"
             return [asdict(fault) for fault in faults], "\n".join(fault.summary() for fault in faults) or good
         case _:
             version = _version(args, values)
-            return _data(version), _page(version) if args.verb == "show" else version.summary()
+            return _with_refusals(version, values) if args.verb == "show" else (_data(version), version.summary())
 
 
 def _version(args: argparse.Namespace, values: Params) -> Version:
     """The result of a verb that names or makes one version."""
     match args.verb:
         case "show":
-            return registry.show(values.registry.name, args.version)
+            return registry.show(values, args.version)
         case "register":
             return registry.register(values, allow_inconclusive=args.allow_inconclusive)
         case "rollback":
@@ -68,6 +68,18 @@ def _version(args: argparse.Namespace, values: Params) -> Version:
         case _:
             expected = {} if args.expected_champion is None else {"expected_champion": args.expected_champion}
             return registry.promote(values, args.version, approver=args.approver, reason=args.reason, **expected)
+
+
+def _past(values: Params, on: date | None) -> list[registry.Assignment | registry.Refusal]:
+    """What was put into the stage, and what was refused, in the order of time."""
+    refused = [refusal for refusal in registry.refusals(values) if on in {None, refusal.created.date()}]
+    return sorted([*registry.history(values, on=on), *refused], key=lambda event: event.created)
+
+
+def _with_refusals(version: Version, values: Params) -> tuple[dict[str, Any], str]:
+    refusals = registry.refusals(values, version.version)
+    lines = "".join(f"\nrefused    {refusal.summary()}" for refusal in refusals)
+    return _data(version) | {"refusals": [asdict(refusal) for refusal in refusals]}, _page(version) + lines
 
 
 def _data(version: Version) -> dict[str, Any]:
@@ -81,7 +93,7 @@ def _spell(value: object) -> str:
 
 def _page(version: Version) -> str:
     rows = {"version": version.tag, "commit": version.commit, "created": version.created, "stages": ", ".join(version.stages)}
-    rows |= {"deprecated": version.deprecated or ""}
+    rows |= {"deprecated": version.deprecated or "", "page": version.link}
     if record := version.record:
         rows |= {
             "verdict": record.summary(),
@@ -108,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     why = argparse.ArgumentParser(add_help=False)
     why.add_argument("--approver", required=True, help="who decides")
     why.add_argument("--reason", required=True, help="why")
-    parser = argparse.ArgumentParser(prog="python -m tasks.registry", description="Versions of the model, as git tags.")
+    parser = argparse.ArgumentParser(prog="python -m tasks.registry", description="The versions of the model.")
     verbs = parser.add_subparsers(dest="verb", required=True)
 
     def verb(name: str, words: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -124,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb("rollback", "back to the champion before the present one", why)
     verb("deprecate", "withdraw a version: it can be read and not promoted", one, why)
-    on = verb("history", "what was in production, newest last: time, versions, who and why")
+    on = verb("history", "what was in production or was refused, newest last: time, versions, who and why")
     on.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help="on that day alone (UTC)")
     audit = verb("verify", "hash again everything that a version pins; exit code 1 where something differs")
     audit.add_argument("version", nargs="?", default="all", metavar="vX.Y.Z", help="all by default")

@@ -68,6 +68,8 @@ class Version:
     """None for a tag that was made by hand."""
     deprecated: str | None = None
     """When, by whom and why it was withdrawn; None for a version that is in use."""
+    link: str = ""
+    """Address of its page; empty where it has none."""
 
     @property
     def tag(self) -> str:
@@ -104,17 +106,26 @@ def spell(number: Number) -> str:
 
 def encode(name: str, version: str, record: Record) -> str:
     """The message of the tag: a summary line, an empty line, the record as JSON."""
-    body = json.dumps(asdict(record), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    return f"{name} {version}: {record.summary()}\n\n{body}\n"
+    return f"{name} {version}: {record.summary()}\n\n{to_json(record)}\n"
+
+
+def to_json(record: Record) -> str:
+    """The record as JSON, the same text for the same record."""
+    return json.dumps(asdict(record), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
 
 
 def decode(message: str) -> Record | None:
-    """The record in a tag's message; None where there is none. Keys of a later release are left out.
+    """The record in a tag's message; None where there is none."""
+    return from_json(message.partition("\n\n")[2])
 
-    Tags of an earlier release lack the fields that have defaults.
+
+def from_json(text: str) -> Record | None:
+    """The record; None where `text` is none. Keys of a later release are left out.
+
+    Those of an earlier release lack the fields that have defaults.
     """
     try:
-        body: dict[str, Any] = json.loads(message.partition("\n\n")[2])
+        body: dict[str, Any] = json.loads(text)
         is_needed = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(Record)}
         known = {name: body[name] for name, needed in is_needed.items() if needed or name in body}
     except (ValueError, KeyError, TypeError):

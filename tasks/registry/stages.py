@@ -1,27 +1,25 @@
-"""Move a stage from one version to another, and withdraw a version: a tag each, that names who, why and when."""
+"""Move a stage from one version to another, and withdraw a version; each says who decided, why and when."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import EllipsisType
 
-from tasks.common import git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.registry.history import PINNED, history, line_of, numbers
+from tasks.registry.backend import Backoff, chosen
+from tasks.registry.history import PINNED, Assignment, history, line_of
 from tasks.registry.record import Version
-from tasks.registry.tags import Backoff, fetch_tags, is_shared, publish, refs_here, refs_there, tag_object
 from tasks.registry.versions import champion, list_versions, show
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """Who moves the stage, why and when."""
 
     approver: str
@@ -44,13 +42,13 @@ def promote(
     when: datetime | None = None,
     expected_champion: str | EllipsisType | None = ...,
 ) -> Version:
-    """The version, which is in stage registry.stage now; the present champion stays as it is, without a new tag.
+    """The version, which is in stage registry.stage now; the present champion stays as it is, without a new entry.
 
     Args:
-        params: Name, stage and git remote are in section register.
+        params: Backend, name, stage and remote are in section registry.
         version: `v1.2.0` or `NAME@v1.2.0`.
-        approver: Who decided; kept in the tag.
-        reason: Why; kept in the tag.
+        approver: Who decided; kept in the history.
+        reason: Why; kept in the history.
         when: Time of the decision; now by default. GTO orders by seconds, so that each assignment is at least one second
             after the one before it.
         expected_champion: The champion that the decision was made against, None for no champion; left out, any will do.
@@ -59,7 +57,7 @@ def promote(
         RegistryError: no such version, it is deprecated or not on the remote, the champion is not the expected one, or
             the remote refuses.
     """
-    return _move(params, version, _Step(approver, reason, when), expected_champion)
+    return _move(params, version, Step(approver, reason, when), expected_champion)
 
 
 def rollback(params: Params, *, approver: str, reason: str, when: datetime | None = None) -> Version:
@@ -70,19 +68,17 @@ def rollback(params: Params, *, approver: str, reason: str, when: datetime | Non
     Raises:
         RegistryError: there is no champion, or none before it.
     """
-    git.require_repository()
-    if is_shared(params):
-        fetch_tags(params)
+    chosen(params).catch_up(params)
     current = champion(params)
     line = line_of(history(params))
     while line and line[-1] != current:
         line.pop()
-    usable = {version.version for version in list_versions(params.registry.name)} - {current}
+    usable = {version.version for version in list_versions(params)} - {current}
     target = next((version for version in reversed(line) if version in usable), None)
     if target is None:
         fix = "See `python -m tasks.registry history`; any version can be promoted by name."
         raise RegistryError(f"no version was champion before {current}" if current else "there is no champion yet", fix=fix)
-    return _move(params, target, _Step(approver, reason, when, is_rollback=True), current)
+    return _move(params, target, Step(approver, reason, when, is_rollback=True), current)
 
 
 def deprecate(params: Params, version: str, *, approver: str, reason: str, when: datetime | None = None) -> Version:
@@ -93,47 +89,36 @@ def deprecate(params: Params, version: str, *, approver: str, reason: str, when:
     Raises:
         RegistryError: no such version, or it is the champion.
     """
-    git.require_repository()
-    step = _Step(approver, reason, when)
-    name, shared = params.registry.name, is_shared(params)
-    if shared:
-        fetch_tags(params)
-    found = show(name, version)
-    if found.deprecated:
-        log.info("%s is deprecated already", found.tag)
-        return found
-    if params.registry.stage in found.stages:
-        fix = "Promote another version first, or run `python -m tasks.registry rollback`."
-        raise RegistryError(f"{found.version} is in {params.registry.stage}", where=found.tag, fix=fix)
-    if shared:
-        _require_there(params, found)
-    time = _second(when, datetime.fromisoformat(found.created), found)
-    body = {"version": found.version, "approver": step.approver, "reason": step.reason, "time": time.isoformat()}
-    message = _message(f"{found.tag} deprecated: {step.reason}", body)
-    tag_name = f"{found.tag}!"
-    publish(params, {f"refs/tags/{tag_name}": tag_object(tag_name, found.commit, message, time)})
-    if shared:
-        fetch_tags(params)  # where somebody else withdrew it in the same moment, that tag counts
-    log.info("deprecated %s: %s", found.tag, step.reason)
-    return show(name, version)
-
-
-def _move(params: Params, version: str, step: _Step, expected: str | EllipsisType | None) -> Version:
-    """Assign the stage with the next free N; where another run takes that first, look again."""
-    git.require_repository()
-    backoff, stage = Backoff(), params.registry.stage
+    step, backoff = Step(approver, reason, when), Backoff()
     while True:
-        if is_shared(params):
-            fetch_tags(params)
-        found, current = show(params.registry.name, version), champion(params)
+        chosen(params).catch_up(params)
+        found = show(params, version)
+        if found.deprecated:
+            log.info("%s is deprecated", found.tag)
+            return found
+        if params.registry.stage in found.stages:
+            fix = "Promote another version first, or run `python -m tasks.registry rollback`."
+            raise RegistryError(f"{found.version} is in {params.registry.stage}", where=found.tag, fix=fix)
+        time = _second(when, datetime.fromisoformat(found.created), found)
+        if chosen(params).withdraw(params, found, step, time):
+            log.info("deprecated %s: %s", found.tag, step.reason)
+            return show(params, version)
+        backoff.wait()  # somebody else wrote in the same moment: what they said counts
+
+
+def _move(params: Params, version: str, step: Step, expected: str | EllipsisType | None) -> Version:
+    """Assign the stage; where another run was first, look again."""
+    backoff, stage, backend = Backoff(), params.registry.stage, chosen(params)
+    while True:
+        backend.catch_up(params)
+        found, current = show(params, version), champion(params)
         if found.version == current:
             log.info("%s is in %s already", found.tag, stage)
             return found
         _require_allowed(found, current, expected)
-        unpublished = _unpublished(params, found) if is_shared(params) else {}
-        if publish(params, unpublished | _assignment(params, found, current, step)):
+        if backend.assign(params, found, current, step):
             log.info("%s is in %s now, after %s", found.tag, stage, current or "none")
-            return show(params.registry.name, version)
+            return show(params, version)
         backoff.wait()
 
 
@@ -145,32 +130,11 @@ def _require_allowed(version: Version, current: str | None, expected: str | Elli
         raise RegistryError(what, where=version.tag, fix="Read the evidence again, against the present champion.")
 
 
-def _unpublished(params: Params, version: Version) -> dict[str, str]:
-    """{ref: hash} of stage tags that were made here without the remote, so that its history has no gap."""
-    there = _require_there(params, version)
-    stage_tags = {ref: tag_id for ref, tag_id in refs_here(params).items() if "#" in ref}
-    if other := [ref.removeprefix("refs/tags/") for ref, tag_id in stage_tags.items() if there.get(ref, tag_id) != tag_id]:
-        fix = f"Remove yours: git tag -d {' '.join(other)} && git fetch --tags {params.registry.git_remote}"
-        raise RegistryError(f"the history differs between here and the remote: {', '.join(other)}", fix=fix)
-    return {ref: tag_id for ref, tag_id in stage_tags.items() if ref not in there}
-
-
-def _require_there(params: Params, version: Version) -> dict[str, str]:
-    """The tags on the remote, where the tag of `version` must be one of them: it comes before any tag about it."""
-    ref, there = f"refs/tags/{version.tag}", refs_there(params)
-    if there.get(ref) != refs_here(params)[ref]:
-        what = "another version has this number on the remote" if ref in there else "this version is not on the remote"
-        fix = f"Run `dvc push --all-tags` and `git push {params.registry.git_remote} {version.tag}`."
-        raise RegistryError(what, where=version.tag, fix=fix)
-    return there
-
-
-def _assignment(params: Params, version: Version, current: str | None, step: _Step) -> dict[str, str]:
-    """{ref: hash} of the tag NAME#STAGE#N that puts `version` into the stage."""
-    stage, past = params.registry.stage, history(params)
+def entry(version: Version, step: Step, past: tuple[Assignment, ...], current: str | None, stage: str) -> dict[str, object]:
+    """What the history keeps of an assignment that comes after `past`."""
     time = _second(step.when, past[-1].created + timedelta(seconds=1) if past else None, version)
-    files = version.record.files if version.record else {}
-    body = {
+    files: Mapping[str, str] = version.record.files if version.record else {}
+    return {
         "version": version.version,
         "from": current,
         "to": stage,
@@ -180,10 +144,6 @@ def _assignment(params: Params, version: Version, current: str | None, step: _St
         "rollback": step.is_rollback,
         **{key: files.get(path) for key, path in PINNED.items()},
     }
-    number = max(numbers(version.name, stage), default=0) + 1
-    tag_name = f"{version.name}#{stage}#{number}"
-    message = _message(f"{version.tag} to {stage}: {step.reason}", body)
-    return {f"refs/tags/{tag_name}": tag_object(tag_name, version.commit, message, time)}
 
 
 def _second(when: datetime | None, earliest: datetime | None, version: Version) -> datetime:
@@ -192,11 +152,6 @@ def _second(when: datetime | None, earliest: datetime | None, version: Version) 
     if earliest is None or time >= earliest:
         return time
     if when:
-        what = f"{time.isoformat()} is before {earliest.isoformat()}, the earliest time that keeps the order of the tags"
+        what = f"{time.isoformat()} is before {earliest.isoformat()}, the earliest time that keeps the order of the history"
         raise RegistryError(what, where=version.tag, fix="Give a later time, or none.")
     return earliest
-
-
-def _message(summary: str, body: Mapping[str, object]) -> str:
-    line = "".join(letter for letter in " ".join(summary.split()) if letter.isprintable())
-    return f"{line}\n\n{json.dumps(body, indent=2, ensure_ascii=False)}\n"

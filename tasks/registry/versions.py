@@ -1,112 +1,58 @@
-"""Read the versions and stages that the tags of this clone record."""
+"""Read the versions and stages that the registry knows."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import UTC
-
-from gto import api as gto
-from gto.constants import ACTION, COUNTER, STAGE, Action
-from gto.exceptions import GTOException
-from gto.tag import parse_name
-
-from tasks.common import git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.registry.record import Record, Version, decode, parse_number
-from tasks.registry.tags import Tag, read_tags
+from tasks.registry.backend import chosen
+from tasks.registry.record import Version
 
 
-def list_versions(name: str, *, with_deprecated: bool = False) -> tuple[Version, ...]:
-    """The versions of `name`, oldest number first, as GTO sees them; those that were deprecated only where asked for.
+def refresh(params: Params) -> None:
+    """Read what others have registered and promoted since.
 
     Raises:
-        WorkspaceError: there is no git repository here.
-        RegistryError: a tag that GTO cannot read.
+        RegistryError: the git remote cannot be reached.
     """
-    git.require_repository()
-    tags = {tag.name.removeprefix(f"{name}@"): tag for tag in read_tags(name, "@")}
-    records = {version: record for version, tag in tags.items() if (record := decode(tag.message))}
-    try:
-        shown = gto.show(".", name, registered_only=True)
-    except GTOException as error:
-        if not records:
-            return ()
-        raise RegistryError(f"GTO cannot read the tags of {name}: {error}", fix="See `gto history`.") from None
-    stages = _stages(name, {entry["commit_hexsha"] for entry in shown})
-    versions = [
-        Version(
-            name=name,
-            version=entry["version"],
-            commit=entry["commit_hexsha"],
-            created=entry["created_at"].astimezone(UTC).isoformat(timespec="seconds"),
-            stages=tuple(stage for stage, commit in stages.items() if commit == entry["commit_hexsha"]),
-            record=records.get(entry["version"]),
-        )
-        for entry in shown
-        if parse_number(entry["version"])
-    ]
-    if with_deprecated:
-        versions += _deprecated(name, tags, records, {version.version for version in versions})
-    return tuple(sorted(versions, key=lambda version: parse_number(version.version) or (0, 0, 0)))
+    chosen(params).refresh(params)
 
 
-def show(name: str, version: str) -> Version:
+def list_versions(params: Params, *, with_deprecated: bool = False) -> tuple[Version, ...]:
+    """The versions of registry.name, oldest number first; those that were deprecated only where asked for.
+
+    Raises:
+        WorkspaceError: the backend is git, and there is no git repository here.
+        RegistryError: a tag that GTO cannot read, or MLflow does not answer.
+    """
+    return chosen(params).list_versions(params, with_deprecated=with_deprecated)
+
+
+def show(params: Params, version: str) -> Version:
     """One version, deprecated or not, named `v1.2.0` or `NAME@v1.2.0`.
 
     Raises:
         RegistryError: there is no such version.
     """
+    name = params.registry.name
     wanted = version.removeprefix(f"{name}@")
-    versions = list_versions(name, with_deprecated=True)
+    versions = list_versions(params, with_deprecated=True)
     for found in versions:
         if found.version == wanted:
             return found
     known = ", ".join(v.version for v in versions[-5:]) or "none"
-    raise RegistryError(
-        f"no version {wanted} of {name}; known: {known}", where=f"{name}@{wanted}", fix="Run `git fetch --tags`, or name another."
-    )
+    fix = "Run `git fetch --tags`, or name another." if params.registry.backend == "git" else "Name another."
+    raise RegistryError(f"no version {wanted} of {name}; known: {known}", where=f"{name}@{wanted}", fix=fix)
 
 
 def champion(params: Params) -> str | None:
     """The version that is in stage registry.stage now, such as v1.2.0; None where there is none."""
-    versions = list_versions(params.registry.name)
-    return next((v.version for v in versions if params.registry.stage in v.stages), None)
+    return chosen(params).champion(params)
 
 
-def _stages(name: str, commits: Collection[str]) -> dict[str, str]:
-    """{stage: the one of `commits` that was put into it last}.
+def read_file(params: Params, version: Version, path: str) -> bytes:
+    """The bytes of a file that the version keeps, such as reports/report.md.
 
-    GTO's tags NAME#STAGE#N and NAME#STAGE!#N (taken out) are ordered by N. GTO's own `which` orders by version number, so
-    that it overlooks a way back to an older version, and `show` orders by seconds.
+    Raises:
+        RegistryError: the version keeps no such file.
     """
-    events = [(parse_name(tag.name, raise_on_fail=False), tag.commit) for tag in read_tags(name, "#")]
-    stages: dict[str, dict[str, None]] = {}
-    for event, commit in sorted((e for e in events if e[0]), key=lambda e: e[0].get(COUNTER, 0)):
-        order = stages.setdefault(event[STAGE], {})
-        order.pop(commit, None)
-        if event[ACTION] is Action.ASSIGN and commit in commits:
-            order[commit] = None
-    return {stage: list(order)[-1] for stage, order in stages.items() if order}
-
-
-def _deprecated(name: str, tags: dict[str, Tag], records: dict[str, Record], active: Collection[str]) -> list[Version]:
-    """The versions that a tag NAME@vX.Y.Z! withdrew and that GTO shows no more."""
-    withdrawn = {version.partition("!")[0]: tag for version, tag in tags.items() if "!" in version}
-    return [
-        Version(
-            name=name,
-            version=version,
-            commit=tags[version].commit,
-            created=tags[version].created.isoformat(timespec="seconds"),
-            stages=(),
-            record=records.get(version),
-            deprecated=_withdrawal(tag),
-        )
-        for version, tag in withdrawn.items()
-        if version in tags and version not in active and parse_number(version)
-    ]
-
-
-def _withdrawal(tag: Tag) -> str:
-    return f"{tag.created:%Y-%m-%d} by {tag.approver}: {tag.reason}"
+    return chosen(params).read_file(params, version, path)

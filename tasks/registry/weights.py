@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from pathlib import Path
 
-from tasks.common import dvc, dvcfiles, git
-from tasks.common.errors import LockError, RegistryError, WorkspaceError
+from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import CHAMPION, REGISTERED
 from tasks.common.stage import write_text
 from tasks.common.weights import md5_of
-from tasks.common.yaml import parse_scalar
-from tasks.registry.record import Version
-from tasks.registry.tags import fetch_tags
-from tasks.registry.versions import champion, show
+from tasks.registry.backend import chosen
+from tasks.registry.versions import champion, refresh, show
 
 log = logging.getLogger(__name__)
 
@@ -24,23 +20,24 @@ PIN_HEAD = "# Written by the flow before it builds: the version that a candidate
 
 
 def fetch(params: Params, version: str) -> Path:
-    """models/registered/NAME@vX.Y.Z.pt with the version's weights, from the DVC cache or the DVC remote.
+    """models/registered/NAME@vX.Y.Z.pt with the version's weights, from where the registry keeps them.
 
     Raises:
         RegistryError: there is no such version, its weights cannot be found, or they are not the bytes registered.
     """
-    found = show(params.registry.name, version)
+    found = show(params, version)
     path = REGISTERED / f"{found.tag}.pt"
-    weights, md5 = _source(found)
-    if path.is_file() and md5_of(path) == md5:
+    if path.is_file() and found.record and md5_of(path) == found.record.md5:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        _copy(found, weights, md5, part, params.flow.lock_wait_s)
+        md5 = chosen(params).copy_weights(params, found, found.record, part)
         if md5 is not None and (got := md5_of(part)) != md5:
             raise RegistryError(
-                f"the stored weights have MD5 {got}, registered were {md5}", where=found.tag, fix="Restore the DVC remote."
+                f"the stored weights have MD5 {got}, registered were {md5}",
+                where=found.tag,
+                fix="Restore it from a backup.",
             )
         part.replace(path)
     finally:
@@ -59,7 +56,7 @@ def pin_champion(params: Params) -> str | None:
         RegistryError: the champion's weights cannot be found.
     """
     try:
-        fetch_tags(params)
+        refresh(params)
     except RegistryError as error:
         log.warning("the champion is the one known here: %s", error)
     version = champion(params)
@@ -77,34 +74,3 @@ def pin(params: Params, version: str | None) -> str:
         return f"{head}version: null\n"
     path = fetch(params, version)
     return f"{head}version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}\n"
-
-
-def _source(version: Version) -> tuple[str, str | None]:
-    """Path of the weights in the version's commit and their MD5, where it is known."""
-    if version.record:
-        return version.record.weights, version.record.md5
-    layout = parse_scalar(git.git("show", f"{version.commit}:{dvcfiles.DVC_YAML}")) or {}
-    artifact = layout.get("artifacts", {}).get(version.name)
-    if artifact is None:
-        fix = f"Register it with `python -m tasks.registry register`, or name the artifact {version.name} in dvc.yaml."
-        raise RegistryError(f"dvc.yaml names no artifact {version.name}", where=version.tag, fix=fix)
-    lock = git.attempt("show", f"{version.commit}:{dvcfiles.DVC_LOCK}").stdout
-    cache = dvcfiles.settings().cache
-    return artifact["path"], dvcfiles.file_md5(cache, Path(artifact["path"]), lock)
-
-
-def _copy(version: Version, weights: str, md5: str | None, target: Path, lock_wait_s: float) -> None:
-    if md5 is not None:
-        cached = dvcfiles.cache_object(dvcfiles.settings().cache, md5)
-        if cached.is_file() and md5_of(cached) == md5:
-            shutil.copyfile(cached, target)
-            return
-    try:
-        dvc.run(["get", ".", weights, "--rev", version.tag, "--out", str(target)], lock_wait_s=lock_wait_s, on_line=log.debug)
-    except LockError:
-        raise
-    except WorkspaceError as error:
-        fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
-        raise RegistryError(
-            f"its weights are neither in the DVC cache nor on a remote\n{error.what}", where=version.tag, fix=fix
-        ) from None

@@ -37,7 +37,7 @@ def run(params: Params) -> None:
     verdict = m.inputs.decision.verdict
     badge = Cell(m.words(f"verdict.{verdict}"), TONES[verdict])
     document = Document(m.words("document.title"), headline(m), badge, sections.write(m))
-    text, html, table = markdown.render(document, m.words), page.render(document, m.words), curves_csv(m.epochs)
+    text, html, table = markdown.render(document, m.words), page.render(document, m.words), curves_csv(m.all_epochs)
     stage.write_text(CURVES, table)
     stage.write_text(REPORT_PAGE, html)
     stage.write_text(REPORT, text)

@@ -29,9 +29,10 @@ class Epoch:
     """An epoch on the common axis."""
 
     number: int
-    """From 1, the fine-tune counting on from the baseline."""
+    """From 1, the fine-tune counting on from the baseline; start weights stand where the phase begins."""
     phase: str
     phase_epoch: int
+    """From 1; 0 is the start weights, which have metrics and no training loss."""
     row: Row
 
     def metric(self, name: str) -> float | None:
@@ -53,6 +54,16 @@ def epochs(phases: Iterable[Phase]) -> tuple[Epoch, ...]:
     return tuple(Epoch(number, name, i, row) for number, (name, i, row) in enumerate(found, 1))
 
 
+def starts(phases: Iterable[Phase]) -> tuple[Epoch, ...]:
+    """The validated start weights of `phases`, each at the last epoch of those before."""
+    found, before = [], 0
+    for phase in phases:
+        if phase.start is not None:
+            found.append(Epoch(before, phase.name, 0, phase.start))
+        before += len(phase.rows)
+    return tuple(found)
+
+
 def components(rows: Iterable[Row]) -> tuple[str, ...]:
     """Loss components in the order of results.csv, without those that are zero or absent in every epoch."""
     kept: dict[str, bool] = {}
@@ -65,7 +76,7 @@ def components(rows: Iterable[Row]) -> tuple[str, ...]:
 
 
 def curves_csv(found: Sequence[Epoch]) -> str:
-    """The content of curves.csv: a row an epoch, empty where a value is absent."""
+    """The content of curves.csv: a row an epoch, epoch 0 of a phase its start weights, empty where a value is absent."""
     losses = components(epoch.row for epoch in found)
     sides = [f"{side}/{name}" for side in ("train", "val") for name in losses]
     text = io.StringIO()

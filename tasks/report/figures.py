@@ -67,10 +67,11 @@ def epochs_chart(
     canvas = Canvas(WIDTH, HEIGHT)
     points = [point for own in series for point in own.points]
     last = max([int(x) for x, _ in points], default=1)
+    first = min([int(x) for x, _ in points], default=1)
     y = padded([y for _, y in points] + ([level] if level is not None else []))
     xs = [value for value in ticks(1, max(last, 2), 10) if value == int(value) and value >= 1]
     ys = log_ticks(*y) if is_log else labelled(ticks(*y))
-    area = axes(canvas, (0.5, last + 0.5), y, sorted({1.0, *xs} if len(xs) < 9 else xs), ys, "epoch")
+    area = axes(canvas, (min(first, 1) - 0.5, last + 0.5), y, sorted({1.0, *xs} if len(xs) < 9 else xs), ys, "epoch")
     if 0 < boundary < last:
         _shade_finetune(area, boundary)
     if level is not None:

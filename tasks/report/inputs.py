@@ -46,9 +46,22 @@ class Phase:
     """results.csv, an epoch each."""
 
     @property
+    def start(self) -> Row | None:
+        """The start weights on split val, epoch 0; None where training began from scratch."""
+        found: Row | None = self.training.get("start_metrics")
+        return found
+
+    @property
+    def kept_start(self) -> bool:
+        """Was no epoch better than the start weights, so that they are best.pt?"""
+        return self.start is not None and int(self.training["best_epoch"]) == 0
+
+    @property
     def best(self) -> Row | None:
-        """The epoch whose weights are best.pt; None where no epoch was trained."""
+        """The epoch whose weights are best.pt, which may be the start; None where no epoch was trained."""
         number = int(self.training["best_epoch"])
+        if self.kept_start:
+            return self.start
         return self.rows[number - 1] if 0 < number <= len(self.rows) else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tasks.common.params import ReportParams
 from tasks.report import catalogue
 from tasks.report.catalogue import Words
-from tasks.report.curves import Epoch, epochs
+from tasks.report.curves import Epoch, epochs, starts
 from tasks.report.detections import Objects, Outcome, Tally, detections, match, tally, targets
 from tasks.report.inputs import Inputs, Phase
 
@@ -21,6 +21,8 @@ class Material:
     words: Words
     epochs: tuple[Epoch, ...]
     """Of both phases."""
+    starts: tuple[Epoch, ...]
+    """The start weights of each phase that did not begin from scratch, as epoch 0."""
     labels: Objects
     """The labelled objects of the gate split."""
     outcomes: Mapping[str, Outcome]
@@ -52,6 +54,15 @@ class Material:
         """The epochs of a phase."""
         return tuple(epoch for epoch in self.epochs if epoch.phase == phase.name)
 
+    @property
+    def all_epochs(self) -> tuple[Epoch, ...]:
+        """Start weights and epochs, in the order of training."""
+        return tuple(
+            epoch
+            for phase in self.inputs.phases
+            for epoch in (*(own for own in self.starts if own.phase == phase.name), *self.of(phase))
+        )
+
     def facts(self, model: str) -> Mapping[str, Any]:
         """A model's entry in evaluation.json."""
         found: Mapping[str, Any] = self.inputs.evaluation["models"][model]
@@ -69,8 +80,9 @@ class Material:
     @property
     def baseline_best(self) -> float | None:
         """The gate's metric on the validation split of the baseline's best.pt."""
-        number = int(self.inputs.baseline.training["best_epoch"])
-        return next((epoch.metric(self.metric) for epoch in self.of(self.inputs.baseline) if epoch.phase_epoch == number), None)
+        number, name = int(self.inputs.baseline.training["best_epoch"]), self.inputs.baseline.name
+        found = (own for own in self.all_epochs if own.phase == name and own.phase_epoch == number)
+        return next((own.metric(self.metric) for own in found), None)
 
     @property
     def point(self) -> Mapping[str, str]:
@@ -92,4 +104,6 @@ def gather(inputs: Inputs, rule: ReportParams) -> Material:
     compared = (inputs.decision.reference_model, "candidate")
     outcomes = {name: match(labels, detections(inputs.arrays, name, rule.conf), num_images, rule.iou) for name in compared}
     tallies = {name: tally(labels, outcome, num_images) for name, outcome in outcomes.items()}
-    return Material(inputs, rule, catalogue.load(rule.language), epochs(inputs.phases), labels, outcomes, tallies)
+    return Material(
+        inputs, rule, catalogue.load(rule.language), epochs(inputs.phases), starts(inputs.phases), labels, outcomes, tallies
+    )

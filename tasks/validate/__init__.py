@@ -26,6 +26,7 @@ from tasks.common.dataset import Dataset, digest, read_dataset, without
 from tasks.common.metadata import METADATA
 from tasks.common.params import Params
 from tasks.common.paths import (
+    DATA_DOCS,
     DATASET,
     EXPECTATIONS,
     ISSUES,
@@ -70,7 +71,8 @@ class Verdict:
 
 
 def judge(params: Params) -> Verdict:
-    """Read the dataset at `data.path` and run the checks; nothing is written but the cache of rows.
+    """Read the dataset at `data.path` and run the checks; nothing is written but the cache of rows, and
+    Great Expectations' pages where `validate.data_docs` asks for them.
 
     Raises:
         DatasetError: data.yaml or its folders cannot be used.
@@ -83,6 +85,8 @@ def judge(params: Params) -> Verdict:
     before = accepted.read(path)
     tables = tabulate(dataset, rows, rules, before)
     outcomes = suite.evaluate(checks, tables.frames)
+    if rules.data_docs:
+        suite.write_data_docs(checks, tables.frames, DATA_DOCS)
     stopping = [outcome for outcome in outcomes if outcome.stops]
     left_out, excess = quarantine.EMPTY, []
     if stopping and rules.on_bad == "quarantine":

@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from tasks.common.paths import RUNS
 FOLDER = RUNS / "validate"
 RACY_NS = 2_000_000_000
 """FAT keeps times to two seconds, the coarsest of the file systems in use."""
+MAX_BYTES = 2 * 10**9
 STAT = {"path": pl.Binary, "size": pl.Int64, "inode": pl.Int64, "mtime": pl.Int64, "ctime": pl.Int64}
 MEASURING = ("cache", "files", "images", "labels", "lines", "overlaps", "picture", "shapes")
 """The modules that decide what a row holds."""
@@ -57,7 +58,9 @@ def fingerprint(stats: pl.DataFrame, *more: object) -> str:
 def load(name: str) -> pl.DataFrame | None:
     """The rows stored as `name`, or None where there are none that can be read."""
     try:
-        return pl.read_parquet(_file(name))
+        rows = pl.read_parquet(_file(name))
+        os.utime(_file(name))
+        return rows
     except Exception:  # a file that was cut off or is of another version of polars: measure again
         return None
 
@@ -73,12 +76,14 @@ def store(name: str, rows: pl.DataFrame) -> None:
     part.unlink(missing_ok=True)
 
 
-def prune(prefix: str, kept: Sequence[str]) -> None:
-    """Remove what is stored under a name that begins with `prefix`, except `kept`."""
-    names = {_file(name).name for name in kept}
-    for file in FOLDER.glob(f"{prefix}*.parquet"):
-        if file.name not in names:
-            file.unlink(missing_ok=True)
+def prune() -> None:
+    """Remove the rows that were not used for longest, down to MAX_BYTES."""
+    total = 0
+    with contextlib.suppress(OSError):  # another run may be at it
+        for file in sorted(FOLDER.glob("*.parquet"), key=lambda file: -file.stat().st_mtime):
+            total += file.stat().st_size
+            if total > MAX_BYTES:
+                file.unlink(missing_ok=True)
 
 
 def _file(name: str) -> Path:

@@ -90,9 +90,9 @@ def drift_table(before: Profile | None, frames: Mapping[str, pl.DataFrame], min_
         rows.append({"what": f"class {name}", "line": lines.get(name, 0), "before": count, "now": now.get(name, 0)})
         rows[-1] |= {"class_drop": drop, "vanished": vanished}
     rows.append(_class_mix(before["classes"], now, min_samples))
-    for name, (table, column) in MEASURES.items():
+    for name, (of_table, column) in MEASURES.items():
         if name in before["measures"]:
-            rows.append(_measure(name, before["measures"][name], _values(frames[table], column), min_samples))
+            rows.append(_measure(name, before["measures"][name], _values(frames[of_table], column), min_samples))
     table = pl.DataFrame([{"file": "data.yaml", "line": 0} | row for row in rows], schema=COLUMNS)
     return table.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.Int64).fill_null(0))
 
@@ -131,7 +131,7 @@ def _counts(values: Floats, edges: Floats) -> Floats:
 
 
 def _values(table: pl.DataFrame, column: str) -> Floats:
-    values = table[column].to_numpy().astype(float)
+    values: Floats = table[column].to_numpy().astype(float)
     return values[np.isfinite(values)]
 
 

@@ -15,9 +15,8 @@ import polars as pl
 from rich.console import Console
 from rich.progress import track
 
-from tasks.common.dataset import SPLITS, Dataset, label_file, shown
+from tasks.common.dataset import SPLITS, Dataset, label_path, shown
 from tasks.validate import cache
-from tasks.validate.files import exists
 from tasks.validate.leakage import nearest_across_splits
 from tasks.validate.picture import Picture, read_picture
 
@@ -37,7 +36,7 @@ def image_table(dataset: Dataset, leak_distance: int, suspect_distance: int) -> 
     (the same where it is above `leak_distance`).
     """
     names = [(shown(file, dataset.root), split) for split, files in dataset.splits.items() for file in files]
-    has_label = [int(exists(label_file(file))) for file in dataset.images]
+    has_label = [int(os.path.lexists(label_path(str(file)))) for file in dataset.images]
     table = pl.DataFrame(names, schema={"file": pl.String, "split": pl.String}, orient="row").hstack(
         read_pictures(dataset.images)
     )

@@ -26,7 +26,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "parse_error": pl.String, "problem": pl.String, "num_values": pl.Int64, "kind": pl.String, "cls": pl.Float64,
     "x_min": pl.Float64, "y_min": pl.Float64, "x_max": pl.Float64, "y_max": pl.Float64,
     "outside": pl.Float64, "outside_within_tolerance": pl.Float64, "num_points": pl.Float64,
-    "area": pl.Float64, "box_area": pl.Float64, "box_aspect": pl.Float64, "box_px2": pl.Float64,
+    "area": pl.Float64, "solidity": pl.Float64, "box_area": pl.Float64, "box_aspect": pl.Float64, "box_px2": pl.Float64,
     "self_intersecting": pl.Int64, "crossing": pl.String, "dup_of_line": pl.Int64,
     "same_class_iou": pl.Float64, "same_class_line": pl.Int64, "other_class_iou": pl.Float64, "other_class_line": pl.Int64,
     "rectangle": pl.Int64, "tilted": pl.Int64,
@@ -46,7 +46,8 @@ def label_table(
         imgsz: longer side of an image in training, px; `box_px2` is measured there.
     """
     labels = list(label_files(dataset, images))
-    frames, hashes = [], {}
+    frames: list[pl.DataFrame] = []
+    hashes: dict[Path, str] = {}
     for start in range(0, len(labels), FILES_A_CHUNK):
         files = labels[start : start + FILES_A_CHUNK]
         frame, sha256 = _chunk(files, dataset.root, coord_tolerance, imgsz)

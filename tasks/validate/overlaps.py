@@ -69,7 +69,8 @@ def _box_iou(boxes: Floats, left: Ints, right: Ints) -> Floats:
     size = np.minimum(one[:, 2:], two[:, 2:]) - np.maximum(one[:, :2], two[:, :2])
     shared = np.maximum(size, 0).prod(axis=1)
     union = (one[:, 2:] - one[:, :2]).prod(axis=1) + (two[:, 2:] - two[:, :2]).prod(axis=1) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    iou: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou
 
 
 def _iou(polygons: npt.NDArray[np.object_], left: Ints, right: Ints, box_iou: Floats) -> Floats:

@@ -44,10 +44,11 @@ def polygon_shapes(xy: Floats, counts: npt.NDArray[np.int64], size_wh: Floats) -
         size_wh: (N, 2) width and height of each polygon's image, px; NaN where unknown.
 
     Returns:
-        x_min, y_min, x_max, y_max; num_points (corners that differ from the one before); area, NaN below 3 points; of a
-        self-intersecting outline the area of its convex hull; self_intersecting and where (`crossing`); rectangle and tilted,
-        1 for a four-cornered rectangle in pixels, and for one whose sides are not parallel to the image's. And the polygons
-        themselves, (N,), None for an outline that crosses itself or has fewer than 3 points.
+        x_min, y_min, x_max, y_max; num_points (corners that differ from the one before); area, NaN below 3 points, and of a
+        self-intersecting outline that of its convex hull; solidity (area over that of the convex hull, NaN where that is no
+        measure); self_intersecting and where (`crossing`); rectangle and tilted, 1 for a four-cornered rectangle in pixels, and
+        for one whose sides are not parallel to the image's. And the polygons themselves, (N,), None for an outline that crosses
+        itself or has fewer than 3 points.
     """
     xy = np.clip(xy, -FAR, FAR)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
@@ -74,8 +75,11 @@ def _areas(
     enclosed[invalid] = shapely.area(shapely.convex_hull(polygons[invalid]))  # make_valid takes hours for 10,000 crossings
     enclosed = enclosed.round(AREA_DECIMALS)
     crossed = invalid[enclosed[invalid] > 0]
-    area = np.full(len(counts), np.nan)
-    area[is_polygon] = enclosed
+    hulls = shapely.area(shapely.convex_hull(polygons))
+    solid = np.divide(enclosed, hulls, out=np.full(len(polygons), np.nan), where=hulls > 0)
+    solid[invalid] = np.nan
+    area, solidity = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
+    area[is_polygon], solidity[is_polygon] = enclosed, solid
     where = np.flatnonzero(is_polygon)[crossed]
     crossing: list[str | None] = [None] * len(counts)
     for i, reason in zip(where, shapely.is_valid_reason(polygons[crossed]), strict=True):
@@ -85,7 +89,7 @@ def _areas(
     valid = np.full(len(counts), None, dtype=object)
     polygons[invalid] = None
     valid[is_polygon] = polygons
-    columns = {"area": area, "self_intersecting": crosses, "crossing": crossing}
+    columns = {"area": area, "solidity": solidity, "self_intersecting": crosses, "crossing": crossing}
     return pl.DataFrame(columns, schema_overrides={"crossing": pl.String}), valid
 
 

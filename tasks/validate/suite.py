@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,6 +20,8 @@ from tasks.validate.expectations import Check, refuse_unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_INDEX = {"class_name": "DefaultSiteIndexBuilder"}
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,24 @@ def _results(context: Any, table: str, frame: pl.DataFrame, checks: Collection[C
     return list(batch.validate(suite, result_format={"result_format": "COMPLETE"}).results)
 
 
+def write_data_docs(checks: Sequence[Check], frames: Mapping[str, pl.DataFrame], folder: Path) -> None:
+    """Great Expectations' own pages, one a table, in `folder`. They load scripts and styles from the network."""
+    context = _context()
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
+    context.add_data_docs_site("local", {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": _INDEX})
+    import great_expectations as gx
+
+    for table, frame in frames.items():
+        if mine := [check for check in checks if check.table == table]:
+            asset = context.data_sources.add_pandas(table).add_dataframe_asset(table)
+            suite = context.suites.add(gx.ExpectationSuite(name=table, expectations=[_expectation(check) for check in mine]))
+            batch = asset.add_batch_definition_whole_dataframe(table)
+            definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
+            action = gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["local"])
+            checkpoint = gx.Checkpoint(name=table, validation_definitions=[definition], actions=[action])
+            context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": _to_pandas(frame, mine)})
+
+
 def _expectation(check: Check) -> Any:
     from great_expectations.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
@@ -95,7 +116,10 @@ def _expectation(check: Check) -> Any:
 
     try:
         configuration = ExpectationConfiguration(
-            type=check.type, kwargs=dict(check.kwargs), severity=check.severity, meta={"id": check.id}
+            type=check.type,
+            kwargs=dict(check.kwargs),
+            severity=check.severity,
+            meta={"id": check.id},
         )
         return configuration.to_domain_obj()
     except ExpectationNotFoundError:

@@ -13,9 +13,11 @@ from tasks.common.dataset import SPLITS, Dataset, digest
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params, ValidateParams
 from tasks.common.yaml import line_of, load_yaml
+from tasks.validate import cache
 from tasks.validate.drift import Accepted, drift_table, identify
 from tasks.validate.images import image_table
 from tasks.validate.labels import label_table
+from tasks.validate.suspicion import with_missing_class, with_objects, with_suspicion
 
 Task = Literal["segment", "detect"]
 TABLES = ("dataset", "images", "labels", "classes", "drift")
@@ -68,6 +70,7 @@ def read_rows(dataset: Dataset, params: Params, *, with_metadata: bool) -> Rows:
     labels, hashes = label_table(dataset, images, params.validate.coord_tolerance, params.train.imgsz)
     if with_metadata:
         images = images.hstack(metadata_columns(dataset, images))
+    cache.prune()
     hashes |= {file: sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
     return Rows(images, labels, hashes)
 
@@ -76,28 +79,14 @@ def tabulate(dataset: Dataset, rows: Rows, rules: ValidateParams, accepted: Acce
     """The tables of `rows`, compared with what was accepted before."""
     task = _task(rows.labels)
     images = with_objects(rows.images, rows.labels)
+    images = with_missing_class(images, rows.labels, dataset.names, rules.usual_class_share)
+    images = with_suspicion(images, rows.labels)
     frames = {"images": images, "labels": rows.labels.with_columns(_wrong_kind(task))}
     frames["classes"] = class_table(dataset, rows.labels)
     frames["dataset"] = dataset_table(dataset, images, rows.labels)
     identity = identify(digest(dataset.root, dataset.images, rows.hashes), dataset.names)
     frames["drift"] = drift_table(accepted.reference(identity), frames, rules.min_samples, rules.min_instances)
     return Tables(frames, task, rows.hashes, identity)
-
-
-def with_objects(images: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """`images` with num_objects (rows of its label file that can be read) and objects_z, how far that is from what is usual.
-
-    The robust z is (n - median) / (1.4826 * MAD) over the images that have objects, with the spread of a Poisson count at least;
-    0 for an image without objects.
-    """
-    counts = labels.filter(pl.col("kind").is_not_null()).group_by("split", pl.col("image").alias("file")).len("num_objects")
-    images = images.join(counts, on=["split", "file"], how="left", maintain_order="left")
-    num_objects = images["num_objects"].fill_null(0).cast(pl.Int64)
-    some = num_objects.filter(num_objects > 0)
-    usual = _median(some)
-    spread = max(1.4826 * _median((some - usual).abs()), usual**0.5, 1.0)
-    z = pl.when(pl.col("num_objects") > 0).then((pl.col("num_objects") - usual) / spread).otherwise(0.0)
-    return images.with_columns(num_objects=num_objects).with_columns(objects_z=z)
 
 
 def metadata_columns(dataset: Dataset, images: pl.DataFrame) -> pl.DataFrame:
@@ -171,7 +160,3 @@ def _is_oriented(rows: pl.DataFrame) -> bool:
         return False
     num_rectangles = int(rows["rectangle"].sum())
     return num_rectangles >= ORIENTED_SHARE * len(rows) and int(rows["tilted"].sum()) > num_rectangles / 2
-
-
-def _median(values: pl.Series) -> float:
-    return float(values.median() or 0.0)  # type: ignore[arg-type] - of numbers

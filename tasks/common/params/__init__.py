@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from tasks.common.errors import ParamsError
 from tasks.common.params.data import DataParams, SampleParams, ValidateParams
-from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams
+from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams, WatchParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
 from tasks.common.params.kinds import STRICT
 from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
@@ -42,6 +42,7 @@ __all__ = [
     "ScheduleParams",
     "TrainParams",
     "ValidateParams",
+    "WatchParams",
     "load",
 ]
 
@@ -62,6 +63,7 @@ class Params:
     report: ReportParams
     registry: RegistryParams
     promote: PromoteParams
+    watch: WatchParams
     flow: FlowParams
 
 

@@ -48,6 +48,8 @@ class ValidateParams:
     """An image with this many more or fewer objects than is usual is a warning, in robust standard deviations."""
     max_class_ratio: Annotated[float, Field(ge=1)]
     """A class with this many times fewer objects than the commonest one is a warning."""
+    usual_class_share: Share
+    """An image without a class that at least this share of the others show is a warning."""
     min_val_share: Share
     """A smaller share of the images in split val than this is a warning."""
     max_val_share: Share

@@ -1,17 +1,21 @@
-"""Sections of params.yaml about the world outside the workspace: registry, promote, flow."""
+"""Sections of params.yaml about the world outside the workspace: registry, promote, watch, flow."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT
+from tasks.common.params.kinds import STRICT, Positive, RelativePath, Share
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RegistryParams:
+    backend: Literal["git", "mlflow"]
+    """Where versions are kept: git tags, or the model registry of an MLflow server (needs the extra [mlflow])."""
+    mlflow_uri: Annotated[str, Field(pattern=r"^[^@\s]+$")] | None
+    """Address of the MLflow server, without a password; null takes the variable MLFLOW_TRACKING_URI."""
     name: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$")]
     """Name of the model in the registry; dvc.yaml names the same artifact."""
     stage: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$")]
@@ -28,6 +32,22 @@ class PromoteParams:
     """Hours that the flow promote waits for an answer; then it fails and the champion stays."""
     second_reviewer: bool
     """Ask a second person after the first has approved; it must be somebody else."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WatchParams:
+    path: RelativePath | None
+    """Folder of new data, with data.yaml; null watches nothing. Without any label file the images alone are compared."""
+    split: Literal["train", "val", "test"]
+    """The split of it that is looked at."""
+    min_images: Positive
+    """With fewer images nothing is said."""
+    max_drop: Share
+    """A champion whose gate.metric lies this share below its registered figure is worse, if that is not luck."""
+    max_psi: Annotated[float, Field(gt=0)]
+    """Population stability index at which a distribution counts as another one, if that is not noise."""
+    start_improve: bool
+    """Whether the flow `watch` starts the flow `improve` where the champion is worse."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

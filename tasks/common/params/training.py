@@ -27,6 +27,12 @@ class TrainParams:
     """Seed of weights, order and augmentation."""
     cache: Literal[False, "ram", "disk"]
     """Keep decoded images: false, ram, or disk (.npy files next to the images)."""
+    choose_by: Literal["gate", "ultralytics"]
+    """What best.pt and patience go by on split val: gate.metric, or Ultralytics' fitness (mAP50-95, box plus mask)."""
+    tensorboard: bool
+    """Log to runs/tensorboard."""
+    mlflow: bool
+    """Log to MLflow: MLFLOW_TRACKING_URI, else runs/mlflow.db."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -54,7 +60,7 @@ class ScheduleParams:
     warmup_bias_lr: Annotated[float, Field(ge=0, le=1)]
     """Learning rate of the biases at the first step. Ultralytics' own default 0.1 is 2000 times an lr0 of 5e-5."""
     patience: Positive
-    """Stop after this many epochs without a better validation fitness. It cannot fire if it is >= epochs."""
+    """Stop after this many epochs without a better value of train.choose_by. It cannot fire if it is >= epochs."""
     freeze: Count
     """Leading layers that are not trained."""
     mosaic: Share
@@ -121,3 +127,8 @@ class BaselineParams(ScheduleParams):
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class FinetuneParams(ScheduleParams):
     """Continues from the baseline's best.pt."""
+
+    stop_at_gain: Annotated[float, Field(gt=0, lt=10)] | None
+    """Stop once split val shows this relative gain over the start weights by train.choose_by; null trains every epoch."""
+    stop_hold_epochs: Positive
+    """Epochs in a row that must show it."""

@@ -12,7 +12,9 @@ TONES: dict[Verdict, Tone] = {Verdict.PROMOTE: "good", Verdict.INCONCLUSIVE: "wa
 
 def section(m: Material) -> Section:
     return Section(
-        "outcome", m.words("outcome.title"), blocks(_cards(m), _summary(m), _how(m), _gate_split_is_val(m), _other_data(m))
+        "outcome",
+        m.words("outcome.title"),
+        blocks(_cards(m), _summary(m), _how(m), _kept_start(m), _gate_split_is_val(m), _other_data(m)),
     )
 
 
@@ -102,6 +104,22 @@ def _how(m: Material) -> Paragraph:
 
 def _argument(value: object) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _kept_start(m: Material) -> Callout | None:
+    """The fine-tune did not help: the candidate is the baseline."""
+    phase = m.inputs.finetune
+    if not phase.kept_start or phase.start is None:
+        return None
+    chosen_by = str(phase.training["choose_by"])
+    best = max((value for epoch in m.of(phase) if (value := epoch.metric(m.metric)) is not None), default=None)
+    start = next(own.metric(m.metric) for own in m.starts if own.phase == phase.name)
+    values = {"metric": m.metric_name, "start": m.words.value(start), "best": m.words.value(best)}
+    key = "kept_start" if chosen_by == m.metric else "kept_start_by"
+    text = m.words(f"outcome.{key}", epochs=phase.training["epochs_run"], chosen_by=chosen_by, **values)
+    return Callout(
+        text, "warn", "models/finetune/training.json: best_epoch, start_metrics, choose_by; models/finetune/results.csv"
+    )
 
 
 def _gate_split_is_val(m: Material) -> Callout | None:

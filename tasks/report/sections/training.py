@@ -70,10 +70,11 @@ def epochs_section(m: Material) -> Section:
         words("column.epoch_gain"),
     )
     rows: list[tuple[Cell | str, ...]] = []
-    for epoch in m.epochs:
+    for epoch in m.all_epochs:
         value = epoch.metric(m.metric)
         gain = (value - best) / best if best and value is not None else None
-        number = f"**{epoch.number}**" if _is_best(m, epoch) else str(epoch.number)
+        number = words("epochs.start") if epoch.phase_epoch == 0 else str(epoch.number)
+        number = f"**{number}**" if _is_best(m, epoch) else number
         rate = words.none if epoch.learning_rate is None else f"{epoch.learning_rate:.3g}"
         rows.append(
             (
@@ -84,7 +85,7 @@ def epochs_section(m: Material) -> Section:
                 Cell(words.gain(gain), tone_of(gain) if epoch.phase == "finetune" else ""),
             )
         )
-    source = "models/{baseline,finetune}/results.csv: metrics/*, lr/pg0; training.json: best_epoch"
+    source = "models/{baseline,finetune}/results.csv: metrics/*, lr/pg0; training.json: best_epoch, start_metrics"
     number = m.inputs.baseline.training["best_epoch"]
     text = words("epochs.note", metric=m.metric_name, best=words.value(best), epoch=number)
     table = Table(header, tuple(rows), source, words("epochs.caption"), num_text_columns=2, empty=words("epochs.none"))
@@ -101,10 +102,12 @@ def _epoch_figure(m: Material, shown: list[str]) -> Figure:
     panels = []
     for name in shown:
         series = [
-            Series(phase.name, [(e.number, v) for e in m.of(phase) if (v := e.metric(name)) is not None])
+            Series(
+                phase.name, [(e.number, v) for e in m.all_epochs if e.phase == phase.name and (v := e.metric(name)) is not None]
+            )
             for phase in m.inputs.phases
         ]
-        best = [(e.number, v) for e in m.epochs if _is_best(m, e) and (v := e.metric(name)) is not None]
+        best = [(e.number, v) for e in m.all_epochs if _is_best(m, e) and (v := e.metric(name)) is not None]
         level = best[0][1] if best and best[0][0] <= _boundary(m) else None
         title = name.replace(".", " ")
         panels.append(Panel(title, figures.epochs_chart(title, series, _boundary(m), level, best)))

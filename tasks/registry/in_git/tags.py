@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,13 +16,14 @@ from typing import Any
 from tasks.common import dvcfiles, git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.registry.backend import Backoff
 
 log = logging.getLogger(__name__)
 
 NO_OBJECT = "0" * 40
-MIN_BACKOFF_S = 0.25
-MAX_BACKOFF_S = 8.0
 LOCKED = re.compile(r"\block")
+TAKEN = re.compile(r"\[rejected\] .*\(already exists\)")
+"""What git says before it pushes, where the remote shows another tag of that name."""
 NUM_PUSHES = 12
 """Tries of one push, while the remote says that another push holds the tag."""
 
@@ -61,18 +60,6 @@ class Tag:
         return str(self.body.get("reason", self.message.partition("\n")[0]))
 
 
-class Backoff:
-    """Waits of random length, twice as long at most each time, so that many runs that collide find their turns."""
-
-    def __init__(self) -> None:
-        self.longest_s = MIN_BACKOFF_S
-
-    def wait(self) -> None:
-        """Sleep once."""
-        time.sleep(random.uniform(0, self.longest_s))  # noqa: S311 - no secret
-        self.longest_s = min(2 * self.longest_s, MAX_BACKOFF_S)
-
-
 def read_tags(name: str, mark: str) -> tuple[Tag, ...]:
     """The tags of artifact `name` in this clone; `mark` is @ for versions and # for stages."""
     fields = "refname:lstrip=2", "*objectname", "objectname", "taggername", "creatordate:unix", "contents"
@@ -100,6 +87,13 @@ def fetch_tags(params: Params) -> None:
         log.warning("some tags of %s differ between here and %s; those here are kept:\n%s", name, remote, result.stderr.strip())
     elif result.returncode != 0:
         raise unreachable(remote, result.stderr)
+
+
+def catch_up(params: Params) -> None:
+    """Fetch tags before a change that is going to be pushed."""
+    git.require_repository()
+    if is_shared(params):
+        fetch_tags(params)
 
 
 def unreachable(remote: str, words: str) -> RegistryError:
@@ -168,6 +162,8 @@ def _push(params: Params, refs: Mapping[str, str]) -> bool:
         result = git.attempt("push", "--quiet", "--atomic", remote, *(f"{tag_id}:{ref}" for ref, tag_id in refs.items()))
         if result.returncode == 0:
             return True
+        if TAKEN.search(result.stderr):
+            return False
         there = refs_there(params)
         if any(there.get(ref) not in {None, tag_id} for ref, tag_id in refs.items()):
             return False

@@ -1,0 +1,64 @@
+"""The flow `watch`: look at the champion on new data, show what was found, and start `improve` where it is worse.
+
+`python -m flows.watch` runs it here. The measuring happens in a process of its own, `python -m tasks.watch`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import cast
+
+from prefect import State, flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from flows.local import temporary_server_ends_with_us
+from tasks.common import params, stage
+from tasks.common.paths import WATCH, WATCH_PAGE
+from tasks.common.program import run_module
+
+IMPROVE = "improve/improve"
+
+
+@flow(name="watch", log_prints=True)
+def watch() -> State[str]:
+    """Compare the champion on the data of watch.path with its registered figures; a real drop starts `improve`."""
+    settings = params.load()
+    log = get_run_logger()
+    run_module("tasks.watch", on_line=log.info)
+    create_markdown_artifact(WATCH_PAGE.read_text(encoding="utf-8"), key="watch", description="The champion on new data")
+    found = json.loads(WATCH.read_text(encoding="utf-8"))
+    message = f"{found['finding']}: {found['champion']} on {found['images']} images of {found['path']}"
+    if found["finding"] == "DROP" and settings.watch.start_improve:
+        message += f"; {_start_improve()}"
+    return Completed(name=found["finding"].replace("_", " ").capitalize(), message=message, data=message)
+
+
+def _start_improve() -> str:
+    try:
+        started = cast(FlowRun, run_deployment(IMPROVE, timeout=0, as_subflow=False))
+    except ObjectNotFound:
+        return f"there is no deployment {IMPROVE} on this server: run `make deploy`, or `make run` by hand"
+    return f"started {started.name}"
+
+
+def main() -> None:
+    """Run the flow, or say why not."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("tasks").setLevel(logging.INFO)
+    with stage.user_errors():
+        try:
+            with temporary_server_ends_with_us():
+                watch()
+        except KeyboardInterrupt:
+            sys.exit("\ninterrupted")
+
+
+if __name__ == "__main__":
+    main()

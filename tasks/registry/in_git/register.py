@@ -1,0 +1,68 @@
+"""Give a commit the next free number as a tag, here and on the git remote."""
+
+from __future__ import annotations
+
+import logging
+
+from tasks.common import dvcfiles, git
+from tasks.common.params import Params
+from tasks.registry.backend import Backoff
+from tasks.registry.in_git.tags import catch_up, is_shared, publish, read_tags, refs_there, tag_object
+from tasks.registry.record import Number, Record, Version, decode, encode, next_number, parse_number, spell
+from tasks.registry.registration import store
+from tasks.registry.versions import show
+
+log = logging.getLogger(__name__)
+
+
+def add(params: Params, record: Record, commit: str) -> Version:
+    """Give `commit` the next free number; where another run takes that number first, the one after it."""
+    name, backoff = params.registry.name, Backoff()
+    while True:
+        known, withdrawn = _known(params)
+        active = {number: own for number, own in sorted(known.items()) if own and number not in withdrawn}
+        if same := [number for number, own in active.items() if own.md5 == record.md5]:
+            return show(params, spell(same[-1]))
+        latest = next(reversed(active.values()), None)
+        version = spell(next_number(known, latest, record))
+        tag_name = f"{name}@{version}"
+        tag_id = tag_object(tag_name, commit, encode(name, version, record))
+        if publish(params, {f"refs/tags/{tag_name}": tag_id}):
+            where = f"pushed to {params.registry.git_remote}" if is_shared(params) else "here alone"
+            log.info("registered %s@%s (%s): %s", name, version, where, record.summary())
+            return show(params, version)
+        backoff.wait()
+
+
+def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Version:
+    """Finish what an earlier call may have left: a tag that is here and not on the remote, as when it had no remote."""
+    if not is_shared(params):
+        return version
+    ref = f"refs/tags/{version.tag}"
+    tag_id, there = git.git("rev-parse", ref), refs_there(params).get(ref)
+    if there == tag_id:
+        return version
+    store(params, settings)
+    if there is None and publish(params, {ref: tag_id}):
+        return version
+    assert version.record is not None
+    git.git("update-ref", "-d", ref, tag_id)
+    log.warning("%s is another model on %s; this one gets the next number", version.tag, params.registry.git_remote)
+    return add(params, version.record, version.commit)
+
+
+def _known(params: Params) -> tuple[dict[Number, Record | None], set[Number]]:
+    """{number: record} of every version that has a tag here or on the remote, and those that were withdrawn.
+
+    The tags are read without GTO, which costs ten times as much: with many runs at once most tries collide.
+    """
+    catch_up(params)
+    prefix = f"{params.registry.name}@"
+    known, withdrawn = {}, set()
+    for tag in read_tags(params.registry.name, "@"):
+        version, mark, _ = tag.name.removeprefix(prefix).partition("!")
+        if (number := parse_number(version)) and mark:
+            withdrawn.add(number)
+        elif number:
+            known[number] = decode(tag.message)
+    return known, withdrawn

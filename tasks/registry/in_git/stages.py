@@ -1,0 +1,66 @@
+"""Move a stage and withdraw a version with a tag each: NAME#STAGE#N and NAME@vX.Y.Z!."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from tasks.common.errors import RegistryError
+from tasks.common.params import Params
+from tasks.registry.in_git.history import assignments, numbers
+from tasks.registry.in_git.tags import is_shared, publish, refs_here, refs_there, tag_object
+from tasks.registry.record import Version
+from tasks.registry.stages import Step, entry
+
+
+def assign(params: Params, version: Version, current: str | None, step: Step) -> bool:
+    """Publish the tag NAME#STAGE#N with the next free N; False where another run took that."""
+    unpublished = _unpublished(params, version) if is_shared(params) else {}
+    return publish(params, unpublished | _assignment(params, version, current, step))
+
+
+def withdraw(params: Params, version: Version, step: Step, when: datetime) -> bool:
+    """Publish the tag NAME@vX.Y.Z!; False where another run did."""
+    if is_shared(params):
+        _require_there(params, version)
+    body = {"version": version.version, "approver": step.approver, "reason": step.reason, "time": when.isoformat()}
+    text = message(f"{version.tag} deprecated: {step.reason}", body)
+    name = f"{version.tag}!"
+    return publish(params, {f"refs/tags/{name}": tag_object(name, version.commit, text, when)})
+
+
+def _unpublished(params: Params, version: Version) -> dict[str, str]:
+    """{ref: hash} of stage tags that were made here without the remote, so that its history has no gap."""
+    there = _require_there(params, version)
+    stage_tags = {ref: tag_id for ref, tag_id in refs_here(params).items() if "#" in ref}
+    if other := [ref.removeprefix("refs/tags/") for ref, tag_id in stage_tags.items() if there.get(ref, tag_id) != tag_id]:
+        fix = f"Remove yours: git tag -d {' '.join(other)} && git fetch --tags {params.registry.git_remote}"
+        raise RegistryError(f"the history differs between here and the remote: {', '.join(other)}", fix=fix)
+    return {ref: tag_id for ref, tag_id in stage_tags.items() if ref not in there}
+
+
+def _require_there(params: Params, version: Version) -> dict[str, str]:
+    """The tags on the remote, where the tag of `version` must be one of them: it comes before any tag about it."""
+    ref, there = f"refs/tags/{version.tag}", refs_there(params)
+    if there.get(ref) != refs_here(params)[ref]:
+        what = "another version has this number on the remote" if ref in there else "this version is not on the remote"
+        fix = f"Run `dvc push --all-tags` and `git push {params.registry.git_remote} {version.tag}`."
+        raise RegistryError(what, where=version.tag, fix=fix)
+    return there
+
+
+def _assignment(params: Params, version: Version, current: str | None, step: Step) -> dict[str, str]:
+    """{ref: hash} of the tag NAME#STAGE#N that puts `version` into the stage."""
+    stage = params.registry.stage
+    body = entry(version, step, assignments(params), current, stage)
+    number = max(numbers(version.name, stage), default=0) + 1
+    name = f"{version.name}#{stage}#{number}"
+    text = message(f"{version.tag} to {stage}: {step.reason}", body)
+    return {f"refs/tags/{name}": tag_object(name, version.commit, text, datetime.fromisoformat(str(body["time"])))}
+
+
+def message(summary: str, body: Mapping[str, object]) -> str:
+    """The text of a tag: a line for people, an empty one, the body as JSON."""
+    line = "".join(letter for letter in " ".join(summary.split()) if letter.isprintable())
+    return f"{line}\n\n{json.dumps(body, indent=2, ensure_ascii=False)}\n"

@@ -1,0 +1,96 @@
+"""Read the versions and stages that the tags of this clone record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC
+
+from gto import api as gto
+from gto.constants import ACTION, COUNTER, STAGE, Action
+from gto.exceptions import GTOException
+from gto.tag import parse_name
+
+from tasks.common import git
+from tasks.common.errors import RegistryError
+from tasks.common.params import Params
+from tasks.registry.in_git.tags import Tag, read_tags
+from tasks.registry.record import Record, Version, decode, parse_number
+
+
+def list_versions(params: Params, *, with_deprecated: bool = False) -> tuple[Version, ...]:
+    """The versions of `name`, oldest number first, as GTO sees them; those that were deprecated only where asked for.
+
+    Raises:
+        WorkspaceError: there is no git repository here.
+        RegistryError: a tag that GTO cannot read.
+    """
+    git.require_repository()
+    name = params.registry.name
+    tags = {tag.name.removeprefix(f"{name}@"): tag for tag in read_tags(name, "@")}
+    records = {version: record for version, tag in tags.items() if (record := decode(tag.message))}
+    try:
+        shown = gto.show(".", name, registered_only=True)
+    except GTOException as error:
+        if not records:
+            return ()
+        raise RegistryError(f"GTO cannot read the tags of {name}: {error}", fix="See `gto history`.") from None
+    stages = _stages(name, {entry["commit_hexsha"] for entry in shown})
+    versions = [
+        Version(
+            name=name,
+            version=entry["version"],
+            commit=entry["commit_hexsha"],
+            created=entry["created_at"].astimezone(UTC).isoformat(timespec="seconds"),
+            stages=tuple(stage for stage, commit in stages.items() if commit == entry["commit_hexsha"]),
+            record=records.get(entry["version"]),
+        )
+        for entry in shown
+        if parse_number(entry["version"])
+    ]
+    if with_deprecated:
+        versions += _deprecated(name, tags, records, {version.version for version in versions})
+    return tuple(sorted(versions, key=lambda version: parse_number(version.version) or (0, 0, 0)))
+
+
+def champion(params: Params) -> str | None:
+    """The version that is in stage registry.stage now, such as v1.2.0; None where there is none."""
+    versions = list_versions(params)
+    return next((v.version for v in versions if params.registry.stage in v.stages), None)
+
+
+def _stages(name: str, commits: Collection[str]) -> dict[str, str]:
+    """{stage: the one of `commits` that was put into it last}.
+
+    GTO's tags NAME#STAGE#N and NAME#STAGE!#N (taken out) are ordered by N. GTO's own `which` orders by version number, so
+    that it overlooks a way back to an older version, and `show` orders by seconds.
+    """
+    events = [(parse_name(tag.name, raise_on_fail=False), tag.commit) for tag in read_tags(name, "#")]
+    stages: dict[str, dict[str, None]] = {}
+    for event, commit in sorted((e for e in events if e[0]), key=lambda e: e[0].get(COUNTER, 0)):
+        order = stages.setdefault(event[STAGE], {})
+        order.pop(commit, None)
+        if event[ACTION] is Action.ASSIGN and commit in commits:
+            order[commit] = None
+    return {stage: list(order)[-1] for stage, order in stages.items() if order}
+
+
+def _deprecated(name: str, tags: dict[str, Tag], records: dict[str, Record], active: Collection[str]) -> list[Version]:
+    """The versions that a tag NAME@vX.Y.Z! withdrew and that GTO shows no more."""
+    withdrawn = {version.partition("!")[0]: tag for version, tag in tags.items() if "!" in version}
+    return [
+        Version(
+            name=name,
+            version=version,
+            commit=tags[version].commit,
+            created=tags[version].created.isoformat(timespec="seconds"),
+            stages=(),
+            record=records.get(version),
+            deprecated=_withdrawal(tag),
+        )
+        for version, tag in withdrawn.items()
+        if version in tags and version not in active and parse_number(version)
+    ]
+
+
+def _withdrawal(tag: Tag) -> str:
+    return f"{tag.created:%Y-%m-%d} by {tag.approver}: {tag.reason}"

@@ -1,0 +1,57 @@
+"""The files of a version: weights from DVC, the rest from the commit of its tag."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from tasks.common import dvc, dvcfiles, git
+from tasks.common.errors import LockError, RegistryError, WorkspaceError
+from tasks.common.params import Params
+from tasks.common.weights import md5_of
+from tasks.common.yaml import parse_scalar
+from tasks.registry.record import Record, Version
+
+log = logging.getLogger(__name__)
+
+
+def read_file(params: Params, version: Version, path: str) -> bytes:
+    """The bytes of `path` in the version's commit."""
+    try:
+        return git.blob(f"{version.commit}:{path}")
+    except WorkspaceError:
+        fix = "It was tagged by hand: run the flow improve, which registers a version with its evidence."
+        raise RegistryError(f"its commit holds no {path}", where=version.tag, fix=fix) from None
+
+
+def copy_weights(params: Params, version: Version, record: Record | None, target: Path) -> str | None:
+    """Write the weights to `target`, from the DVC cache or the DVC remote; their MD5, where it is known."""
+    weights, md5 = (record.weights, record.md5) if record else _source(version)
+    if md5 is not None:
+        cached = dvcfiles.cache_object(dvcfiles.settings().cache, md5)
+        if cached.is_file() and md5_of(cached) == md5:
+            shutil.copyfile(cached, target)
+            return md5
+    command = ["get", ".", weights, "--rev", version.tag, "--out", str(target)]
+    try:
+        dvc.run(command, lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)
+    except LockError:
+        raise
+    except WorkspaceError as error:
+        what = f"its weights are neither in the DVC cache nor on a remote\n{error.what}"
+        fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
+        raise RegistryError(what, where=version.tag, fix=fix) from None
+    return md5
+
+
+def _source(version: Version) -> tuple[str, str | None]:
+    """Path of the weights of a version without a record, and their MD5, where it is known."""
+    layout = parse_scalar(git.git("show", f"{version.commit}:{dvcfiles.DVC_YAML}")) or {}
+    artifact = layout.get("artifacts", {}).get(version.name)
+    if artifact is None:
+        fix = f"Register it with `python -m tasks.registry register`, or name the artifact {version.name} in dvc.yaml."
+        raise RegistryError(f"dvc.yaml names no artifact {version.name}", where=version.tag, fix=fix)
+    lock = git.attempt("show", f"{version.commit}:{dvcfiles.DVC_LOCK}").stdout
+    cache = dvcfiles.settings().cache
+    return artifact["path"], dvcfiles.file_md5(cache, Path(artifact["path"]), lock)

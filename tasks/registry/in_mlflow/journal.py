@@ -1,0 +1,180 @@
+"""What was in a stage, when and why: the versions of the registered model NAME.history, in the order of their numbers.
+
+An entry says which one was the last when its writer looked. Where another came between, it does not count, its writer sees
+that and looks again: so that of two who write at once one is first, and nobody decides on something old.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tasks.common.params import Params
+from tasks.registry.history import Assignment
+from tasks.registry.in_mlflow.client import ENTRY, ensure_model, model_versions, speaking
+from tasks.registry.record import Version, parse_number
+from tasks.registry.stages import Step, entry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry that counts."""
+
+    number: int
+    """MLflow's version number; unique and rising."""
+    body: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        return str(self.body["version"])
+
+
+def journal(params: Params) -> str:
+    """Name of the registered model that holds the entries; registry.name cannot have a dot."""
+    return f"{params.registry.name}.history"
+
+
+def entries(params: Params) -> tuple[Entry, ...]:
+    """The entries that count, oldest first."""
+    found: list[Entry] = []
+    for row in model_versions(params, journal(params)):
+        try:
+            body = json.loads(row.tags.get(ENTRY, ""))
+        except ValueError:
+            continue  # made by hand
+        if body["after"] >= (found[-1].number if found else 0):
+            found.append(Entry(int(row.version), body))
+    return tuple(found)
+
+
+def assignments(params: Params, seen: Sequence[Entry] | None = None) -> tuple[Assignment, ...]:
+    """Every assignment to registry.stage, oldest first; of the entries `seen`, where they were read already."""
+    stage = params.registry.stage
+    rows = [
+        found.body
+        for found in (entries(params) if seen is None else seen)
+        if found.body["kind"] == "assign" and found.body["to"] == stage
+    ]
+    return tuple(
+        Assignment(
+            tag=f"{params.registry.name}#{stage}#{number}",
+            number=number,
+            version=body["version"],
+            previous=body["from"],
+            stage=stage,
+            created=datetime.fromisoformat(body["time"]),
+            approver=body["approver"],
+            reason=body["reason"],
+            is_rollback=body["rollback"],
+            commit=body["commit"],
+            decision=body["decision"],
+            report=body["report"],
+        )
+        for number, body in enumerate(rows, start=1)
+    )
+
+
+def champion(params: Params) -> str | None:
+    """The version that was put into registry.stage last."""
+    past = assignments(params)
+    return past[-1].version if past else None
+
+
+def stages_of(seen: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
+    """{version: the stages that it is in}."""
+    last = {found.body["to"]: found.version for found in seen if found.body["kind"] == "assign"}
+    return {version: tuple(s for s, v in sorted(last.items()) if v == version) for version in last.values()}
+
+
+def withdrawals(seen: Sequence[Entry]) -> dict[str, str]:
+    """{version: when, by whom and why it was withdrawn}."""
+    rows = [found.body for found in seen if found.body["kind"] == "deprecate"]
+    return {body["version"]: f"{body['time'][:10]} by {body['approver']}: {body['reason']}" for body in rows}
+
+
+def assign(params: Params, version: Version, current: str | None, step: Step) -> bool:
+    """Write the assignment, then move the alias; False where another entry came between."""
+    seen = entries(params)
+    past = assignments(params, seen)
+    if (past[-1].version if past else None) != current or version.version in withdrawals(seen):
+        return False
+    body = entry(version, step, past, current, params.registry.stage)
+    written = write(params, {**body, "kind": "assign", "commit": version.commit}, version, seen)
+    if written:
+        settle(params)
+    return written
+
+
+def withdraw(params: Params, version: Version, step: Step, when: datetime) -> bool:
+    """Write the withdrawal; False where another entry came between, which may have promoted the version."""
+    seen = entries(params)
+    if version.version in withdrawals(seen) or params.registry.stage in stages_of(seen).get(version.version, ()):
+        return False
+    body = {"version": version.version, "approver": step.approver, "reason": step.reason, "time": when.isoformat()}
+    return write(params, {**body, "kind": "deprecate"}, version, seen)
+
+
+def write(params: Params, body: dict[str, Any], version: Version, seen: tuple[Entry, ...]) -> bool:
+    """Add an entry after those `seen`; whether it counts."""
+    name, own = journal(params), uuid.uuid4().hex
+    body = {**body, "after": seen[-1].number if seen else 0, "id": own}
+    plain = {key: " ".join(str(body[key]).split())[:500] for key in ("kind", "version", "approver", "reason", "time")}
+    tags = {ENTRY: json.dumps(body)} | {key: "".join(c for c in text if c.isprintable()) for key, text in plain.items()}
+    ensure_model(params, name, f"Who put which version of {params.registry.name} where, when and why. Never change it.")
+    number = parse_number(version.version)
+    assert number
+    with speaking(params) as client:
+        at = client.get_model_version(params.registry.name, str(number[1]))
+        assert at.source
+        words = f"{body['kind']} {version.tag}: {tags['reason']}"
+        client.create_model_version(name, at.source, at.run_id, tags, description=words, await_creation_for=0)
+    return any(found.body["id"] == own for found in entries(params))
+
+
+def alias(params: Params) -> str | None:
+    """MLflow's number of the version that the alias registry.stage names; None where there is no such alias."""
+    from mlflow.exceptions import MlflowException
+
+    with speaking(params, "RESOURCE_DOES_NOT_EXIST") as client:
+        try:
+            aliases = client.get_registered_model(params.registry.name).aliases
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+    found = aliases.get(params.registry.stage)
+    return None if found is None else str(found)
+
+
+def settle(params: Params) -> None:
+    """Point the alias to the champion of the journal; where that moves meanwhile, again."""
+    while (number := _champion_number(params)) is not None and alias(params) != number:
+        with speaking(params) as client:
+            client.set_registered_model_alias(params.registry.name, params.registry.stage, number)
+
+
+def _champion_number(params: Params) -> str | None:
+    number = parse_number(champion(params) or "")
+    return str(number[1]) if number else None
+
+
+def refresh(params: Params) -> None:
+    """Say where somebody moved the alias without the journal; there is nothing to fetch."""
+    pointed, number = alias(params), _champion_number(params)
+    if pointed != number:
+        what = f"the alias {params.registry.stage} names version {pointed or 'none'}, the history says {number or 'none'}"
+        log.warning("%s: the history counts (`python -m tasks.registry promote` moves both)", what)
+
+
+def catch_up(params: Params) -> None:
+    """Finish what a process left that died between entry and alias."""
+    if alias(params) != _champion_number(params):
+        refresh(params)
+        settle(params)

@@ -1,0 +1,150 @@
+"""Add a version: files and figures to a run first, then the version with its record in one request."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import dvcfiles, git
+from tasks.common.params import Params
+from tasks.common.paths import PARAMS, REPORT_PAGE
+from tasks.common.yaml import parse_scalar
+from tasks.registry.candidate import EVIDENCE
+from tasks.registry.in_mlflow.client import MAJOR, RECORD, ensure_model, model_versions, speaking
+from tasks.registry.in_mlflow.versions import list_versions
+from tasks.registry.record import Record, Version, next_number, parse_number, to_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+PATCH = "code.patch"
+"""What the working tree had that its commit has not, as `git apply` reads it."""
+RECORD_FILE = "record.json"
+BATCH = 100
+"""Parameters that MLflow takes at once."""
+MAX_VALUE = 6000
+"""Characters of a parameter that MLflow takes."""
+
+
+def add(params: Params, record: Record, commit: str) -> Version:
+    """The version of `record` with the files of `commit`; of several with the same weights the first."""
+    name = params.registry.name
+    contents = dict(_contents(record, commit))
+    record = replace(record, files={path: hashlib.sha256(content).hexdigest() for path, content in contents.items()})
+    ensure_model(params, name, "Versions that Ratchet registered; see the tags and the run of each.")
+    with speaking(params) as client:
+        run = client.create_run(_experiment(params), run_name=record.summary(), tags={"ratchet.code": record.code})
+        try:
+            _upload(client, run.info.run_id, record, contents)
+            _log(client, run.info.run_id, record, contents)
+        except BaseException:
+            client.set_terminated(run.info.run_id, "FAILED")
+            raise
+        client.set_terminated(run.info.run_id)
+        tags = {RECORD: to_json(record), MAJOR: str(_major(list_versions(params, with_deprecated=True), record))}
+        source = run.info.artifact_uri
+        client.create_model_version(name, source, run.info.run_id, tags, description=record.summary(), await_creation_for=0)
+    version = _first(params, record, run.info.run_id)
+    log.info("registered %s on the MLflow server: %s", version.tag, record.summary())
+    return version
+
+
+def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Version:
+    """The version as it is: it was complete when it came to be."""
+    return version
+
+
+def _contents(record: Record, commit: str) -> Iterator[tuple[str, bytes]]:
+    """(path, bytes) of what the version keeps besides weights: the evidence, the page of the report, changes to the code."""
+    for path in record.files:
+        yield path, git.blob(f"{commit}:{path}")
+    cache = dvcfiles.settings().cache
+    page = dvcfiles.file_md5(cache, REPORT_PAGE)
+    if REPORT_PAGE.as_posix() not in record.files and page and dvcfiles.cache_object(cache, page).is_file():
+        yield REPORT_PAGE.as_posix(), dvcfiles.cache_object(cache, page).read_bytes()
+    others = [f":(exclude){path.as_posix()}" for path in EVIDENCE]
+    if patch := git.git("diff", "--binary", record.code, commit, "--", ".", *others):
+        yield PATCH, f"{patch}\n".encode("utf-8", "surrogateescape")
+
+
+def _upload(client: MlflowClient, run: str, record: Record, contents: Mapping[str, bytes]) -> None:
+    """Weights, evidence and record as artifacts, in the folders that they have in the workspace."""
+    cached = dvcfiles.cache_object(dvcfiles.settings().cache, record.md5)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {**contents, RECORD_FILE: f"{to_json(record)}\n".encode()}
+        for path, content in files.items():
+            file = Path(folder, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        weights = Path(folder, record.weights)
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        weights.symlink_to(cached.resolve())
+        client.log_artifacts(run, folder)
+
+
+def _log(client: MlflowClient, run: str, record: Record, contents: Mapping[str, bytes]) -> None:
+    """Metrics and parameters where MLflow's pages compare runs."""
+    from mlflow.entities import Metric, Param
+
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    client.log_batch(run, metrics=[Metric(key, value, now, 0) for key, value in figures(record).items()])
+    values = _flat(parse_scalar(contents[PARAMS.as_posix()].decode()) if PARAMS.as_posix() in contents else {})
+    rows = [Param(key, value[:MAX_VALUE]) for key, value in values.items()]
+    for start in range(0, len(rows), BATCH):
+        client.log_batch(run, params=rows[start : start + BATCH])
+
+
+def figures(record: Record) -> dict[str, float]:
+    """The finite figures of the record by the names that they have in MLflow."""
+    values = {"gate/reference": record.reference, "gate/candidate": record.candidate, "gate/gain": record.gain}
+    values |= {f"{kind}/{name}": value for kind, found in record.metrics.items() for name, value in found.items()}
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+    return flat
+
+
+def _experiment(params: Params) -> str:
+    """The id of the experiment registry.name, made where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    name = params.registry.name
+    with speaking(params, "RESOURCE_ALREADY_EXISTS") as client:
+        while True:
+            if found := client.get_experiment_by_name(name):
+                return str(found.experiment_id)
+            try:
+                return str(client.create_experiment(name))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+
+
+def _major(versions: tuple[Version, ...], record: Record) -> int:
+    """The first number of the next version."""
+    taken = [number for version in versions if (number := parse_number(version.version))]
+    return next_number(taken, versions[-1].record if versions else None, record)[0]
+
+
+def _first(params: Params, record: Record, run: str) -> Version:
+    """The version that counts of those with these weights, the first; another one that this run made is taken back."""
+    same = [version for version in list_versions(params) if version.record and version.record.md5 == record.md5]
+    first = parse_number(same[0].version)
+    with speaking(params) as client:
+        for entry in model_versions(params, params.registry.name):
+            if entry.run_id == run and first and first[1] != int(entry.version):
+                client.delete_model_version(params.registry.name, entry.version)
+    return same[0]

@@ -1,0 +1,58 @@
+"""Hash again what MLflow keeps of a version: artifacts, record, figures; and the entries of the journal."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tasks.common.errors import RegistryError
+from tasks.registry.in_mlflow.client import model_versions, speaking
+from tasks.registry.in_mlflow.files import read_artifact
+from tasks.registry.in_mlflow.journal import alias, champion, journal
+from tasks.registry.in_mlflow.register import RECORD_FILE, figures
+from tasks.registry.in_mlflow.versions import run_of
+from tasks.registry.record import Record, Version, parse_number, to_json
+from tasks.registry.verify import Audit, Fault
+
+
+def check(audit: Audit, versions: tuple[Version, ...]) -> None:
+    """Every artifact and figure against the record, the record against its copy, the alias against the journal."""
+    _check_journal(audit)
+    for version in versions:
+        assert version.record
+        run = run_of(audit.params, version)
+        for path, expected in version.record.files.items():
+            audit.expect(version, f"{path} in MLflow", expected, _sha256(audit, run, path))
+        text = hashlib.sha256(f"{to_json(version.record)}\n".encode()).hexdigest()
+        audit.expect(version, f"the record, as {RECORD_FILE} in MLflow has it", text, _sha256(audit, run, RECORD_FILE))
+        with speaking(audit.params) as client:
+            logged = client.get_run(run).data.metrics
+        for name, value in figures(version.record).items():
+            audit.expect(version, f"the metric {name} in MLflow", repr(value), repr(logged.get(name)))
+
+
+def stored_weights(audit: Audit, version: Version, record: Record) -> dict[str, str | None]:
+    """{place: MD5 of the weights there}."""
+    try:
+        content = read_artifact(audit.params, run_of(audit.params, version), record.weights)
+    except RegistryError:
+        return {"in MLflow": "unreadable"}
+    return {"in MLflow": hashlib.md5(content, usedforsecurity=False).hexdigest()}
+
+
+def _sha256(audit: Audit, run: str, path: str) -> str:
+    try:
+        return hashlib.sha256(read_artifact(audit.params, run, path)).hexdigest()
+    except RegistryError:
+        return "unreadable"
+
+
+def _check_journal(audit: Audit) -> None:
+    """No entry was deleted, and the alias names the champion."""
+    name, stage = journal(audit.params), audit.params.registry.stage
+    numbers = {int(entry.version) for entry in model_versions(audit.params, name)}
+    for number in sorted(set(range(1, max(numbers, default=0) + 1)) - numbers):
+        audit.faults.append(Fault("history", f"entry {number} of {name}", "an entry", "none"))
+    current, pointed = champion(audit.params), alias(audit.params)
+    expected = parse_number(current) if current else None
+    if pointed != (str(expected[1]) if expected else None):
+        audit.faults.append(Fault(current or "history", f"the alias {stage} in MLflow", current or "none", f"version {pointed}"))

@@ -1,0 +1,56 @@
+"""Turn a finished run into a version: data first, then its files, then the version."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from tasks.common import dvc, dvcfiles, git
+from tasks.common.params import Params
+from tasks.common.paths import DECISION, REPORT
+from tasks.common.stage import read_json
+from tasks.registry.backend import chosen
+from tasks.registry.candidate import WEIGHTS, candidate_md5, describe, evidence, files_of, require_up_to_date, require_verdict
+from tasks.registry.record import Version
+from tasks.registry.versions import list_versions
+
+log = logging.getLogger(__name__)
+
+
+def register(params: Params, *, allow_inconclusive: bool = False) -> Version:
+    """The version of the candidate, made now unless the same weights are a version already.
+
+    The order is: weights, data and evidence to the DVC remote; files to where the registry keeps them; the version. Whatever
+    fails, nothing points to something that is not there, and the same call made again finishes the work.
+
+    Raises:
+        RegistryError: the verdict does not allow it, the run is not up to date, weights are not in the DVC cache, or
+            a remote refuses.
+        WorkspaceError: no repository or commit, or DVC's lock is held.
+    """
+    backend = chosen(params)
+    git.require_repository()
+    code = git.head()
+    settings = dvcfiles.settings()
+    md5 = candidate_md5(settings)
+    backend.catch_up(params)
+    if same := [v for v in list_versions(params) if v.record and v.record.md5 == md5]:
+        log.info("%s has these weights already", same[-1].tag)
+        return backend.finish(params, same[-1], settings)
+    require_verdict(str(read_json(DECISION, "gate").get("verdict")), allow_inconclusive)
+    require_up_to_date(params.flow.lock_wait_s)
+    record = describe(params, md5)
+    store(params, settings)
+    commit = git.commit_workspace(evidence(params), f"Run of {params.registry.name}: {record.summary()}")
+    return backend.add(params, replace(record, code=code, files=files_of(commit)), commit)
+
+
+def store(params: Params, settings: dvcfiles.Settings) -> None:
+    """Push weights, data and cached evidence to the DVC remote, or say that they exist on this machine alone."""
+    if not settings.remotes:
+        what = WEIGHTS.as_posix() if params.registry.backend == "git" else params.data.path
+        log.warning("%s exists on this machine alone: no DVC remote is configured (`dvc remote add --default NAME URL`)", what)
+    elif params.registry.push:
+        outs = dvcfiles.locked_outputs()
+        makers = {outs[path.as_posix()].stage for path in (DECISION, REPORT) if path.as_posix() in outs}
+        dvc.run(["push", "--with-deps", *sorted(makers)], lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)

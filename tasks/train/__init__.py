@@ -1,0 +1,152 @@
+"""Train the baseline, or continue it at a careful rate, with Ultralytics.
+
+reads   reports/dataset.json, the dataset, params.yaml; start weights (baseline) or models/baseline/best.pt (finetune)
+writes  models/<stage>/: best.pt, last.pt, results.csv, args.yaml, training.json, contract.json
+
+`python -m tasks.train baseline` and `python -m tasks.train finetune`. Training works in runs/<stage>/ and moves its
+result to models/ when it is complete, so nobody finds half a model there. DVC empties models/<stage>/ before a stage and
+leaves runs/ alone: a run that was killed is continued from there, see `tasks.train.state`.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tasks.common import yolo
+from tasks.common.champion import start_weights
+from tasks.common.dataset import Dataset, read_accepted
+from tasks.common.errors import DatasetError, WeightsError
+from tasks.common.params import FinetuneParams, Params, ScheduleParams
+from tasks.common.paths import BASELINE, DATASET, FINETUNE, RUNS
+from tasks.common.stage import read_json
+from tasks.train import attempt, plan, state
+from tasks.train.plan import COLUMNS, ULTRALYTICS, Plan
+from tasks.train.result import Stage, Training, publish, summarise
+from tasks.train.takeover import take_over
+
+__all__ = ["Stage", "Training", "run"]
+log = logging.getLogger(__name__)
+OWN = ("weights", "stop_at_gain", "stop_hold_epochs")
+"""Keys of the schedules that are not Ultralytics' arguments."""
+
+
+def run(params: Params, name: Stage) -> Training:
+    """Train stage `name`, or go on where it was killed, and put its result in models/.
+
+    Raises:
+        WeightsError: the start weights cannot be used for this dataset.
+        DatasetError: the dataset on disk is not the validated one.
+        TrainingError: the loss is not a number, or half the batch does not fit into memory either.
+    """
+    manifest = read_json(DATASET, "validate")
+    dataset = validated_dataset(params, manifest)
+    weights = start_weights(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
+    yolo.prepare([own for own in ("tensorboard", "mlflow") if getattr(params.train, own)], RUNS)
+    model = yolo.load(weights)
+    own = make_plan(params, name, weights, model, manifest)
+    work = RUNS / name
+    if own.epochs == 0:
+        shutil.rmtree(work, ignore_errors=True)
+        log.info("%s: %s is taken over as it is -> %s/best.pt", name, weights, BASELINE)
+        return take_over(own, str(params.train.device), len(dataset.splits["train"]))
+    found = state.find(own, work)
+    if found is None:
+        shutil.rmtree(work, ignore_errors=True)
+    else:
+        own = own.halved() if found["num_halvings"] else own
+        log.info("%s: continues the unfinished run in %s after epoch %d of %d", name, work, found["epoch"] + 1, own.epochs)
+    plan.write(own, work)
+    yolo.remove_label_caches(dataset)
+    if found is None or not found["is_over"]:
+        attempt.train(own, model, work, str(yolo.write_data_yaml(dataset, work / "data")))
+    target = BASELINE if name == "baseline" else FINETUNE
+    result = summarise(own, work, len(dataset.splits["train"]))
+    publish(work, target, result)
+    tell(result, target)
+    return result
+
+
+def tell(result: Training, target: Path) -> None:
+    """The stage's line in the log."""
+    log.info(
+        "%s: %d of %d epochs in %.0f s, best epoch %d: validation box mAP50 %.4f, mAP50-95 %.4f -> %s/best.pt",
+        *(result.stage, result.epochs_run, result.epochs, result.seconds, result.best_epoch),
+        *(result.best_metrics[COLUMNS["box.mAP50"]], result.best_metrics[COLUMNS["box.mAP50-95"]], target),
+    )
+    if result.best_epoch == 0:
+        log.warning("%s: no epoch was better than the start weights; they are best.pt", result.stage)
+
+
+def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: dict[str, Any]) -> Plan:
+    """What the parameters, the start weights and the dataset make of the stage.
+
+    Raises:
+        WeightsError: masks are asked of weights or data that have none.
+    """
+    if model.task == "segment" and manifest["task"] == "detect":
+        raise WeightsError(
+            f"a segmentation model, but {params.data.path} has boxes only",
+            where=str(weights),
+            fix="Start from a detection model, or label masks.",
+        )
+    choose_by = params.gate.metric if params.train.choose_by == "gate" else ULTRALYTICS
+    if choose_by.startswith("mask") and model.task != "segment":
+        raise WeightsError(
+            f"a detection model, and the best epoch is chosen by gate.metric {choose_by}",
+            where=str(weights),
+            fix="Start from a segmentation model, or set gate.metric to a box metric.",
+        )
+    schedule: ScheduleParams = params.baseline if name == "baseline" else params.finetune
+    return Plan(
+        stage=name,
+        weights=weights.as_posix(),
+        start_sha256=yolo.tensors_digest(model.model) if weights.suffix == ".pt" else yolo.file_digest(weights),
+        data_sha256=manifest["sha256"],
+        choose_by=choose_by,
+        start_is_candidate=weights.suffix == ".pt",
+        stop_at_gain=schedule.stop_at_gain if isinstance(schedule, FinetuneParams) else None,
+        stop_hold_epochs=schedule.stop_hold_epochs if isinstance(schedule, FinetuneParams) else 1,
+        arguments=train_arguments(params, schedule),
+        libraries=yolo.library_versions(),
+    )
+
+
+def validated_dataset(params: Params, manifest: dict[str, Any]) -> Dataset:
+    """The dataset of params.yaml, if it is the one that was validated.
+
+    Raises:
+        DatasetError: params.yaml names another dataset, or images came or went since.
+    """
+    dataset = read_accepted(Path(params.data.path), manifest)
+    counts = {split: len(images) for split, images in dataset.splits.items()}
+    validated = {split: entry["images"] for split, entry in manifest["splits"].items()}
+    if manifest["path"] != params.data.path or counts != validated:
+        raise DatasetError(
+            f"validated was {manifest['path']} with {validated} images, found {params.data.path} with {counts}",
+            where=str(DATASET),
+            fix="Run `dvc repro validate`.",
+        )
+    return dataset
+
+
+def train_arguments(params: Params, schedule: ScheduleParams) -> dict[str, Any]:
+    """The arguments of Ultralytics' `train()`, every one that matters stated, without paths."""
+    values = {key: value for key, value in asdict(schedule).items() if key not in OWN}
+    return values | {
+        "imgsz": params.train.imgsz,
+        "batch": params.train.batch,
+        "device": yolo.device_argument(params.train.device),
+        "workers": params.train.workers,
+        "amp": params.train.amp,
+        "seed": params.train.seed,
+        "cache": params.train.cache,
+        "max_det": params.evaluate.max_det,
+        "deterministic": True,
+        "plots": False,
+        "verbose": False,
+        "exist_ok": True,
+    }

@@ -1,0 +1,81 @@
+"""Let Ultralytics train, once more with half the batch where memory runs out, and say what went wrong in the user's words."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from pathlib import Path
+from typing import Any
+
+from tasks.common import stage, yolo
+from tasks.common.errors import DatasetError, TrainingError
+from tasks.common.stage import disk_full
+from tasks.train import plan
+from tasks.train.plan import Plan
+
+log = logging.getLogger(__name__)
+OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "unable to find an engine")
+"""How torch says that a device has no memory left; the list of BaseTrainer._do_train."""
+DISK_FULL = ("No space left", "file write failed", "PytorchStreamWriter failed")
+
+
+def train(own: Plan, model: Any, work: Path, data: str) -> None:
+    """Train as planned; the result lies in `work`.
+
+    Raises:
+        TrainingError: there is no memory for half the batch either, or the loss is not a number.
+        DatasetError: Ultralytics refuses the dataset.
+        WorkspaceError: the disk is full.
+    """
+    lack = _try(own, model, work, data)
+    if not lack:
+        return
+    batch = int(own.in_force()["batch"])
+    if own.num_halvings or batch == 1:
+        _give_up(own, batch, lack)
+    own = own.halved()
+    plan.write(own, work)
+    log.warning(
+        "%s: no memory for batch %d (%s); goes on with batch %d, and as many batches a step as the nominal batch takes",
+        *(own.stage, batch, lack, own.in_force()["batch"]),
+    )
+    del model
+    _free_memory()
+    lack = _try(own, yolo.load(Path(own.weights)), work, data)
+    if lack:
+        _give_up(own, int(own.in_force()["batch"]), lack)
+
+
+def _give_up(own: Plan, batch: int, lack: str) -> None:
+    raise TrainingError(
+        f"no memory for batch {batch}: {lack}",
+        where=f"stage {own.stage}",
+        fix="Lower train.batch or train.imgsz, or free the device and run again, which continues after the last epoch.",
+    )
+
+
+def _try(own: Plan, model: Any, work: Path, data: str) -> str:
+    """Train; the first line of torch's message if memory ran out, else nothing."""
+    from tasks.train.trainer import TRAINERS
+
+    arguments = own.in_force() | {"data": data, "project": str(work.resolve()), "name": own.stage}
+    try:
+        model.train(trainer=TRAINERS[model.task], **arguments)
+    except (RuntimeError, MemoryError) as error:
+        message = str(error)
+        if isinstance(error, MemoryError) or any(words in message for words in OUT_OF_MEMORY):
+            return message.partition("\n")[0] or "out of memory"
+        if any(words in message for words in DISK_FULL):
+            raise disk_full(OSError(stage.DISK_FULL[0], message)) from None
+        if "Dataset" in message:
+            raise DatasetError(message.partition("\n")[0], where=data, fix="Run `dvc repro validate`.") from None
+        raise
+    return ""
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

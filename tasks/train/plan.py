@@ -1,0 +1,100 @@
+"""What a training run is: everything that decides its result, compared before a run is continued.
+
+reads, writes  runs/<stage>/plan.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from tasks.common.stage import read_json, write_json
+
+FILE = "plan.json"
+ULTRALYTICS = "ultralytics"
+COLUMNS = {
+    "box.mAP50": "metrics/mAP50(B)",
+    "box.mAP50-95": "metrics/mAP50-95(B)",
+    "mask.mAP50": "metrics/mAP50(M)",
+    "mask.mAP50-95": "metrics/mAP50-95(M)",
+}
+"""The gate's name of a metric, and Ultralytics' own."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run of a training stage. Two runs with equal plans give equal weights on the CPU."""
+
+    stage: str
+    weights: str
+    """Start weights, relative to the root of the repository."""
+    start_sha256: str
+    """Digest of the start tensors, see `tasks.common.yolo.tensors_digest`."""
+    data_sha256: str
+    """Digest of the dataset, from reports/dataset.json."""
+    choose_by: str
+    """What best.pt and patience go by: a metric of the gate, or `ultralytics` for its own fitness."""
+    start_is_candidate: bool
+    """Are the start weights validated first, and kept if no epoch is better?"""
+    stop_at_gain: float | None
+    """Relative gain over the start weights at which training may stop; None is never."""
+    stop_hold_epochs: int
+    """Epochs in a row that must hold that gain."""
+    arguments: Mapping[str, Any]
+    """Arguments of Ultralytics' `train()`, without paths."""
+    libraries: Mapping[str, str]
+    """Versions that can change a metric."""
+    num_halvings: int = 0
+    """1 after a run that did not fit into memory; not part of what must be equal."""
+
+    @property
+    def epochs(self) -> int:
+        return int(self.arguments["epochs"])
+
+    def settings(self) -> dict[str, Any]:
+        """What must be equal for a run to be continued, without levels."""
+        found = {key: value for key, value in asdict(self).items() if key not in ("num_halvings", "arguments", "libraries")}
+        return found | dict(self.arguments) | {f"{name} (library)": version for name, version in self.libraries.items()}
+
+    def changes(self, other: Mapping[str, Any]) -> list[str]:
+        """What differs from the `settings` of an earlier run, in words."""
+        own = self.settings()
+        keys = [key for key in dict.fromkeys((*own, *other)) if own.get(key) != other.get(key)]
+        return [f"{key} {other.get(key)} -> {own.get(key)}" for key in keys]
+
+    def in_force(self) -> dict[str, Any]:
+        """The arguments as they are passed: after a lack of memory, half the batch at the same nominal batch and decay.
+
+        Ultralytics takes max(1, round(nbs / batch)) batches a step and scales weight decay by batch * steps / nbs.
+        """
+        values = dict(self.arguments)
+        if not self.num_halvings:
+            return values
+        batch, nbs = int(values["batch"]), int(values["nbs"])
+        effective = batch * max(round(nbs / batch), 1)
+        values |= {"batch": max(batch // 2, 1), "nbs": effective, "weight_decay": values["weight_decay"] * effective / nbs}
+        return values
+
+    def halved(self) -> Self:
+        return replace(self, num_halvings=1)
+
+    def fitness(self, metrics: Mapping[str, float], own: float) -> float:
+        """What best.pt is chosen by; `own` is Ultralytics' fitness."""
+        return own if self.choose_by == ULTRALYTICS else float(metrics[COLUMNS[self.choose_by]])
+
+    def is_held(self, fitness: float, start: float | None) -> bool:
+        """Is the gain at which training may stop reached in this epoch? Differences below 1e-9 are rounding."""
+        if self.stop_at_gain is None or not start:
+            return False
+        return (fitness - start) / start >= self.stop_at_gain - 1e-9
+
+
+def write(plan: Plan, work: Path) -> None:
+    write_json(work / FILE, asdict(plan))
+
+
+def read(work: Path) -> Plan:
+    """The plan in `work`; a process of a distributed training finds it there."""
+    return Plan(**read_json(work / FILE, work.name))

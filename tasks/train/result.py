@@ -1,0 +1,143 @@
+"""Make a finished run in runs/<stage>/ the result of its stage in models/<stage>/.
+
+reads   runs/<stage>/: state.pt, weights/, contract.json, <stage>/args.yaml
+writes  models/<stage>/, runs/tensorboard/<stage>/
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from tasks.common.errors import TrainingError
+from tasks.common.paths import RUNS
+from tasks.common.stage import write_json
+from tasks.train import contract, state
+from tasks.train.plan import Plan
+
+Stage = Literal["baseline", "finetune"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training stage did, as stored in training.json."""
+
+    stage: str
+    weights: str
+    """Start weights, relative to the root of the repository."""
+    start_sha256: str
+    """Digest of the start tensors, see `tasks.common.yolo.tensors_digest`; of the file where the start is a network."""
+    data_sha256: str
+    """Digest of the dataset, from reports/dataset.json."""
+    epochs: int
+    """Epochs asked for."""
+    epochs_run: int
+    """Epochs done; fewer when patience ran out or the gain was reached."""
+    choose_by: str
+    """What best.pt was chosen by: a metric of the gate, or `ultralytics`."""
+    best_epoch: int
+    """Epoch (from 1) whose weights are best.pt; 0 where no epoch was better than the start weights."""
+    best_metrics: dict[str, float]
+    """Metrics and losses of best.pt on split val by Ultralytics' names."""
+    start_metrics: dict[str, float] | None
+    """The same of the start weights, epoch 0; None where training began from scratch."""
+    resumed_after: list[int]
+    """Epochs after which the run was continued once it had been killed."""
+    halved_batch: bool
+    """Did memory run out, so that the batch was halved?"""
+    num_images: int
+    """Images in split train."""
+    seconds: float
+    """Wall time of training, s, validation included, set-up and what a kill lost excluded."""
+    cpu_seconds: float
+    """CPU time of the last process, s: what a busy machine does not change."""
+    device: str
+    num_threads: int
+    """CPU threads of torch."""
+    peak_memory_bytes: int
+    """Highest resident memory of the process, bytes."""
+
+
+def summarise(plan: Plan, work: Path, num_images: int) -> Training:
+    """What the finished run in `work` did."""
+    import resource
+
+    import torch
+
+    from tasks.common.stage import read_json
+
+    found = state.find(plan, work)
+    if found is None:
+        raise TrainingError("the training left no state", where=str(work), fix=f"Run `dvc repro {plan.stage}` again.")
+    rows = read_rows(found["csv"])
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    best = int(found["best_epoch"])
+    metrics = {key: float(value) for key, value in rows[best - 1].items()} if best else found["start_metrics"]
+    return Training(
+        stage=plan.stage,
+        weights=plan.weights,
+        start_sha256=plan.start_sha256,
+        data_sha256=plan.data_sha256,
+        epochs=plan.epochs,
+        epochs_run=len(rows),
+        choose_by=plan.choose_by,
+        best_epoch=best,
+        best_metrics={key: value for key, value in metrics.items() if key.startswith(("metrics/", "val/"))},
+        start_metrics=found["start_metrics"],
+        resumed_after=found["resumed_after"],
+        halved_batch=found["num_halvings"] > 0,
+        num_images=num_images,
+        seconds=round(found["seconds_before"], 1),
+        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
+        device=read_json(work / contract.FILE, plan.stage)["device"],
+        num_threads=torch.get_num_threads(),
+        peak_memory_bytes=usage.ru_maxrss * 1024,
+    )
+
+
+def read_rows(text: str) -> list[dict[str, str]]:
+    """The rows of an Ultralytics results.csv, an epoch each; names and values without padding."""
+    return [{key.strip(): value.strip() for key, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
+
+
+def publish(work: Path, target: Path, result: Training) -> None:
+    """Move a finished run's files from `work` to `target` in one step; until then the run can be published again."""
+    part = RUNS / f"{target.name}.complete"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    own = work / result.stage
+    for file in (own / "args.yaml", own / "results.csv", work / contract.FILE):
+        shutil.copyfile(file, part / file.name)
+    _strip(work / state.WEIGHTS, part, f"best-{result.best_epoch}.pt")
+    write_json(part / "training.json", asdict(result))
+    _keep_events(own, RUNS / "tensorboard" / result.stage)
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.rename(target)
+    for name in (state.FILE, state.PREVIOUS):  # first: what is left without them is no unfinished run
+        (work / name).unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _strip(weights: Path, part: Path, best: str) -> None:
+    """Put best.pt and last.pt without optimizer into `part`, as Ultralytics does at the end of a training."""
+    from ultralytics.utils.torch_utils import strip_optimizer
+
+    last = strip_optimizer(weights / "last.pt", str(part / "last.pt"))
+    strip_optimizer(weights / best, str(part / "best.pt"), updates={"train_results": last.get("train_results")})
+    missing = [name for name in ("best.pt", "last.pt") if not (part / name).is_file()]
+    if missing:
+        raise TrainingError(
+            f"{' and '.join(missing)} cannot be read", where=str(weights), fix=f"Delete {weights.parent} and run again."
+        )
+
+
+def _keep_events(source: Path, folder: Path) -> None:
+    """TensorBoard's files of this run, beside those of earlier ones."""
+    for file in source.glob("events.out.tfevents.*"):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / file.name)

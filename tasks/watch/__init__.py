@@ -1,0 +1,150 @@
+"""Look at the champion on data that came since: is it worse, or does it see other images than those it was judged on?
+
+reads   watch.path, the champion's weights, and reports/evaluation.{json,npz} of its registered version
+writes  runs/watch/watch.json, runs/watch/watch.md
+
+`python -m tasks.watch`; the flow `watch` runs it on a schedule. It is no stage of dvc.yaml: it judges what is in production,
+and changes nothing. New data that has no label files is compared by its images and detections alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import registry
+from tasks.common.dataset import Dataset, label_file, read_dataset
+from tasks.common.errors import DatasetError, EvaluationError, RegistryError
+from tasks.common.metadata import read_metadata
+from tasks.common.params import Params
+from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_PAGE
+from tasks.common.stage import write_json, write_text
+from tasks.watch import drift, drop
+from tasks.watch.page import page
+from tasks.watch.registered import Registered, registered
+
+log = logging.getLogger(__name__)
+
+
+class Finding(StrEnum):
+    """What the watch found, the worst first."""
+
+    DROP = "DROP"
+    """The champion is worse on the new labels, and not by luck."""
+    DRIFT = "DRIFT"
+    """The images, or what the champion sees in them, are others."""
+    STEADY = "STEADY"
+    TOO_FEW = "TOO_FEW"
+    """Fewer images than watch.min_images: nothing is said."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What was found, as stored in watch.json."""
+
+    finding: Finding
+    champion: str
+    """Such as v1.2.0."""
+    path: str
+    split: str
+    images: int
+    metric: str
+    drops: tuple[drop.Drop, ...]
+    """All new images first, then each part; empty where they have no labels."""
+    drifts: tuple[drift.Drift, ...]
+
+    def summary(self) -> str:
+        """The finding in one line."""
+        worst = [f"{d.part} {self.metric} {d.then:.4f} -> {d.now:.4f} ({d.change:+.1%})" for d in self.drops[:1]]
+        worst += [f"{d.part} {d.change:+.1%}" for d in self.drops[1:] if d.is_real]
+        worst += [f"{d.feature} PSI {d.psi:.2f}" for d in self.drifts if d.is_real]
+        return f"{self.finding}: {self.champion} on {self.images} images of {self.path}" + "".join(f"; {text}" for text in worst)
+
+
+def run(params: Params) -> Watch:
+    """Measure the champion on the new data and compare.
+
+    Raises:
+        RegistryError: there is no champion, or its version stores no evaluation.
+        DatasetError: watch.path is not set or not a dataset.
+        EvaluationError: it was measured with other settings when it was registered.
+    """
+    if params.watch.path is None:
+        raise DatasetError("nothing to watch", where="watch.path", fix="Name the folder of the new data in params.yaml.")
+    version = registry.champion(params)
+    if version is None:
+        fix = "Promote a version first: `python -m tasks.registry promote VERSION --approver NAME --reason WHY`."
+        raise RegistryError("there is no champion to watch", where=params.registry.name, fix=fix)
+    dataset = read_dataset(Path(params.watch.path))
+    if params.watch.split not in dataset.splits:
+        raise DatasetError(f"no split `{params.watch.split}`", where=f"{dataset.root}/data.yaml", fix="Correct watch.split.")
+    then = registered(params, version)
+    now = measure(params, registry.fetch(params, version), dataset, then)
+    found = judge(params, version, then, now)
+    write_json(WATCH, asdict(found))
+    write_text(WATCH_PAGE, page(found))
+    log.info("watch: %s -> %s", found.summary(), WATCH_PAGE)
+    return found
+
+
+def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -> dict[str, NDArray[Any]]:
+    """The arrays of an evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
+    from tasks.common import yolo
+    from tasks.common.predict import predict
+    from tasks.evaluate import evaluation_settings
+    from tasks.evaluate.figures import statistics
+
+    settings = evaluation_settings(params)
+    if other := sorted(key for key, value in settings.items() if then.settings.get(key) != value and key != "device"):
+        raise EvaluationError(
+            "the champion was registered with other settings: "
+            + ", ".join(f"{key} {then.settings.get(key)}, now {settings[key]}" for key in other),
+            where=str(EVALUATION),
+            fix="Set them in params.yaml as they were (evaluate.*, train.imgsz), or promote a version measured with these.",
+        )
+    yolo.prepare()
+    model = yolo.load(weights)
+    yolo.require_same_classes("champion", model, dataset)
+    yolo.remove_label_caches(dataset)
+    data = yolo.write_data_yaml(dataset, RUNS / "watch" / "data")
+    images = predict(model, data, dataset, settings, params.watch.split, RUNS / "watch")
+    metadata = read_metadata(dataset.root, [image.path for image in images])
+    return statistics({"candidate": images}) | {f"meta.{name}": np.array(own) for name, own in metadata.items()}
+
+
+def judge(params: Params, version: str, then: Registered, now: Mapping[str, NDArray[Any]]) -> Watch:
+    """What the arrays of the new evaluation say beside those of the registered one."""
+    rule = params.watch
+    assert rule.path is not None
+    num_images = len(now["images"])
+    enough = num_images >= rule.min_images
+    drops: list[drop.Drop] = []
+    if has_labels(Path(rule.path), now) and enough:
+        reference = drop.sample(then.arrays, "candidate", params.gate)
+        whole = {"all": np.ones(num_images, bool)} | drop.parts(now, params.gate.slices)
+        drops = [
+            drop.compare(
+                part, reference, drop.sample(now, "candidate", params.gate, kept), rule.max_drop, params.gate.confidence or 0.95
+            )
+            for part, kept in whole.items()
+        ]
+    before, after = (drift.features(arrays, "candidate", params.report.conf) for arrays in (then.arrays, now))
+    drifts = drift.compare(before, after, rule.max_psi) if enough else ()
+    finding = Finding.STEADY if enough else Finding.TOO_FEW
+    if any(d.is_real for d in drifts):
+        finding = Finding.DRIFT
+    if any(d.is_real for d in drops):
+        finding = Finding.DROP
+    return Watch(finding, version, rule.path, rule.split, num_images, params.gate.metric, tuple(drops), drifts)
+
+
+def has_labels(root: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether any of the images has a label file: without one they are unlabelled, and not background."""
+    return any(label_file(root / str(path)).is_file() for path in arrays["images"])

@@ -1,0 +1,93 @@
+"""Whether images, or what the champion sees in them, are distributed otherwise than when it was registered. No labels needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 10
+ALPHA = 0.01
+"""A PSI that luck exceeds this often is noise, however large."""
+FEATURES = {
+    "brightness": "mean of the pixels, 0 to 1",
+    "size": "longer side of the image, px",
+    "detections": "detections an image",
+    "confidence": "confidence of the surest detection, 0 where there is none",
+}
+"""What is compared: one value an image."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One feature, then and now."""
+
+    feature: str
+    psi: float
+    """Population stability index; below 0.1 is usually called stable, above 0.25 a shift."""
+    noise: float
+    """The PSI that samples of these sizes from one distribution exceed in ALPHA of cases."""
+    median_then: float
+    median_now: float
+    is_real: bool
+    """Above watch.max_psi and above the noise."""
+
+
+def features(arrays: Mapping[str, NDArray[Any]], model: str, min_conf: float) -> dict[str, NDArray[np.float64]]:
+    """(N,) of each of FEATURES from the arrays of an evaluation; detections below `min_conf` do not count."""
+    num_images = len(arrays["images"])
+    conf, img = arrays[f"{model}.conf"], arrays[f"{model}.pred_img"]
+    sure = conf >= min_conf
+    top = np.zeros(num_images)
+    np.maximum.at(top, img, conf)
+    found = {
+        "size": arrays["size_wh"].max(1),
+        "detections": np.bincount(img[sure], minlength=num_images),
+        "confidence": top,
+    }
+    if "brightness" in arrays:  # evaluations before 0.2 lack it
+        found["brightness"] = arrays["brightness"]
+    return {name: found[name].astype(np.float64) for name in FEATURES if name in found}
+
+
+def compare(then: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]], max_psi: float) -> tuple[Drift, ...]:
+    """Each feature that both have."""
+    return tuple(_compare(name, then[name], now[name], max_psi) for name in FEATURES if name in then and name in now)
+
+
+def _compare(name: str, then: NDArray[np.float64], now: NDArray[np.float64], max_psi: float) -> Drift:
+    value, num_bins = psi(then, now)
+    noise = noise_level(len(then), len(now), num_bins)
+    is_real = value >= max_psi and value > noise
+    return Drift(name, value, noise, float(np.median(then)), float(np.median(now)), is_real)
+
+
+def psi(then: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[float, int]:
+    """The population stability index of `now` (M,) against `then` (N,), and its number of bins.
+
+    sum (q - p) ln(q / p) over the deciles of `then` (Siddiqi, Credit Risk Scorecards, 2006, chapter 8), with half an
+    observation added to every bin so that an empty one does not make it infinite. Values below and above all of `then`
+    have bins of their own: an image size that was never seen before is no decile of the old ones.
+    """
+    inner = np.unique(np.quantile(then, np.linspace(0, 1, BINS + 1)[1:-1]))
+    edges = np.unique(np.concatenate([[np.nextafter(then.min(), -np.inf)], inner, [then.max()]]))
+    p, q = (np.bincount(np.searchsorted(edges, values, "left"), minlength=len(edges) + 1) for values in (then, now))
+    used = (p + q) > 0
+    share_then, share_now = ((own[used] + 0.5) / (own[used] + 0.5).sum() for own in (p, q))
+    return float(((share_now - share_then) * np.log(share_now / share_then)).sum()), int(used.sum())
+
+
+def noise_level(num_then: int, num_now: int, num_bins: int) -> float:
+    """The quantile 1 - ALPHA of the PSI between two samples of one distribution.
+
+    PSI N M / (N + M) is asymptotically chi-squared with bins - 1 degrees of freedom (Yurdakul and Naranjo, Journal of Risk
+    Model Validation 14(4), 2020).
+    """
+    if num_bins < 2:
+        return 0.0
+    from scipy.special import chdtri
+
+    return float(chdtri(num_bins - 1, ALPHA) * (1 / num_then + 1 / num_now))

@@ -1,0 +1,67 @@
+"""How a version was measured when it was registered, from its own commit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import registry
+from tasks.common import dvc, dvcfiles
+from tasks.common.errors import RegistryError, WorkspaceError
+from tasks.common.params import Params
+from tasks.common.paths import EVALUATION, STATISTICS
+from tasks.common.weights import md5_of
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The evaluation that a version was registered with; the version is its model `candidate`."""
+
+    settings: Mapping[str, Any]
+    """Image size, thresholds and so on, see `tasks.evaluate.evaluation_settings`."""
+    arrays: Mapping[str, NDArray[Any]]
+    """The content of its evaluation.npz."""
+
+
+def registered(params: Params, version: str) -> Registered:
+    """The evaluation of `version`, from the registry and the DVC cache or remote.
+
+    Raises:
+        RegistryError: the version's commit has none, or its arrays are nowhere to be found.
+    """
+    found = registry.show(params, version)
+    evaluation = json.loads(registry.read_file(params, found, EVALUATION.as_posix()))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / STATISTICS.name
+        try:
+            _bring(params, found, path)
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (WorkspaceError, ValueError, OSError, zipfile.BadZipFile) as error:
+            fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
+            raise RegistryError(f"its {STATISTICS} cannot be read: {error}", where=found.tag, fix=fix) from None
+    return Registered(evaluation["settings"], arrays)
+
+
+def _bring(params: Params, version: registry.Version, target: Path) -> None:
+    """Copy the version's arrays from the DVC cache, or get them from the DVC remote."""
+    cache = dvcfiles.settings().cache
+    md5 = dvcfiles.file_md5(cache, STATISTICS, registry.read_file(params, version, dvcfiles.DVC_LOCK.as_posix()).decode())
+    cached = dvcfiles.cache_object(cache, md5) if md5 else None
+    if cached and cached.is_file() and md5_of(cached) == md5:
+        shutil.copyfile(cached, target)
+        return
+    dvc.run(
+        ["get", ".", STATISTICS.as_posix(), "--rev", version.commit, "--out", str(target)],
+        lock_wait_s=params.flow.lock_wait_s,
+        on_line=lambda _: None,
+    )

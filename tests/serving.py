@@ -1,0 +1,244 @@
+"""`make serve` in a throw-away checkout, what one may ask of it, and a browser."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from tasks.gate import decide
+from tests import checkout
+from tests import workspace as ws
+from tests.gate_data import gate_params, random_evaluation
+from tests.test_pipeline import processes_in
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_S = 180
+"""Two loaded cores: a run of the flow takes 4 to 30 s."""
+IMPATIENT = {
+    "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "1",
+    "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
+}
+"""Prefect looks that often in the tests: nothing else changes."""
+ENDS = ("Failed", "Crashed", "Completed", "Rejected", "Promoted", "Unchanged", "Answered", "Unanswered")
+
+
+def wait_for(what: str, look: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
+    """The first true value of `look()`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Served:
+    """A checkout in which `make serve` runs, or ran."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str], user: tuple[str, str] | None = None) -> None:
+        self.root = make_root(folder / "checkout")
+        self.log = folder / "serve.log"
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {**checkout.ENVIRONMENT, **IMPATIENT, "PREFECT_SERVER_API_PORT": str(port), **settings}
+        self.user = user
+        self.newest = ""
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        """Start it; `ready` waits until it serves."""
+        command = [sys.executable, "-m", "flows.serve"]
+        with self.log.open("wb") as stream:
+            self.process = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
+
+    def ready(self) -> None:
+        assert self.process
+        process = self.process
+        wait_for("the UI's address", lambda: process.poll() is not None or "The Prefect UI is at" in self.log.read_text())
+        assert process.poll() is None, self.log.read_text()
+
+    def end(self) -> None:
+        """End it, and see that nothing of it lives on."""
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=60)
+        wait_for("the end of every process", lambda: not processes_in(self.root), 30)
+
+    def part(self, words: str) -> psutil.Process:
+        """The process of `make serve` whose command line holds `words`."""
+        assert self.process
+        return next(p for p in psutil.Process(self.process.pid).children() if words in " ".join(p.cmdline()))
+
+    def get(self, path: str) -> Any:
+        return self._call("GET", path)
+
+    def post(self, path: str, **content: Any) -> Any:
+        return self._call("POST", path, json=content)
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        """The answer; 503 means that SQLite was locked for a moment (prefect #18934), and Prefect's own client repeats too."""
+        for _ in range(10):
+            response = httpx.request(method, f"{self.url}/api{path}", timeout=60, auth=self.user, **options)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)
+        return response.raise_for_status().json()
+
+    def start(self, **parameters: Any) -> str:
+        """A new run of the deployment `promote`."""
+        deployment = self.get("/deployments/name/promote/promote")["id"]
+        return str(self.post(f"/deployments/{deployment}/create_flow_run", parameters=parameters)["id"])
+
+    def state(self, run: str) -> str:
+        return str(self.get(f"/flow_runs/{run}")["state"]["name"])
+
+    def wait(self, run: str, state: str) -> None:
+        def look() -> bool:
+            now = self.state(run)
+            assert now == state or now not in ENDS, self.logs(run)
+            return now == state
+
+        wait_for(f"state {state} of the run, which is {self.state(run)},", look)
+
+    def question(self, run: str, number: int, kind: str = "approve") -> str:
+        """The text above the form of the question with that number, once the form is there."""
+        self.wait(run, "Suspended")
+
+        def look() -> dict[str, str]:
+            entries = self.post(f"/flow_runs/{run}/input/filter", prefix=f"suspended-{kind}-{number:03}", limit=10)
+            return {entry["key"].rsplit("-", 1)[1]: entry["value"] for entry in entries}
+
+        wait_for(f"question {number}", lambda: "description" in look())
+        return str(json.loads(look()["description"]))
+
+    def answer(self, run: str, **values: Any) -> str:
+        """What the server says to an answer: ACCEPT or REJECT."""
+        return str(self.post(f"/flow_runs/{run}/resume", run_input=values)["status"])
+
+    def time_outs(self, run: str) -> list[dict[str, Any]]:
+        """The runs that record the silence after the questions of `run`."""
+        tags = {"all_": [f"asked-by:{run}"]}
+        return list(self.post("/flow_runs/filter", flow_runs={"tags": tags}))
+
+    def logs(self, run: str) -> str:
+        entries = self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}, limit=200, sort="TIMESTAMP_ASC")
+        return "\n".join(entry["message"] for entry in entries)
+
+    def registry(self, *words: str) -> str:
+        """What a verb of the registry prints."""
+        return checkout.run(self.root, sys.executable, "-m", "tasks.registry", *words).strip()
+
+    def champion(self) -> str:
+        return self.registry("champion")
+
+    def register(self, weights: str) -> str:
+        """A new version whose run took no time."""
+        (self.root / "control/weights").write_text(weights)
+        checkout.run(self.root, "dvc", "repro", "-q")
+        output = self.registry("register", "--allow-inconclusive", "--json")
+        self.newest = str(json.loads(output[output.index("{") :])["version"])
+        return self.newest
+
+    def candidate(self) -> str:
+        """The newest version, which is not the champion: a new one only where it is, because that takes seconds."""
+        is_champion = self.champion() == f"detector@{self.newest}"
+        return self.register(f"weights after {self.newest}") if is_champion else self.newest
+
+
+def make_root(root: Path) -> Path:
+    """A checkout of this repository whose stages are those of tests/workspace.py, with a decision that the real gate made."""
+    checkout.make(root, {})
+    layout = json.loads(json.dumps(ws.DVC_YAML))
+    layout["stages"]["gate"]["cmd"] = "cp control/decision.json reports/decision.json"
+    (root / "dvc.yaml").write_text(yaml.safe_dump(layout, sort_keys=False))
+    (root / "stage.py").write_text(ws.STAGE)
+    (root / "control").mkdir()
+    decision = decide(random_evaluation(), gate_params("slices=[site]"))
+    (root / "control/decision.json").write_text(json.dumps(decision.content()))
+    checkout.run(root, "git", "add", "-A")
+    checkout.run(root, "git", "commit", "-qm", "Stages that take no time")
+    return root
+
+
+@contextmanager
+def serving(folder: Path, settings: Mapping[str, str], user: tuple[str, str] | None = None) -> Iterator[Served]:
+    """`make serve` with a first version, for as long as the block runs."""
+    here = Served(folder, settings, user)
+    here.begin()
+    try:
+        here.register("first weights")
+        here.ready()
+        yield here
+    finally:
+        here.end()
+
+
+@contextmanager
+def browser_tab() -> Iterator[Any]:
+    """A tab of a headless browser that may not leave this machine."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs {CHROMIUM}")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        tab = browser.new_page(viewport={"width": 1280, "height": 1400})
+        tab.set_default_timeout(120_000)
+        yield tab
+        browser.close()
+
+
+def resume_dialog(served: Served, page: Any, run: str) -> Any:
+    """The dialog that the button Resume opens on the page of the run."""
+    served.question(run, 1)
+    page.goto(f"{served.url}/runs/flow-run/{run}")
+    page.get_by_role("button", name="Resume").click()
+    return page.get_by_role("dialog")
+
+
+def fill(dialog: Any, reviewer: str, note: str) -> None:
+    for field, text in zip(dialog.locator("textarea").all(), (reviewer, note), strict=True):
+        field.fill(text)
+
+
+def submit(served: Served, dialog: Any, run: str, button_name: str = "Submit") -> None:
+    """Click until the answer is taken: where SQLite is locked for a moment, the UI says so and keeps the form."""
+
+    def click() -> bool:
+        button = dialog.get_by_role("button", name=button_name)
+        if served.state(run) == "Suspended" and button.is_visible():
+            button.click()
+        deadline = time.monotonic() + 5
+        while served.state(run) == "Suspended" and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return served.state(run) != "Suspended"
+
+    wait_for("the end of the suspension", click)

@@ -1,0 +1,421 @@
+"""The registry in MLflow: the same verbs against a real `mlflow server` on sqlite, and what MLflow's own client sees of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import registry
+from tasks.common import isolation
+from tasks.common import params as params_module
+from tasks.common.errors import RegistryError
+from tasks.common.params import Params
+from tasks.registry.backend import chosen
+from tasks.registry.in_mlflow import client as connection
+from tasks.registry.in_mlflow import journal
+from tests import workspace as ws
+from tests.test_registry_stages import RECORD, WHO, day, the_error
+from tests.workspace import sh
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
+NUM_AT_ONCE = 10
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `mlflow server`."""
+
+    uri: str
+    artifacts: Path
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def answers(uri: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{uri}/health", timeout=5) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"http://127.0.0.1:{(port := free_port())}"
+    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")]
+    command = [sys.executable, "-m", "mlflow", "server", *store, "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + 180
+            while not answers(uri):
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.3)
+            yield Server(uri, folder / "artifacts")
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@pytest.fixture
+def params(server: Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """A model name of its own for each test, on the server of all."""
+    for key, value in isolation.environment(ws.ROOT).items():
+        if key.startswith("MLFLOW_"):
+            monkeypatch.setenv(key, value)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    values = params_module.load(ws.ROOT / "params.yaml")
+    name = "m" + hashlib.md5(request.node.nodeid.encode()).hexdigest()[:12]
+    return replace(values, registry=replace(values.registry, backend="mlflow", mlflow_uri=server.uri, name=name))
+
+
+@pytest.fixture
+def bare(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with a report, and an empty DVC cache, as the current folder."""
+    root = tmp_path / "ws"
+    (root / "reports").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    sh("git", "init", "-q", "-b", "main")
+    (root / "reports/report.md").write_text("the report")
+    (root / ".dvc").mkdir()
+    sh("git", "add", "reports")
+    sh("git", "commit", "-qm", "Start")
+    return root
+
+
+def make_version(params: Params, content: str, **changes: Any) -> str:
+    """A version whose weights are `content`."""
+    md5 = hashlib.md5(content.encode()).hexdigest()
+    cached = Path(f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}")
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_text(content)
+    head = sh("git", "rev-parse", "HEAD")
+    record = replace(RECORD, md5=md5, code=head, files={"reports/report.md": ""}, **changes)
+    return chosen(params).add(params, record, head).version
+
+
+def stored(server: Server, name: str) -> Path:
+    """The one artifact file with that name that was written last."""
+    return max(server.artifacts.rglob(name), key=lambda path: path.stat().st_mtime_ns)
+
+
+def at_once(num: int, work: Callable[[int], object]) -> list[object]:
+    """What `work(i)` returns in threads that begin together."""
+    gate = threading.Barrier(num)
+
+    def run(i: int) -> object:
+        gate.wait()
+        return work(i)
+
+    with ThreadPoolExecutor(num) as pool:
+        return list(pool.map(run, range(num)))
+
+
+class TestRegister:
+    def test_a_run_becomes_a_version_that_mlflow_itself_shows_and_serves(
+        self, root: Path, params: Params, server: Server
+    ) -> None:
+        (root / "stage.py").write_text(ws.STAGE + "\n# edited, not committed\n")
+
+        version = registry.register(params)
+
+        assert (version.version, version.commit) == ("v1.1.0", sh("git", "rev-parse", "HEAD"))
+        assert version.record is not None
+        assert version.record.md5 == hashlib.md5(b"first weights").hexdigest()
+        assert sh("git", "tag") == ""
+        assert version.link == f"{server.uri}/#/models/{params.registry.name}/versions/1"
+        with connection.speaking(params) as client:
+            found = client.get_model_version(params.registry.name, "1")
+            run = client.get_run(found.run_id)
+        assert found.description == version.record.summary()
+        assert (run.data.metrics["box/mAP50"], run.data.metrics["gate/gain"]) == (0.6, pytest.approx(0.2))
+        assert run.data.params["gate.min_gain"] == "0.01"
+        assert {"params.yaml", "dvc.lock", "reports/decision.json", "reports/evaluation.json", "reports/report.md"} <= set(
+            version.record.files
+        )
+        assert registry.read_file(params, version, "reports/report.md") == b"the report of first weights"
+        assert b"+# edited, not committed" in registry.read_file(params, version, "code.patch")
+        assert json.loads(registry.read_file(params, version, "record.json"))["md5"] == version.record.md5
+
+    def test_another_workspace_fetches_the_weights_from_the_server(
+        self, bare: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        version = make_version(params, "one")
+        other = tmp_path / "other"
+        (other / ".dvc").mkdir(parents=True)
+        monkeypatch.chdir(other)
+
+        path = registry.fetch(params, version)
+
+        assert path == Path(f"models/registered/{params.registry.name}@v1.1.0.pt")
+        assert path.read_text() == "one"
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+    def test_the_same_model_twice_is_one_version(self, root: Path, params: Params) -> None:
+        assert registry.register(params) == registry.register(params)
+        assert len(registry.list_versions(params)) == 1
+
+    def test_other_classes_are_a_major_step(self, bare: Path, params: Params) -> None:
+        names = [("bolt", "nut"), ("nut",), ("nut",)]
+
+        made = [make_version(params, str(i), names=names[i]) for i in range(3)]
+
+        assert made == ["v1.1.0", "v2.2.0", "v2.3.0"]
+
+    def test_a_model_that_somebody_logged_by_hand_is_not_a_version(self, bare: Path, params: Params) -> None:
+        make_version(params, "one")
+        with connection.speaking(params) as client:
+            own = client.get_model_version(params.registry.name, "1")
+            client.create_model_version(params.registry.name, own.source, own.run_id)
+
+        assert [v.version for v in registry.list_versions(params)] == ["v1.1.0"]
+        assert make_version(params, "two") == "v1.3.0"
+
+    def test_a_registration_that_broke_leaves_no_version(
+        self, bare: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_version(params, "one")
+        with pytest.raises(FileNotFoundError):
+            chosen(params).add(params, replace(RECORD, md5="f" * 32, code="HEAD"), "HEAD")
+
+        assert [v.version for v in registry.list_versions(params)] == ["v1.1.0"]
+
+    def test_ten_at_once_are_all_distinct_and_none_is_lost(self, bare: Path, params: Params) -> None:
+        made = at_once(NUM_AT_ONCE, lambda i: make_version(params, f"weights {i}"))
+
+        assert len(set(made)) == NUM_AT_ONCE
+        versions = registry.list_versions(params)
+        assert {v.version for v in versions} == set(made)
+        expected = {hashlib.md5(f"weights {i}".encode()).hexdigest() for i in range(NUM_AT_ONCE)}
+        assert {v.record.md5 for v in versions if v.record} == expected
+
+    def test_the_same_weights_at_once_are_one_version(self, bare: Path, params: Params) -> None:
+        made = at_once(4, lambda i: make_version(params, "the same"))
+
+        assert {v.version for v in registry.list_versions(params)} == set(made)
+        assert len(set(made)) == 1
+
+
+class TestStages:
+    def test_the_alias_follows_and_history_says_who_and_why(self, bare: Path, params: Params) -> None:
+        one, two = make_version(params, "one"), make_version(params, "two")
+        registry.promote(params, one, **WHO, when=day(18))
+
+        found = registry.promote(params, two, approver="B", reason='any\n"characters"\0 ä', when=day(20), expected_champion=one)
+
+        assert (found.stages, registry.champion(params)) == (("production",), two)
+        with connection.speaking(params) as client:
+            assert client.get_model_version_by_alias(params.registry.name, "production").version == "2"
+            entry = client.get_model_version(f"{params.registry.name}.history", "2")
+        assert (entry.tags["approver"], entry.tags["reason"]) == ("B", 'any "characters" ä')
+        past = registry.history(params)
+        assert [(a.number, a.previous, a.version, a.approver) for a in past] == [
+            (1, None, one, "A. Reviewer"),
+            (2, one, two, "B"),
+        ]
+        assert past[1].reason == 'any\n"characters"\0 ä'
+        assert past[1].report == hashlib.sha256(b"the report").hexdigest()
+        on = [[a.version for a in registry.history(params, on=date(2026, 11, n))] for n in (17, 18, 19, 20, 21)]
+        assert on == [[], [one], [one], [one, two], [two]]
+
+    def test_the_champion_again_changes_nothing(self, bare: Path, params: Params) -> None:
+        one = make_version(params, "one")
+
+        assert registry.promote(params, one, **WHO) == registry.promote(params, one, approver="B", reason="clicked twice")
+        assert len(registry.history(params)) == 1
+
+    def test_a_champion_that_moved_meanwhile_is_refused(self, bare: Path, params: Params) -> None:
+        one, two = make_version(params, "one"), make_version(params, "two")
+        registry.promote(params, one, **WHO)
+
+        error = the_error(lambda: registry.promote(params, two, **WHO, expected_champion=None))
+        assert error.what == "the champion is v1.1.0 now, expected was none"
+        assert "no version v9.0.0" in the_error(lambda: registry.promote(params, "v9.0.0", **WHO)).what
+
+    def test_rollback_goes_back_one_each_time_past_deprecated_ones(self, bare: Path, params: Params) -> None:
+        names = [make_version(params, name) for name in ("one", "two", "three", "four")]
+        for name in names:
+            registry.promote(params, name, **WHO)
+        registry.deprecate(params, names[2], **WHO)
+
+        assert registry.rollback(params, **WHO).version == names[1]
+        assert registry.rollback(params, **WHO).version == names[0]
+        assert the_error(lambda: registry.rollback(params, **WHO)).what == "no version was champion before v1.1.0"
+        assert journal.alias(params) == "1"
+
+    def test_a_deprecated_version_can_be_read_and_not_promoted(self, bare: Path, params: Params) -> None:
+        one, two = make_version(params, "one"), make_version(params, "two")
+        registry.promote(params, two, **WHO)
+
+        when = datetime(2099, 1, 2, tzinfo=UTC)
+        found = registry.deprecate(params, one, approver="A", reason="leaked images", when=when)
+
+        assert found.deprecated == "2099-01-02 by A: leaked images"
+        assert [v.version for v in registry.list_versions(params)] == [two]
+        assert len(registry.list_versions(params, with_deprecated=True)) == 2
+        assert "leaked images" in the_error(lambda: registry.promote(params, one, **WHO)).what
+        assert the_error(lambda: registry.deprecate(params, two, **WHO)).what == "v1.2.0 is in production"
+
+    def test_a_refusal_is_kept_once_and_moves_nothing(self, bare: Path, params: Params) -> None:
+        one, two = make_version(params, "one"), make_version(params, "two")
+        registry.promote(params, one, **WHO)
+
+        found = registry.refuse(params, two, "rejected", approver="B", reason="misses\nbolts", question="run 1")
+        at_once(3, lambda _: registry.refuse(params, two, "unanswered", approver="nobody", reason="late", question="run 2"))
+
+        assert (found.version, found.champion, found.approver, found.reason) == (two, one, "B", "misses\nbolts")
+        assert registry.refuse(params, two, "rejected", approver="C", reason="again", question="run 1") == found
+        assert [(r.outcome, r.approver) for r in registry.refusals(params, two)] == [("rejected", "B"), ("unanswered", "nobody")]
+        assert registry.refusals(params, one) == ()
+        assert registry.champion(params) == one
+
+    def test_many_at_once_leave_one_history_in_which_each_follows_the_one_before(self, bare: Path, params: Params) -> None:
+        names = [make_version(params, str(i)) for i in range(4)]
+
+        at_once(4, lambda i: registry.promote(params, names[i], **WHO))
+
+        past = registry.history(params)
+        assert sorted(a.version for a in past) == names
+        assert [a.previous for a in past] == [None, *(a.version for a in past[:-1])]
+        assert journal.alias(params) == past[-1].version.split(".")[1]
+
+    def test_of_two_decisions_against_the_same_champion_one_is_refused(self, bare: Path, params: Params) -> None:
+        names = [make_version(params, str(i)) for i in range(3)]
+        registry.promote(params, names[0], **WHO)
+
+        def decide(i: int) -> str:
+            try:
+                return registry.promote(params, names[i + 1], **WHO, expected_champion=names[0]).version
+            except RegistryError as error:
+                return error.what.partition(" now")[0]
+
+        done = at_once(2, decide)
+
+        winner = registry.champion(params)
+        assert sorted(map(str, done)) == sorted([str(winner), f"the champion is {winner}"])
+
+    def test_an_alias_that_was_moved_by_hand_is_said_and_moved_back_by_the_next_change(
+        self, bare: Path, params: Params, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one, two = make_version(params, "one"), make_version(params, "two")
+        registry.promote(params, one, **WHO)
+        with connection.speaking(params) as client:
+            client.set_registered_model_alias(params.registry.name, "production", "2")
+
+        assert registry.pin_champion(params) == one
+        assert "the alias production names version 2, the history says 1" in caplog.text
+        assert "the alias production in MLflow" in [fault.what for fault in registry.verify(params)]
+        registry.promote(params, one, **WHO)
+        assert journal.alias(params) == "1"
+        assert registry.promote(params, two, **WHO).version == two
+
+    def test_champion_yaml_pins_the_version_and_its_weights(self, bare: Path, params: Params) -> None:
+        assert registry.pin_champion(params) is None
+        registry.promote(params, make_version(params, "one"), **WHO)
+
+        assert registry.pin_champion(params) == "v1.1.0"
+        name = params.registry.name
+        lines = Path("champion.yaml").read_text().splitlines()[1:]
+        assert lines == [
+            f"name: {name}",
+            "version: v1.1.0",
+            f"weights: models/registered/{name}@v1.1.0.pt",
+            f"md5: {hashlib.md5(b'one').hexdigest()}",
+        ]
+
+
+class TestVerify:
+    def test_one_byte_of_any_artifact_is_named(self, root: Path, params: Params, server: Server) -> None:
+        registry.register(params)
+        registry.promote(params, "v1.1.0", **WHO)
+        assert registry.verify(params) == ()
+
+        for file in ("best.pt", "report.md", "decision.json", "dvc.lock", "record.json"):
+            path = stored(server, file)
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            faults = registry.verify(params, "v1.1.0")
+            path.write_bytes(content)
+
+            assert len(faults) == 1, faults
+            assert file in faults[0].what
+            assert "MLflow" in faults[0].what
+
+    def test_another_metric_and_a_deleted_entry_of_the_history_are_named(self, bare: Path, params: Params) -> None:
+        one, two = make_version(params, "one"), make_version(params, "two")
+        for name in (one, two):
+            registry.promote(params, name, **WHO)
+        with connection.speaking(params) as client:
+            client.log_metric(client.get_model_version(params.registry.name, "1").run_id, "box/mAP50", 0.61)
+            client.delete_model_version(f"{params.registry.name}.history", "1")
+
+        what = [fault.what for fault in registry.verify(params)]
+
+        assert "the metric box/mAP50 in MLflow" in what
+        assert f"entry 1 of {params.registry.name}.history" in what
+        assert registry.champion(params) == two
+
+
+class TestErrors:
+    def test_a_server_that_is_away_or_refuses_is_said_with_the_next_step(
+        self, bare: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        away = replace(params, registry=replace(params.registry, mlflow_uri=None))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
+
+        error = the_error(lambda: registry.list_versions(away))
+
+        assert error.what.startswith("the MLflow server does not answer or refuses")
+        assert "MLFLOW_TRACKING_USERNAME" in error.fix
+        assert "secret" not in error.block()
+
+    def test_no_address_at_all_is_said(self, bare: Path, params: Params) -> None:
+        nowhere = replace(params, registry=replace(params.registry, mlflow_uri=None))
+
+        assert the_error(lambda: registry.champion(nowhere)).what == "no MLflow server is named"
+
+    def test_a_missing_file_of_a_version_is_said(self, bare: Path, params: Params) -> None:
+        version = registry.show(params, make_version(params, "one"))
+
+        assert "MLflow" in the_error(lambda: registry.read_file(params, version, "reports/none.md")).what
+
+
+def test_the_verbs_print_the_same_words_for_both_backends(root: Path, params: Params) -> None:
+    def verb(*args: str, code: int = 0) -> str:
+        settings = [f"registry.{key}={getattr(params.registry, key)}" for key in ("backend", "mlflow_uri", "name")]
+        command = [sys.executable, "-m", "tasks.registry", *args, *(part for text in settings for part in ("--set", text))]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == code, result.stderr
+        return result.stdout.strip()
+
+    who = ("--approver", "A. Reviewer", "--reason", "holds")
+    assert verb("register").startswith(f"{params.registry.name}@v1.1.0  ")
+    assert verb("promote", "v1.1.0", *who).endswith("[production]")
+    assert verb("history").endswith("v1.1.0  A. Reviewer: holds")
+    assert verb("verify") == f"{params.registry.name} all: everything is as it was registered"
+    assert f"/#/models/{params.registry.name}/versions/1" in verb("show", "v1.1.0")
