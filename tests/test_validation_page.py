@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import pytest
 
 from flows import labels
 from tasks.common.page.montage import montage
+from tasks.common.page.picture import on_picture
+from tasks.common.page.svg import Canvas
 from tasks.validate.expectations import Check, Severity
 from tasks.validate.histograms import histogram
 from tasks.validate.suite import Issue, Outcome
@@ -24,6 +27,7 @@ from tests import checkout, validate_data
 from tests.validate_data import LABEL, SQUARE, TRIANGLE, add_image, check
 
 HOSTILE = ("<script>alert(1)<&>", "`ti|ck` **b**", "caf\udce9")
+ELBOW = [(0.1, 0.1), (0.3, 0.1), (0.3, 0.7), (0.8, 0.7), (0.8, 0.9), (0.1, 0.9)]
 FLAT = "0 0.3 0.3 0.3 0.3 0.3 0.3\n"
 
 
@@ -184,3 +188,12 @@ def test_a_refused_dataset_is_shown_in_the_ui_of_the_flow(tmp_path: Path) -> Non
     assert "**refused**" in found["labels"][1]
     assert "](data:image/svg+xml;base64," in found["labels"][1]
     assert "too-few-points" in {row["check"] for row in json.loads(json.loads(found["label-issues"][1]))}
+
+
+def test_an_outline_keeps_its_shape_with_fewer_corners() -> None:
+    sides = [np.linspace((x0, y0), (x1, y1), 50, endpoint=False) for (x0, y0), (x1, y1) in pairwise([*ELBOW, ELBOW[0]])]
+
+    points = on_picture(np.concatenate(sides), Canvas(100, 100), 240)
+
+    assert len(points) <= 8
+    assert set(ELBOW) <= {(round(x / 100, 6), round(y / 100, 6)) for x, y in points}

@@ -32,7 +32,7 @@ MAX_BYTES = 1_000_000
 """Of all drawings together."""
 NUM_DETAILS = 4
 NUM_ROWS = 40
-MOST_CORNERS, MOST_ROWS, MOST_TAGS = 48, 400, 12
+MOST_CORNERS, MOST_ROWS, MOST_TAGS = 240, 400, 12
 LEGEND = (
     ("box fault", "spurious or swapped"), ("box doubt", "badly located"), ("box missed", "overlooked: what the model sees"),
     ("box other", "labels the model agrees with"),

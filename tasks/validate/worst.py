@@ -27,7 +27,7 @@ MOST_ROWS, MOST_FLAGGED = 400, 60
 """Rows of an image that are drawn."""
 MOST_TAGS = 12
 """An image with more offending rows than this shows no line numbers; they are in the tooltips."""
-MOST_CORNERS, MOST_FLAGGED_CORNERS = 32, 240
+MOST_CORNERS = 240
 SMALL_PX = 14
 """A shape that is drawn smaller than this gets a ring around it."""
 BLANK_WH = (240, 180)
@@ -128,7 +128,7 @@ def draw(name: str, flaws: Sequence[Flaw], file: Path, classes: Sequence[str]) -
 def _mark(canvas: Canvas, row: Row, flaws: Sequence[Flaw], classes: Sequence[str], *, is_crowded: bool) -> None:
     style = "fault" if any(outcome.check.severity == "critical" for outcome, _ in flaws) else "doubt"
     tip = "; ".join([_title(row, classes), *(f"{outcome.check.id}: {issue.value}" for outcome, issue in flaws)])
-    points = on_picture(row.corners, canvas, MOST_FLAGGED_CORNERS)
+    points = on_picture(row.corners, canvas, MOST_CORNERS)
     canvas.polygon(points, f"box {style}", tip)
     if is_crowded:
         return

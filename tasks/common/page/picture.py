@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -23,6 +24,7 @@ FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow has readers that start programs (EPS), so no other is tried."""
 MAX_PX = 100_000_000
 """A larger image is not decoded for a thumbnail."""
+TOLERANCE_PX = 0.4
 TAG_PX = 15
 """Font size of a name, as the page sets it."""
 
@@ -74,9 +76,12 @@ def tag(canvas: Canvas, left: float, top: float, text: str, style: str = "tag") 
 
 
 def on_picture(corners: NDArray[np.float64], canvas: Canvas, most: int) -> list[tuple[float, float]]:
-    """Corners (K, 2), shares of the sides, on the canvas: at most `most` of them, and none far outside."""
-    kept = corners[:: max(1, -(-len(corners) // most))]
-    return [(float(x) * canvas.width, float(y) * canvas.height) for x, y in kept.clip(-0.5, 1.5)]
+    """Corners (K, 2), shares of the sides, on the canvas: none far outside, and none that moves the outline by less than
+    TOLERANCE_PX; of what is more noise than outline every so many, at most `most`.
+    """
+    ring = corners.clip(-0.5, 1.5) * (canvas.width, canvas.height)
+    kept = shapely.get_coordinates(shapely.simplify(shapely.linestrings(ring), TOLERANCE_PX, preserve_topology=False))
+    return [(float(x), float(y)) for x, y in kept[:: -(-len(kept) // most)]]
 
 
 def _size_wh(image: Image.Image) -> tuple[int, int]:
