@@ -26,12 +26,12 @@ ROWS_A_FILE = 10
 POINTS = 22
 PARTS = ("labels", "labels again", "images", "images again", "ultralytics")
 CLEANVISION = """
-import sys, time
+import os, sys, time
 from cleanvision import Imagelab
-begin = time.process_time(), time.perf_counter()
+begin = sum(os.times()[:4]), time.perf_counter()
 lab = Imagelab(data_path=sys.argv[1])
 lab.find_issues(verbose=False, n_jobs=1)
-print(time.process_time() - begin[0], time.perf_counter() - begin[1])
+print(sum(os.times()[:4]) - begin[0], time.perf_counter() - begin[1])
 """
 
 
