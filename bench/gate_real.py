@@ -15,7 +15,7 @@ from tasks.common import params, yolo
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.params import GateParams
 from tasks.common.paths import RUNS
-from tasks.evaluate import Image
+from tasks.common.predict import Image, predict
 from tasks.gate.evaluation import Detections, Evaluation, Model, Targets
 
 SCALES = (-32, 0, 32)
@@ -57,7 +57,7 @@ def predictions(weights: Path, dataset: Dataset, split: str, flipped: bool) -> l
     views = []
     for extra in SCALES:
         settings = evaluate.evaluation_settings(shipped) | {"imgsz": shipped.train.imgsz + extra}
-        views.append(evaluate.predict(yolo.load(weights), data, own, settings, split))
+        views.append(predict(yolo.load(weights), data, own, settings, split, RUNS / "gate_real"))
     return views
 
 

@@ -18,10 +18,11 @@ from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
+from flows import labels
 from tasks.common import dvc
 from tasks.common.paths import PROGRESS
 
-STAGES = ("validate", "baseline", "finetune", "evaluate", "gate", "report")
+STAGES = ("validate", "baseline", "review", "finetune", "evaluate", "gate", "report")
 TRAINING = ("baseline", "finetune")
 POLL_S = 1.0
 SHOWN = {"metrics/mAP50(B)": "box mAP50", "metrics/mAP50(M)": "mask mAP50"}
@@ -35,7 +36,8 @@ HINTS = re.compile(
 @task(task_run_name="{stage}")
 def build(stage: str, lock_wait_s: float) -> None:
     """Bring `stage` up to date through DVC; a finished one costs a second."""
-    with _progress_artifact(stage) if stage in TRAINING else nullcontext():
+    shown = _progress_artifact(stage) if stage in TRAINING else labels.published() if stage == "validate" else nullcontext()
+    with shown:
         log = get_run_logger()
         dvc.reproduce(stage, lock_wait_s=lock_wait_s, on_line=lambda line: None if HINTS.match(line) else log.info(line))
 

@@ -18,9 +18,10 @@ CODE = [*ROOT.glob("tasks/**/*.py"), *ROOT.glob("flows/**/*.py")]
 OWNERS = {
     "prefect": ("flows",),
     "great_expectations": ("tasks.validate",),
-    "ultralytics": ("tasks.train", "tasks.evaluate", "tasks.common.yolo"),
-    "torch": ("tasks.train", "tasks.evaluate", "tasks.common.yolo"),
-    "tasks.common.yolo": ("tasks.train", "tasks.evaluate", "tasks.watch"),
+    "ultralytics": ("tasks.train", "tasks.evaluate", "tasks.common.yolo", "tasks.common.recorder"),
+    "torch": ("tasks.train", "tasks.evaluate", "tasks.common.yolo", "tasks.common.recorder"),
+    "tasks.common.yolo": ("tasks.train", "tasks.evaluate", "tasks.review", "tasks.watch", "tasks.common.predict"),
+    "tasks.common.recorder": ("tasks.common.predict",),
     "mlflow": ("tasks.registry.in_mlflow",),
 }
 STAGES: dict[str, Any] = load_yaml(ROOT / "dvc.yaml")["stages"]
@@ -74,7 +75,7 @@ def test_tasks_never_import_flows_and_common_never_a_stage() -> None:
 
 
 def test_a_stage_never_imports_another_stage() -> None:
-    modules = {"sample", "validate", "train", "evaluate", "gate", "report"}
+    modules = {"sample", "validate", "train", "review", "evaluate", "gate", "report"}
     allowed = {("report", "gate"), ("registry", "gate")}
     bad = {
         f"{module_name(file)} imports {name}"
@@ -113,7 +114,7 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train"]
+    "module", ["tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train", "tasks.review"]
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:
     heavy = ["torch", "ultralytics", "great_expectations", "prefect", "matplotlib", "numba", "mlflow"]

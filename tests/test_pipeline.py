@@ -68,6 +68,22 @@ def test_progress_metrics_and_report_are_artifacts(ran: tuple[Path, str]) -> Non
     assert {float(data) for key, _, data in rows if key == "baseline-progress"} == {100.0}
 
 
+def test_the_label_checks_are_an_artifact(ran: tuple[Path, str]) -> None:
+    with sqlite3.connect(ran[0] / ".prefect/prefect.db") as db:
+        kind, text = db.execute("select type, data from artifact where key = 'labels'").fetchone()
+
+    assert kind == "markdown"
+    assert "**passed**. 272 images" in text
+
+
+def test_the_review_ranks_labels_of_train_and_val(ran: tuple[Path, str]) -> None:
+    found = json.loads((ran[0] / "reports/review.json").read_text())
+
+    assert (found["model"], found["reviewed"]) == ("baseline", 224)
+    assert found["doubts"] == sum(found["kinds"].values()) == (ran[0] / "reports/review.csv").read_text().count("\n") - 1
+    assert "Look at these first" in (ran[0] / "reports/review.html").read_text()
+
+
 def test_dvc_repro_after_the_flow_is_a_no_op(ran: tuple[Path, str]) -> None:
     root, _ = ran
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 from tasks import report
 from tasks.common.errors import EvaluationError, WorkspaceError
+from tasks.common.page.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
 from tasks.report import catalogue, inputs, material, sections
-from tasks.report.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
 from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
 
 OUTPUTS = ("report.md", "report.html", "curves.csv")

@@ -102,7 +102,7 @@ def test_no_key_is_given_twice() -> None:
 
 
 def test_the_page_has_no_text_of_its_own() -> None:
-    page = (PACKAGE / "report.html.j2").read_text()
+    page = (PACKAGE.parent / "common/page/page.html.j2").read_text()
     page = re.sub(r"<style>.*?</style>", "", page, flags=re.S)
     shown = re.sub(r"<[^>]*>", " ", re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "", page, flags=re.S))
 

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from tasks.common import params
+from tasks.common.page import svg
+from tasks.common.page.document import Cell, Document, Section, Table, plain, tone_of
+from tasks.common.page.picture import read_picture
+from tasks.common.page.render import inline
 from tasks.common.params import ReportParams
-from tasks.report import catalogue, svg
+from tasks.common.rows import read_rows
+from tasks.report import catalogue
 from tasks.report.curves import Epoch, components, milestones, span
 from tasks.report.detections import Objects, confusion, match, precision_curve, tally
-from tasks.report.document import Cell, Document, Section, Table, plain, tone_of
-from tasks.report.gallery import read_picture, read_polygons
 from tasks.report.markdown import render
-from tasks.report.page import inline
 from tasks.report.quality import balance, convergence, overfitting
 from tests.gate_data import detections_of, random_files, targets_of
 from tests.report_data import ROOT
@@ -145,15 +147,12 @@ def test_images_without_labels_or_detections_are_perfect_if_both_are_absent() ->
     assert confusion(objects(), outcome, 1).tolist() == [[0, 0], [1, 0]]
 
 
-def test_a_box_and_a_polygon_are_read_and_a_broken_line_is_skipped(tmp_path: Path) -> None:
-    file = tmp_path / "0.txt"
-    file.write_text("0 0.5 0.5 0.2 0.4\nnot a label\n1 0 0 1 0 1 1\n1 0.5\n")
+def test_a_box_and_a_polygon_are_read_and_a_broken_line_is_skipped() -> None:
+    found = read_rows(["0 0.5 0.5 0.2 0.4", "not a label", "1 0 0 1 0 1 1", "1 0.5", "1 0 0 nan 0 1 1"])
 
-    found = read_polygons(file)
-
-    assert [(c, corners.round(2).tolist()) for c, corners in found] == [
-        (0, [[0.4, 0.3], [0.6, 0.3], [0.6, 0.7], [0.4, 0.7]]),
-        (1, [[0, 0], [1, 0], [1, 1]]),
+    assert [(row.line, row.cls, row.corners.round(2).tolist()) for row in found] == [
+        (1, 0, [[0.4, 0.3], [0.6, 0.3], [0.6, 0.7], [0.4, 0.7]]),
+        (3, 1, [[0, 0], [1, 0], [1, 1]]),
     ]
 
 

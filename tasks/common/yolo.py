@@ -1,6 +1,6 @@
 """Ultralytics as the stages use it: offline, silent but for warnings, and with weights that were looked at first.
 
-Only `train`, `evaluate` and `export` import this module; it imports torch.
+Only `train`, `evaluate`, `review` and `export` import this module; it imports torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import isolation
 from tasks.common.dataset import Dataset
-from tasks.common.errors import ParamsError, WeightsError
+from tasks.common.errors import EvaluationError, ParamsError, WeightsError
 from tasks.common.stage import write_text
 from tasks.common.weights import FIX, require_weights
 
@@ -111,6 +111,17 @@ def remove_label_caches(dataset: Dataset) -> None:
     for cache in dataset.root.rglob("*.cache"):
         with contextlib.suppress(OSError):  # a read-only dataset has none of ours
             cache.unlink()
+
+
+def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:
+    """Refuse a model whose class names are not those of the data, in the same order."""
+    names = tuple(str(model.names[i]) for i in sorted(model.names))
+    if names != dataset.names:
+        raise EvaluationError(
+            f"the {name} knows the classes {list(names)}, data.yaml names {list(dataset.names)}",
+            where=f"{dataset.root}/data.yaml",
+            fix="Compare models with the same classes only; a new class needs a new baseline and no champion.",
+        )
 
 
 def tensors_digest(model: Any) -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tasks.common import yolo
 from tasks.common.dataset import Dataset, read_accepted, read_dataset
-from tasks.common.errors import DatasetError, EvaluationError
+from tasks.common.errors import EvaluationError
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import (
@@ -35,9 +35,10 @@ from tasks.common.paths import (
     SPEED,
     STATISTICS,
 )
+from tasks.common.predict import Image, predict
 from tasks.common.stage import read_json, write_json
-from tasks.evaluate.figures import Image, metrics, statistics
-from tasks.evaluate.inputs import champion_weights, describe_split, gate_split, require_same_classes
+from tasks.evaluate.figures import metrics, statistics
+from tasks.evaluate.inputs import champion_weights, describe_split, gate_split
 
 log = logging.getLogger(__name__)
 NUM_TIMED = 20
@@ -84,9 +85,9 @@ def measure(
     images: dict[str, list[Image]] = {}
     results: dict[str, Any] = {}
     for name, model in models.items():
-        require_same_classes(name, model, dataset)
+        yolo.require_same_classes(name, model, dataset)
         started = time.monotonic()
-        images[name] = predict(model, data, dataset, settings, split["name"])
+        images[name] = predict(model, data, dataset, settings, split["name"], RUNS / "evaluate")
         results[name] = facts[name] | metrics(images[name], dataset.names)
         results[name] |= {"split_sha256": split["sha256"], "settings": settings, "versions": versions}
         log.info(
@@ -133,37 +134,6 @@ def model_facts(path: Path, model: Any) -> dict[str, Any]:
         "num_parameters": sum(p.numel() for p in model.model.parameters()),
         "tensor_bytes": sum(t.numel() * t.element_size() for t in tensors),
     }
-
-
-def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str) -> list[Image]:
-    """Every image of the split with the model's detections and their matches, sorted by path."""
-    from tasks.evaluate.recorder import recorder
-
-    validator = recorder(model.task, dataset.root.resolve())(
-        args={
-            **{key: value for key, value in settings.items() if key not in ("half", "device")},
-            "task": model.task,
-            "model": str(model.ckpt_path),
-            "device": yolo.device_argument(settings["device"]),
-            "data": str(data),
-            "split": split,
-            "mode": "val",
-            "plots": False,
-            "verbose": False,
-            "project": str((RUNS / "evaluate").resolve()),
-            "name": "val",
-            "exist_ok": True,
-        }
-    )
-    validator(model=model.model)
-    images = sorted(validator.images, key=lambda image: image["path"])
-    if len(images) != len(dataset.splits[split]):
-        raise DatasetError(
-            f"Ultralytics read {len(images)} of {len(dataset.splits[split])} images of split `{split}`",
-            where=str(dataset.root),
-            fix="Run `dvc repro validate` and mend what it names.",
-        )
-    return [Image(**image) for image in images]
 
 
 def latency(models: Mapping[str, Any], imgsz: int) -> dict[str, dict[str, float]]:

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.common.predict import Image
+
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-
-
-@dataclass(frozen=True)
-class Image:
-    """What one model did with one image. Boxes are in pixels of the original image, corners x1 y1 x2 y2."""
-
-    path: str
-    """POSIX path relative to the dataset."""
-    size_wh: tuple[int, int]
-    brightness: float
-    """Mean of the pixels as the network got them, 0 to 1."""
-    conf: NDArray[np.float32]
-    """(D,) confidence, highest first."""
-    pred_cls: NDArray[np.int32]
-    """(D,)"""
-    box_xyxy: NDArray[np.float32]
-    """(D, 4)"""
-    tp: Mapping[str, NDArray[np.bool_]]
-    """`box` and, for segmentation, `mask`: (D, 10), does detection match a target at IoU 0.5, 0.55 ... 0.95."""
-    target_cls: NDArray[np.int32]
-    """(T,)"""
-    target_box_xyxy: NDArray[np.float32]
-    """(T, 4)"""
-    target_area_px2: NDArray[np.float32]
-    """(T,) area of the mask, or of the box where there is no mask; pixels of the original image."""
 
 
 def metrics(images: list[Image], names: tuple[str, ...]) -> dict[str, Any]:

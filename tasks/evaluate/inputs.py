@@ -42,14 +42,3 @@ def champion_weights() -> dict[str, Path]:
     """The champion's weights as champion.yaml pins them, or nothing where there is no champion."""
     path = pinned_weights()
     return {} if path is None else {"champion": path}
-
-
-def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:
-    """Refuse a model whose class names are not those of the data, in the same order."""
-    names = tuple(str(model.names[i]) for i in sorted(model.names))
-    if names != dataset.names:
-        raise EvaluationError(
-            f"the {name} knows the classes {list(names)}, data.yaml names {list(dataset.names)}",
-            where=f"{dataset.root}/data.yaml",
-            fix="Compare models with the same classes only; a new class needs a new baseline and no champion.",
-        )

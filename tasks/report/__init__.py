@@ -27,9 +27,10 @@ def run(params: Params) -> None:
         PipelineError: a stage's result is missing or broken; the message names the stage to run. Nothing is written then.
         EvaluationError: the results are not about the same models.
     """
-    from tasks.report import inputs, markdown, material, page, sections
+    from tasks.common.page import render as page
+    from tasks.common.page.document import Cell, Document
+    from tasks.report import inputs, markdown, material, sections
     from tasks.report.curves import curves_csv
-    from tasks.report.document import Cell, Document
     from tasks.report.sections.outcome import TONES, headline
 
     m = material.gather(inputs.read(), params.report)

@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.common.boxes import box_iou
+
 Floats = NDArray[np.float64]
 RECALL = np.linspace(0, 1, 101)
 """Recall of the points of a curve."""
@@ -110,16 +112,6 @@ def match(labels: Objects, own: Objects, num_images: int, min_iou: float) -> Out
 def _ranges(img: NDArray[np.int32], num_images: int) -> list[tuple[int, int]]:
     ends = np.searchsorted(img, np.arange(num_images + 1))
     return [(int(start), int(end)) for start, end in pairwise(ends)]
-
-
-def box_iou(one: NDArray[np.float32], other: NDArray[np.float32]) -> Floats:
-    """(D, T) intersection over union of boxes (D, 4) and (T, 4); 0 for boxes without area."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2]).astype(np.float64)
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(np.clip(box[:, 2:] - box[:, :2], 0, None), axis=1, dtype=np.float64) for box in (one, other)]
-    union = areas[0][:, None] + areas[1][None, :] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def confusion(labels: Objects, outcome: Outcome, num_classes: int) -> NDArray[np.int64]:

@@ -9,8 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.common.page.svg import (
+    FONT_PX,
+    Axes,
+    Canvas,
+    Scale,
+    axes,
+    label,
+    labelled,
+    log_ticks,
+    padded,
+    shortened,
+    text_width,
+    ticks,
+)
 from tasks.gate import Interval
-from tasks.report.svg import FONT_PX, Axes, Canvas, Scale, axes, label, labelled, log_ticks, padded, shortened, text_width, ticks
 
 WIDTH, HEIGHT = 360, 230
 """Of a panel, user units; two or three stand side by side on a wide page."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from tasks.common.paths import REPORT_PAGE
-from tasks.report.catalogue import Words
-from tasks.report.document import (
+from tasks.common.page.document import (
     Advice,
     Block,
     Bullets,
@@ -18,6 +16,8 @@ from tasks.report.document import (
     Table,
     cell,
 )
+from tasks.common.paths import REPORT_PAGE
+from tasks.report.catalogue import Words
 
 
 def render(document: Document, words: Words) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from tasks.common.page.document import Tone
 from tasks.common.params import ReportParams
 from tasks.report.curves import Epoch, components, total_loss
-from tasks.report.document import Tone
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Check every image and label of the dataset against expectations.yaml, and stop where training would be spoiled.
 
 reads   <data.path>, expectations.yaml, reports/accepted.json
-writes  reports/validation.json, reports/issues.csv and .parquet, and, when nothing critical was found, reports/dataset.json,
-        reports/quarantine.csv and reports/accepted.json;
-        else runs/refused/ has copies of the first three, since the flow puts the reports of the last good data back
+writes  reports/validation.json, .html and .svg (its gallery), reports/issues.csv and .parquet, and, when nothing critical was
+        found, reports/dataset.json, reports/quarantine.csv and reports/accepted.json;
+        else runs/refused/ has copies of the first five, since the flow puts the reports of the last good data back
 
 The dataset becomes five tables (`tasks.validate.tables`), each row with its file and line. Great Expectations runs one suite
 per table. Later stages depend on reports/dataset.json, which names the bytes that were accepted, and not on the folder.
@@ -25,13 +25,26 @@ from tasks.common import stage
 from tasks.common.dataset import Dataset, digest, read_dataset, without
 from tasks.common.metadata import METADATA
 from tasks.common.params import Params
-from tasks.common.paths import DATA_DOCS, DATASET, EXPECTATIONS, ISSUES, QUARANTINE, REFUSED, REPORTS, VALIDATION
+from tasks.common.paths import (
+    DATA_DOCS,
+    DATASET,
+    EXPECTATIONS,
+    ISSUES,
+    QUARANTINE,
+    REFUSED,
+    REPORTS,
+    VALIDATION,
+    VALIDATION_GALLERY,
+    VALIDATION_PAGE,
+)
 from tasks.validate import accepted, drift, expectations, quarantine, results, suite
 from tasks.validate.quarantine import Quarantine
 from tasks.validate.suite import Outcome
 from tasks.validate.tables import Tables, read_rows, tabulate
 
 log = logging.getLogger(__name__)
+MAX_GALLERY_BYTES = 330_000
+"""Of validation.svg: base64 adds a third, and Prefect's database bears 500 kB an artifact."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +126,20 @@ def run(params: Params, folder: Path = REPORTS) -> None:
 
 
 def write_reports(path: str, verdict: Verdict, folder: Path) -> None:
-    """validation.json, issues.csv and issues.parquet."""
+    """validation.json, issues.csv and issues.parquet, and validation.html and validation.svg for a person."""
+    from tasks.common.page.montage import montage
+    from tasks.validate.page import page
+    from tasks.validate.worst import shots
+
     stage.write_json(folder / VALIDATION.name, results.summary(path, verdict.passed, counts(verdict), verdict.outcomes))
     stage.write_text(folder / ISSUES.name, verdict.issues.write_csv())
     content = io.BytesIO()
     verdict.issues.write_parquet(content)
     stage.write_bytes(folder / ISSUES.with_suffix(".parquet").name, content.getvalue())
+    worst = shots(verdict.outcomes, verdict.dataset.root, verdict.dataset.names)
+    html = page(path, counts(verdict), verdict.outcomes, verdict.tables.frames, worst, verdict.passed)
+    stage.write_text(folder / VALIDATION_PAGE.name, html)
+    stage.write_text(folder / VALIDATION_GALLERY.name, montage(worst, MAX_GALLERY_BYTES))
 
 
 def counts(verdict: Verdict) -> dict[str, Any]:

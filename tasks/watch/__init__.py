@@ -97,9 +97,9 @@ def run(params: Params) -> Watch:
 def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -> dict[str, NDArray[Any]]:
     """The arrays of an evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
     from tasks.common import yolo
-    from tasks.evaluate import evaluation_settings, predict
+    from tasks.common.predict import predict
+    from tasks.evaluate import evaluation_settings
     from tasks.evaluate.figures import statistics
-    from tasks.evaluate.inputs import require_same_classes
 
     settings = evaluation_settings(params)
     if other := sorted(key for key, value in settings.items() if then.settings.get(key) != value and key != "device"):
@@ -111,10 +111,10 @@ def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -
         )
     yolo.prepare()
     model = yolo.load(weights)
-    require_same_classes("champion", model, dataset)
+    yolo.require_same_classes("champion", model, dataset)
     yolo.remove_label_caches(dataset)
     data = yolo.write_data_yaml(dataset, RUNS / "watch" / "data")
-    images = predict(model, data, dataset, settings, params.watch.split)
+    images = predict(model, data, dataset, settings, params.watch.split, RUNS / "watch")
     metadata = read_metadata(dataset.root, [image.path for image in images])
     return statistics({"candidate": images}) | {f"meta.{name}": np.array(own) for name, own in metadata.items()}
 

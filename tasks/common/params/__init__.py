@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from tasks.common.errors import ParamsError
 from tasks.common.params.data import DataParams, SampleParams, ValidateParams
 from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams, WatchParams
-from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams
+from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
 from tasks.common.params.kinds import STRICT
 from tasks.common.params.recipes import RecipesParams, fill
 from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
@@ -38,6 +38,7 @@ __all__ = [
     "PromoteParams",
     "RegistryParams",
     "ReportParams",
+    "ReviewParams",
     "SampleParams",
     "ScheduleParams",
     "TrainParams",
@@ -58,6 +59,7 @@ class Params:
     baseline: BaselineParams
     finetune: FinetuneParams
     recipes: RecipesParams
+    review: ReviewParams
     evaluate: EvaluateParams
     gate: GateParams
     report: ReportParams

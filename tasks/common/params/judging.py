@@ -1,4 +1,4 @@
-"""Sections of params.yaml about the verdict: evaluate, gate, report."""
+"""Sections of params.yaml about labels and verdict: review, evaluate, gate, report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from tasks.common.params.kinds import STRICT, Count, GroupBy, Positive, RelativePath, Share
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReviewParams:
+    enabled: bool
+    """Rank the labels that the champion, or else the baseline, disagrees with: one pass over splits train and val."""
+    conf: Annotated[float, Field(gt=0, lt=1)]
+    """From this confidence on the model is sure: it may speak against a label, or for an object that has none."""
+    iou: Annotated[float, Field(gt=0, lt=1)]
+    """From this IoU with a sure detection of its class on, a label is agreed with."""
+    page_images: Annotated[int, Field(ge=0, le=100)]
+    """Images drawn on review.html."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import NormalDist
 
+from tasks.common.page.document import code, plain
 from tasks.common.paths import CURVES, DECISION, EVALUATION
 from tasks.report.advice.item import Item, Rule
-from tasks.report.document import code, plain
 from tasks.report.material import Material
 from tasks.report.quality import convergence
 from tasks.report.sections.parts import of_classes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tasks.common.page.document import code, plain
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS, VALIDATION
 from tasks.gate import Comparison
 from tasks.report.advice.item import Item, Rule
-from tasks.report.document import code, plain
 from tasks.report.material import Material
 from tasks.report.quality import balance
 from tasks.report.sections.assets import failed_checks

@@ -1,6 +1,6 @@
 """The sections of the report, in the order in which they are read: result, evidence, training, cost, advice, files."""
 
-from tasks.report.document import Section
+from tasks.common.page.document import Section
 from tasks.report.material import Material
 from tasks.report.sections import advice, assets, compute, decision, errors, metrics, outcome, parts, quality, training
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tasks.common.page.document import Advice, Block, Paragraph, Section, Table
 from tasks.common.paths import DECISION, STATISTICS
 from tasks.report.advice import Item, cautions, suggestions
 from tasks.report.detections import Tally
-from tasks.report.document import Advice, Block, Paragraph, Section, Table
 from tasks.report.material import Material
 from tasks.report.sections.outcome import cause
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from tasks.common.page.document import Cell, Paragraph, Section, Table, blocks, code, plain
 from tasks.common.paths import BASELINE, DATASET, DECISION, EVALUATION, FINETUNE, STATISTICS, VALIDATION
-from tasks.report.document import Cell, Paragraph, Section, Table, blocks, code, plain
 from tasks.report.material import Material
 
 FILES = (

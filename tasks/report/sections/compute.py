@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tasks.common.page.document import Block, Section, Table, plain
 from tasks.common.paths import EVALUATION, SPEED
-from tasks.report.document import Block, Section, Table, plain
 from tasks.report.inputs import Phase
 from tasks.report.material import Material
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table, blocks, code, plain
 from tasks.common.paths import DECISION
 from tasks.gate import Evidence, Guard, Interval
-from tasks.report.document import Bullets, Cell, Paragraph, Section, Table, blocks, code, plain
 from tasks.report.material import Material
 from tasks.report.sections.parts import is_lost, of_classes
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks, plain
 from tasks.common.paths import STATISTICS
 from tasks.report import figures, gallery
 from tasks.report.detections import confusion
-from tasks.report.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks, plain
 from tasks.report.material import Material
 
 BACKGROUND = "∅"

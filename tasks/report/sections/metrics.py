@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tasks.common.page.document import Cell, Figure, Panel, Paragraph, Section, Table, join, tone_of
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS
 from tasks.report import figures
 from tasks.report.detections import RECALL, detections, precision_curve
-from tasks.report.document import Cell, Figure, Panel, Paragraph, Section, Table, join, tone_of
 from tasks.report.figures import Effect, Series
 from tasks.report.material import Material
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, code, join
 from tasks.common.paths import DATASET, DECISION, EVALUATION
 from tasks.gate import Decision, Verdict
-from tasks.report.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, code, join
 from tasks.report.material import Material
 
 TONES: dict[Verdict, Tone] = {Verdict.PROMOTE: "good", Verdict.INCONCLUSIVE: "warn", Verdict.REJECT: "bad"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Table, blocks, plain, tone_of
 from tasks.common.paths import DECISION
 from tasks.gate import Comparison
 from tasks.report import figures
-from tasks.report.document import Bullets, Cell, Figure, Panel, Section, Table, blocks, plain, tone_of
 from tasks.report.figures import Effect
 from tasks.report.material import Material
 

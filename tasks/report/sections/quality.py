@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tasks.common.page.document import Cell, Paragraph, Section, Table
 from tasks.common.paths import CURVES, EVALUATION
-from tasks.report.document import Cell, Paragraph, Section, Table
 from tasks.report.material import Material
 from tasks.report.quality import Finding, balance, convergence, overfitting
 

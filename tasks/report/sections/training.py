@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tasks.common.page.document import Cell, Figure, Panel, Paragraph, Section, Table, blocks, tone_of
 from tasks.common.paths import CURVES
 from tasks.report import figures
 from tasks.report.curves import COLUMNS, Epoch, components, milestones, span
-from tasks.report.document import Cell, Figure, Panel, Paragraph, Section, Table, blocks, tone_of
 from tasks.report.figures import Series
 from tasks.report.material import Material
 

@@ -1,4 +1,4 @@
-"""The report as a list of sections and blocks, before it is Markdown or HTML.
+"""A page as a list of sections and blocks, before it is Markdown or HTML.
 
 Texts may hold `code` and **strong**; `plain` keeps a name from being read as either. Every block that holds figures says
 where they come from: `source` names a stored file and the keys in it.
@@ -101,12 +101,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Shot:
-    """One image of the gallery: a drawing each for label, reference and candidate."""
+    """One image of the gallery: a drawing, or one each for label, reference and candidate."""
 
     name: str
     note: str
     tone: Tone
     panels: tuple[Panel, ...]
+    details: tuple[Cell, ...] = ()
+    """A line each below the drawing."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""The report as one self-contained page.
+"""A document as one self-contained page: no network, light and dark, on a phone and on paper.
 
-reads   tasks/report/report.html.j2
+reads   tasks/common/page/page.html.j2
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from html import escape
 from pathlib import Path
+from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks.report.catalogue import Words
-from tasks.report.document import Document, cell
+from tasks.common.page.document import Document, cell
 
-TEMPLATE = "report.html.j2"
+TEMPLATE = "page.html.j2"
 ESCAPED = re.compile(r"\\(.)")
 CODE = re.compile(r"`([^`]*)`")
 STRONG = re.compile(r"\*\*(.+?)\*\*")
@@ -23,7 +23,28 @@ GUARDED = 0xE000
 """Private-use characters that stand for escaped ones while markup is read."""
 
 
-def render(document: Document, words: Words) -> str:
+class Texts(Protocol):
+    """The words of the page's frame in the document's language."""
+
+    @property
+    def language(self) -> str:
+        """As in `<html lang>`."""
+
+    def __call__(self, key: str, **values: object) -> str:
+        """document.contents, document.note, and document.source with its `source`."""
+
+
+class English:
+    """The frame of a page that is in English only."""
+
+    language = "en"
+    texts = {"document.contents": "Contents", "document.note": "", "document.source": "{source}"}  # noqa: RUF012
+
+    def __call__(self, key: str, **values: object) -> str:
+        return self.texts[key].format(**values)
+
+
+def render(document: Document, words: Texts) -> str:
     """The whole file."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

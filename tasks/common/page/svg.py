@@ -104,8 +104,9 @@ class Canvas:
     def dot(self, x: float, y: float, style: str, tip: str = "", radius: float = 3) -> None:
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" class="d {style}"{_close("circle", tip)}')
 
-    def polygon(self, points: Iterable[tuple[float, float]], style: str) -> None:
-        self.parts.append(f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" class="{style}"/>')
+    def polygon(self, points: Iterable[tuple[float, float]], style: str, tip: str = "") -> None:
+        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self.parts.append(f'<polygon points="{corners}" class="{style}"{_close("polygon", tip)}')
 
     def text(self, x: float, y: float, text: str, style: str = "", anchor: str = "start") -> None:
         place = "" if anchor == "start" else f' text-anchor="{anchor}"'

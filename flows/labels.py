@@ -1,0 +1,95 @@
+"""What the stage `validate` found, where the Prefect UI shows it: the checks with the worst labels, and the first issues.
+
+reads   reports/ or, where the labels were refused, runs/refused/: validation.json, validation.svg, issues.csv
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.logging import get_run_logger
+
+from tasks.common.paths import ISSUES, REFUSED, REPORTS, VALIDATION, VALIDATION_GALLERY
+
+MAX_BYTES = 500_000
+"""Of an artifact, which Prefect's database bears."""
+MAX_ISSUES, MAX_CELL = 500, 300
+SEVERITIES = ("critical", "warning", "info")
+
+
+@contextmanager
+def published() -> Iterator[None]:
+    """Publish what the stage validate reports within the block, be it a refusal."""
+    started = time.time()
+    try:
+        yield
+    except Exception:
+        report = REFUSED / VALIDATION.name
+        if report.is_file() and report.stat().st_mtime >= started - 1:  # else it failed before it looked at the labels
+            publish(REFUSED)
+        raise
+    publish(REPORTS)
+
+
+def publish(folder: Path) -> None:
+    """The artifacts `labels` and `label-issues` from the reports in `folder`. That they cannot be shown must not stop a run."""
+    try:
+        report = json.loads((folder / VALIDATION.name).read_text(encoding="utf-8"))
+        gallery = folder / VALIDATION_GALLERY.name
+        text = page(report, gallery.read_bytes() if gallery.is_file() else b"", folder)
+        create_markdown_artifact(text, key="labels", description=f"Label checks of {report['dataset']}")
+        if rows := issues(folder / ISSUES.name):
+            create_table_artifact(rows, key="label-issues", description=f"The first {len(rows)} issues, critical ones first")
+    except Exception as error:
+        get_run_logger().warning("the label checks are not shown in the UI: %s: %s", type(error).__name__, error)
+
+
+def page(report: Mapping[str, Any], gallery: bytes, folder: Path) -> str:
+    """The checks as Markdown, failing ones first, with the gallery as a data URI if it fits in MAX_BYTES."""
+    failed = sorted(
+        (c for c in report["checks"] if not c["passed"]), key=lambda c: (SEVERITIES.index(c["severity"]), -c["failed"])
+    )
+    images = report["counts"]["images"]
+    verdict = "**passed**" if report["passed"] else "**refused**: training does not start"
+    parts = [
+        f"# Labels of {plain(report['dataset'])}",
+        f"{verdict}. {sum(images.values())} images, {report['counts']['instances']} objects; "
+        f"{len(failed)} of {len(report['checks'])} checks failed.",
+        table(("check", "severity", "rows", "first", "why", "fix"), [_cells(check) for check in failed]) if failed else "",
+        f"Everything: `{folder / VALIDATION.with_suffix('.html').name}`",
+    ]
+    text = "\n\n".join(part for part in parts if part)
+    data = base64.b64encode(gallery).decode()
+    picture = f"\n\n## The worst labels\n\n![labels drawn on their images](data:image/svg+xml;base64,{data})"
+    return text + picture if gallery and len(text.encode()) + len(picture) < MAX_BYTES else text
+
+
+def issues(file: Path) -> list[dict[str, str]]:
+    """The first MAX_ISSUES rows of issues.csv, critical ones first."""
+    with file.open(encoding="utf-8", newline="") as content:
+        rows = sorted(csv.DictReader(content), key=lambda row: SEVERITIES.index(row["severity"]))
+    return [{key: value[:MAX_CELL] for key, value in row.items()} for row in rows[:MAX_ISSUES]]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([plain(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Names come from the user's dataset: they must not break a table or become HTML or Markdown."""
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
+
+
+def _cells(check: Mapping[str, Any]) -> tuple[str, ...]:
+    first = check["examples"][0][:MAX_CELL] if check["examples"] else ""
+    return check["id"], check["severity"], str(check["failed"]), first, check["why"], check["fix"]

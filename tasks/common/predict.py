@@ -1,0 +1,86 @@
+"""What a model says of every image of a split, with Ultralytics' own validator.
+
+Only `evaluate` and `review` call `predict`, which imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.common import yolo
+from tasks.common.dataset import Dataset
+from tasks.common.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Image:
+    """What one model did with one image. Boxes are in pixels of the original image, corners x1 y1 x2 y2."""
+
+    path: str
+    """POSIX path relative to the dataset."""
+    size_wh: tuple[int, int]
+    brightness: float
+    """Mean of the pixels as the network got them, 0 to 1."""
+    conf: NDArray[np.float32]
+    """(D,) confidence, highest first."""
+    pred_cls: NDArray[np.int32]
+    """(D,)"""
+    box_xyxy: NDArray[np.float32]
+    """(D, 4)"""
+    tp: Mapping[str, NDArray[np.bool_]]
+    """`box` and, for segmentation, `mask`: (D, 10), does detection match a target at IoU 0.5, 0.55 ... 0.95."""
+    target_cls: NDArray[np.int32]
+    """(T,)"""
+    target_box_xyxy: NDArray[np.float32]
+    """(T, 4)"""
+    target_area_px2: NDArray[np.float32]
+    """(T,) area of the mask, or of the box where there is no mask; pixels of the original image."""
+
+
+def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str, work: Path) -> list[Image]:
+    """Every image of the split with the model's detections and their matches, sorted by path.
+
+    Args:
+        model: a loaded YOLO.
+        data: the data.yaml that `yolo.write_data_yaml` wrote for `dataset`.
+        dataset: the layout.
+        settings: Ultralytics' arguments: imgsz, batch, conf, iou, max_det, device, rect, half.
+        split: the split's name.
+        work: a folder for what Ultralytics writes.
+
+    Raises:
+        DatasetError: Ultralytics dropped an image.
+    """
+    from tasks.common.recorder import recorder
+
+    validator = recorder(model.task, dataset.root.resolve())(
+        args={
+            **{key: value for key, value in settings.items() if key not in ("half", "device")},
+            "task": model.task,
+            "model": str(model.ckpt_path),
+            "device": yolo.device_argument(settings["device"]),
+            "data": str(data),
+            "split": split,
+            "mode": "val",
+            "plots": False,
+            "verbose": False,
+            "project": str(work.resolve()),
+            "name": "val",
+            "exist_ok": True,
+        }
+    )
+    validator(model=model.model)
+    images = sorted(validator.images, key=lambda image: image["path"])
+    if len(images) != len(dataset.splits[split]):
+        raise DatasetError(
+            f"Ultralytics read {len(images)} of {len(dataset.splits[split])} images of split `{split}`",
+            where=str(dataset.root),
+            fix="Run `dvc repro validate` and mend what it names.",
+        )
+    return [Image(**image) for image in images]

@@ -1,0 +1,93 @@
+"""Rank the labels that a trained model disagrees with, for a person to look at. A warning at most: it never stops a run.
+
+reads   reports/dataset.json, splits train and val, the champion's weights (champion.yaml) or models/baseline/best.pt
+writes  reports/review.csv    a row a doubtful label or overlooked object, the most doubtful first
+        reports/review.json   counts, settings, and the images by rank
+        reports/review.html   the first of them drawn, self-contained
+
+A stage of its own after the baseline, so that checking labels needs no torch. The model has seen these labels in training, and
+agrees with some wrong ones because it has learned them by heart: a spurious label in split train hides better than one in val. A
+model of few epochs learns what is common to many images, so most mistakes still stand out. Images are ranked within their split
+before the splits are put together, and a label that the model confirms is never listed.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from tasks.common import stage
+from tasks.common.champion import pinned_weights
+from tasks.common.dataset import Dataset, label_file, read_accepted, shown
+from tasks.common.errors import DatasetError
+from tasks.common.params import Params
+from tasks.common.paths import BASELINE, DATASET, REVIEW, REVIEW_LIST, REVIEW_PAGE, RUNS
+from tasks.review import doubts
+from tasks.review.doubts import Reviewed
+
+log = logging.getLogger(__name__)
+SPLITS = ("train", "val")
+MIN_CONF = 0.01
+"""Weaker detections do not even support a label."""
+
+
+def run(params: Params) -> None:
+    """Review the labels of splits train and val.
+
+    Raises:
+        DatasetError: the dataset is not the one that was validated.
+        WeightsError: the model's weights are missing or broken.
+        EvaluationError: the model knows other classes than the data.
+    """
+    from tasks.review.page import page
+
+    rule = params.review
+    if not rule.enabled:
+        write({"enabled": False}, doubts.table([]), page(params.data.path, None, [], 0, rule))
+        log.info("review: switched off (review.enabled)")
+        return
+    manifest = stage.read_json(DATASET, "validate")
+    dataset = read_accepted(Path(params.data.path), manifest)
+    if manifest["path"] != params.data.path:
+        raise DatasetError(f"validated was {manifest['path']}", where=params.data.path, fix="Run `dvc repro validate`.")
+    champion = pinned_weights()
+    weights = champion or BASELINE / "best.pt"
+    reviewed = look(dataset, weights, params)
+    ranked = doubts.ranked(reviewed)
+    model = "champion" if champion else "baseline"
+    content = doubts.summary(params.data.path, model, weights.as_posix(), ranked, reviewed, rule)
+    write(content, doubts.table(ranked), page(params.data.path, model, ranked, len(reviewed), rule))
+    worst = f", first {ranked[0].place()}" if ranked else ""
+    log.info("review: the %s doubts %d labels in %d images%s -> %s", model, len(ranked), content["images"], worst, REVIEW_PAGE)
+
+
+def write(content: dict[str, Any], table: str, html: str) -> None:
+    """The three files of the stage."""
+    stage.write_text(REVIEW_LIST, table)
+    stage.write_text(REVIEW_PAGE, html)
+    stage.write_json(REVIEW, content)
+
+
+def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[Reviewed]:
+    """Every image of `splits` with what the model of `weights` makes of its labels."""
+    from tasks.common import yolo
+    from tasks.common.predict import predict
+
+    yolo.prepare()
+    yolo.remove_label_caches(dataset)
+    model, work = yolo.load(weights), RUNS / "review"
+    yolo.require_same_classes("reviewing model", model, dataset)
+    data = yolo.write_data_yaml(dataset, work)
+    settings = {
+        "imgsz": params.train.imgsz, "batch": params.evaluate.batch, "conf": MIN_CONF, "iou": params.evaluate.iou,
+        "max_det": params.evaluate.max_det, "device": str(params.train.device), "rect": True, "half": False,
+    }  # fmt: skip
+    found = []
+    for split in splits:
+        files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
+        for image in predict(model, data, dataset, settings, split, work):
+            file = files[image.path]
+            names = shown(file, dataset.root), shown(label_file(file), dataset.root)
+            found.append(doubts.reviewed(image, file, names, split, dataset.names, params.review))
+    return found

@@ -1,0 +1,134 @@
+"""The first doubts drawn on their images.
+
+reads   the chosen images
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tasks.common.page.document import (
+    Card,
+    Cards,
+    Cell,
+    Document,
+    Gallery,
+    Panel,
+    Paragraph,
+    Section,
+    Shot,
+    Table,
+    Tone,
+    code,
+    plain,
+)
+from tasks.common.page.picture import on_picture, read_picture, tag
+from tasks.common.page.render import English, render
+from tasks.common.params import ReviewParams
+from tasks.review.doubts import Doubt
+
+MAX_BYTES = 1_000_000
+"""Of all drawings together."""
+NUM_DETAILS = 4
+NUM_ROWS = 40
+MOST_CORNERS, MOST_ROWS, MOST_TAGS = 240, 400, 12
+LEGEND = (
+    ("box fault", "spurious or swapped"), ("box doubt", "badly located"), ("box missed", "overlooked: what the model sees"),
+    ("box other", "labels the model agrees with"),
+)  # fmt: skip
+MEANING = {
+    "overlooked": "the model is sure of an object that has no label",
+    "spurious": "the model sees nothing where the label is",
+    "swapped class": "the model is sure of another class there",
+    "badly located": "the model puts the object elsewhere, or gives it another size",
+}
+
+
+def page(path: str, model: str | None, doubts: Sequence[Doubt], num_images: int, rule: ReviewParams) -> str:
+    """review.html; `model` is None where the review is switched off."""
+    if model is None:
+        off = Section("off", "Switched off", (Paragraph("`review.enabled` is false in `params.yaml`."),))
+        return render(Document(f"Review of {path}", "", Cell("OFF", "warn"), (off,)), English())
+    kinds: Counter[str] = Counter(doubt.finding.kind for doubt in doubts)
+    images = _by_image(doubts)
+    intro = (
+        f"These are suggestions, most doubtful image first; none stops a run. The {model} was trained on these labels, so it "
+        f"forgives some mistakes of split train. It is sure from confidence {rule.conf:g}, and agrees from IoU {rule.iou:g}."
+    )
+    cards = Cards(tuple(Card(f"{kinds[kind]:,}", kind, text) for kind, text in MEANING.items()), "")
+    sections = [Section("glance", "At a glance", (cards, Paragraph(intro)))]
+    if shots := tuple(_shots(list(images.values())[: rule.page_images])):
+        title = "Numbers are lines of the label file; rest the pointer on a shape to read more"
+        sections.append(Section("worst", "Look at these first", (Gallery(title, shots, "", LEGEND),)))
+    if doubts:
+        sections.append(Section("list", "The list", (_table(doubts),)))
+    words = f"{len(doubts):,} doubts in {len(images):,} of {num_images:,} images"
+    badge = Cell("FOR REVIEW", "warn") if doubts else Cell("AGREED", "good")
+    return render(Document(f"Review of {path}", words, badge, tuple(sections)), English())
+
+
+def _by_image(doubts: Iterable[Doubt]) -> dict[str, list[Doubt]]:
+    found: dict[str, list[Doubt]] = {}
+    for doubt in doubts:
+        found.setdefault(doubt.on.image, []).append(doubt)
+    return found
+
+
+def _shots(images: Sequence[Sequence[Doubt]]) -> Iterable[Shot]:
+    size = 0
+    for doubts in images:
+        shot = _shot(doubts)
+        if shot is None:
+            continue
+        size += len(shot.panels[0].svg)
+        if size > MAX_BYTES:
+            return
+        yield shot
+
+
+def _shot(doubts: Sequence[Doubt]) -> Shot | None:
+    on = doubts[0].on
+    picture = read_picture(on.file)
+    if picture is None:
+        return None
+    canvas, by_label = picture.drawn(), {doubt.finding.label: doubt for doubt in doubts}
+    for i, row in enumerate(on.rows[:MOST_ROWS]):
+        doubt, points = by_label.get(i), on_picture(row.corners, canvas, MOST_CORNERS)
+        if doubt is None:
+            canvas.polygon(points, "box other", f"line {row.line}")
+            continue
+        canvas.polygon(points, "box doubt" if doubt.finding.kind == "badly located" else "box fault", _words(doubt))
+        if len(doubts) <= MOST_TAGS:
+            tag(canvas, min(x for x, _ in points), max(min(y for _, y in points), 0), str(row.line))
+    for doubt in (d for d in doubts if d.finding.label < 0):
+        x1, y1, x2, y2 = (float(v) for v in on.detections.box_xyxy[doubt.finding.detection])
+        left, top = x1 / on.size_wh[0] * canvas.width, y1 / on.size_wh[1] * canvas.height
+        width, height = (x2 - x1) / on.size_wh[0] * canvas.width, (y2 - y1) / on.size_wh[1] * canvas.height
+        canvas.rect(left, top, width, height, "box missed", "", _words(doubt))
+    hidden = len(doubts) - NUM_DETAILS
+    details = [Cell(plain(_words(doubt)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
+    details += [Cell(f"and {hidden} more")] if hidden > 0 else []
+    return Shot(plain(on.image), f"{on.score:.0%} agreed", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
+
+
+def _words(doubt: Doubt) -> str:
+    f, place = doubt.finding, f"line {doubt.line}: " if doubt.line else ""
+    if f.kind == "overlooked":
+        return f"overlooked: {doubt.model_says}, confidence {doubt.conf:.2f}"
+    if f.kind == "swapped class":
+        return f"{place}labelled {doubt.label}, the model says {doubt.model_says} ({doubt.conf:.2f})"
+    return f"{place}{doubt.label} {f.kind}" + (f", IoU {f.iou:.2f}" if f.kind == "badly located" else "")
+
+
+def _tone(doubt: Doubt) -> Tone:
+    return "warn" if doubt.finding.kind == "badly located" else "bad"
+
+
+def _table(doubts: Sequence[Doubt]) -> Table:
+    rows = tuple(
+        (code(doubt.place()), plain(_words(doubt)), doubt.on.split, f"{doubt.finding.score:.2f}") for doubt in doubts[:NUM_ROWS]
+    )
+    more = len(doubts) - len(rows)
+    rows += (("", f"and {more:,} more in `review.csv`", "", ""),) if more else ()
+    return Table(("where", "doubt", "split", "score"), rows, "", num_text_columns=3)

@@ -1,0 +1,126 @@
+"""Stage review: what a model makes of labels, what comes first, and the pages it writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import review
+from tasks.common import params
+from tasks.common.params import ReviewParams
+from tasks.common.rows import read_rows
+from tasks.review import doubts
+from tasks.review.doubts import Reviewed, by_rank, ranked
+from tasks.review.page import page
+from tasks.review.rank import Finding, Objects, agreement, judge
+from tests import validate_data
+
+ROOT = validate_data.ROOT
+RULE = ReviewParams(enabled=True, conf=0.5, iou=0.7, page_images=4)
+LEFT, RIGHT, SHIFTED = (0, 0, 10, 10), (50, 50, 60, 60), (4, 0, 14, 10)
+
+
+def objects(*rows: tuple[int, float, tuple[float, ...]]) -> Objects:
+    boxes = np.array([box for _, _, box in rows], np.float32).reshape(-1, 4)
+    return Objects(boxes, np.array([c for c, _, _ in rows], np.int32), np.array([conf for _, conf, _ in rows], np.float32))
+
+
+def judged(labels: Objects, detections: Objects) -> list[tuple[str, float]]:
+    return [(finding.kind, round(finding.score, 2)) for finding in judge(labels, detections, RULE.conf, RULE.iou)]
+
+
+@pytest.mark.parametrize(
+    ("detections", "expected"),
+    [
+        ([(0, 0.9, LEFT)], [("agrees", 1.0)]),
+        ([], [("spurious", 0.0)]),
+        ([(0, 0.9, RIGHT)], [("spurious", 0.0), ("overlooked", 0.1)]),
+        ([(0, 0.49, RIGHT)], [("spurious", 0.0)]),
+        ([(0, 0.2, LEFT)], [("spurious", 0.2)]),
+        ([(1, 0.9, LEFT)], [("swapped class", 0.1)]),
+        ([(1, 0.9, LEFT), (0, 0.95, LEFT)], [("agrees", 1.0)]),
+        ([(0, 0.9, SHIFTED)], [("badly located", 0.43)]),
+        ([(0, 0.9, SHIFTED), (0, 0.6, LEFT)], [("agrees", 1.0)]),
+    ],
+    ids=[
+        "seen",
+        "not seen",
+        "seen elsewhere",
+        "unsure elsewhere",
+        "hardly seen",
+        "another class",
+        "both classes",
+        "shifted",
+        "two",
+    ],
+)
+def test_a_label_is_judged_by_what_the_model_sees_there(
+    detections: list[tuple[int, float, tuple[float, ...]]], expected: list[tuple[str, float]]
+) -> None:
+    assert judged(objects((0, 1.0, LEFT)), objects(*detections)) == expected
+
+
+def test_a_sure_detection_on_an_image_without_labels_is_overlooked() -> None:
+    assert judged(objects(), objects((0, 0.8, LEFT), (0, 0.3, RIGHT))) == [("overlooked", 0.2)]
+
+
+def test_an_image_without_findings_is_agreed_with() -> None:
+    assert agreement([]) == 1.0
+
+
+def image(name: str, split: str, *kinds: str) -> Reviewed:
+    rows = tuple(read_rows(["0 0.5 0.5 0.2 0.2"] * len(kinds)))
+    findings = tuple(Finding(kind, 0.9 if kind == "agrees" else 0.1, i, -1, 0.0) for i, kind in enumerate(kinds))  # type: ignore[arg-type]
+    return Reviewed(name, f"{name}.txt", Path(name), split, (64, 64), rows, objects(), findings, ("nut",))
+
+
+def test_images_are_ranked_by_agreement_within_their_split() -> None:
+    images = [
+        image("a", "train", "agrees", "agrees"),
+        image("b", "train", "agrees", "spurious"),
+        image("c", "val", "spurious", "spurious"),
+        image("d", "val", "spurious", "agrees", "spurious"),
+    ]
+
+    assert [one.image for one in by_rank(images)] == ["c", "b", "d", "a"]
+
+
+def test_what_the_model_confirms_is_never_listed() -> None:
+    assert [(doubt.on.image, doubt.line) for doubt in ranked([image("a", "train", "agrees", "spurious", "agrees")])] == [("a", 2)]
+
+
+def test_the_list_names_file_and_line() -> None:
+    rows = list(csv.DictReader(doubts.table(ranked([image("a", "train", "spurious")])).splitlines()))
+
+    assert [(row["rank"], row["file"], row["line"], row["kind"], row["label"]) for row in rows] == [
+        ("1", "a.txt", "1", "spurious", "nut")
+    ]
+
+
+def test_a_hostile_name_is_text_on_the_page(tmp_path: Path) -> None:
+    file = tmp_path / "0.jpg"
+    validate_data.draw(file, 0)
+    one = replace(image("<script>`x`", "train", "spurious"), file=file, names=("<b>",))
+
+    html = page("data/<i>", "baseline", ranked([one]), 1, RULE)
+
+    assert "<script" not in html
+    assert "<b>" not in re.sub(r'<b class="[^"]*">', "", html)
+    assert 'class="box fault"' in html
+
+
+def test_switched_off_it_writes_empty_results_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    validate_data.copy_settings(tmp_path)
+
+    review.run(params.load(overrides=["review.enabled=false"]))
+
+    assert json.loads(Path("reports/review.json").read_text()) == {"enabled": False}
+    assert Path("reports/review.csv").read_text().count("\n") == 1
+    assert "Switched off" in Path("reports/review.html").read_text()
