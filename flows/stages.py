@@ -21,7 +21,7 @@ from prefect.logging import get_run_logger
 from tasks.common import dvc
 from tasks.common.paths import PROGRESS
 
-STAGES = ("validate", "baseline", "finetune", "evaluate", "gate", "report")
+STAGES = ("validate", "baseline", "finetune", "evaluate", "gate", "export", "report")
 TRAINING = ("baseline", "finetune")
 POLL_S = 2.0
 HINTS = re.compile(

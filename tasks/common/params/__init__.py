@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass
 from tasks.common.errors import ParamsError
 from tasks.common.params.data import DataParams, SampleParams, ValidateParams
 from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams
+from tasks.common.params.export import ExportParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams
 from tasks.common.params.kinds import STRICT
 from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
@@ -30,6 +31,7 @@ __all__ = [
     "BaselineParams",
     "DataParams",
     "EvaluateParams",
+    "ExportParams",
     "FinetuneParams",
     "FlowParams",
     "GateParams",
@@ -57,6 +59,7 @@ class Params:
     finetune: FinetuneParams
     evaluate: EvaluateParams
     gate: GateParams
+    export: ExportParams
     report: ReportParams
     registry: RegistryParams
     promote: PromoteParams

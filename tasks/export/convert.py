@@ -1,0 +1,62 @@
+"""The candidate as a file of another runtime, by Ultralytics' exporter. Imports ultralytics."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from tasks.common import yolo
+from tasks.common.dataset import Dataset
+from tasks.export.formats import FORMATS, file_of
+
+
+def convert(name: str, weights: Path, folder: Path, imgsz: int, data: Path | None) -> Path:
+    """`folder`/<name>/ with the format's files, and the one of them that a runtime opens.
+
+    `data` is a data.yaml as `calibration` writes it. Raises whatever the exporter raises: a format that cannot be made.
+    """
+    made_by, target = FORMATS[name], file_of(folder, name)
+    shutil.rmtree(target.parent, ignore_errors=True)
+    target.parent.mkdir(parents=True)
+    source = target.parent / "model.pt"  # the exporter writes beside its source, under its name
+    shutil.copyfile(weights, source)
+    arguments = dict(made_by.arguments) | ({"data": str(data), "split": "val"} if made_by.is_int8 else {})
+    with _quiet():
+        written = yolo.load(source).export(format=made_by.exporter, imgsz=imgsz, device="cpu", **arguments)
+    source.unlink()
+    made = Path(written)
+    for file in made.iterdir() if made.is_dir() else [made]:
+        file.replace(target.parent / (target.name if file.suffix == target.suffix else file.name))
+    if made.is_dir():
+        made.rmdir()
+    return target
+
+
+def calibration(dataset: Dataset, num_images: int, folder: Path) -> Path:
+    """A data.yaml whose split val is `num_images` images of split train, evenly spaced: what INT8 is calibrated with."""
+    train = dataset.splits["train"]
+    step = max(len(train) / num_images, 1.0)
+    chosen = tuple(train[int(i * step)] for i in range(min(num_images, len(train))))
+    return yolo.write_data_yaml(replace(dataset, splits={"train": chosen, "val": chosen}), folder)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings, INFO lines and progress bars of torch, nncf and onnxruntime; errors come as exceptions."""
+    root, nncf = logging.getLogger(), logging.getLogger("nncf")
+    levels = root.level, nncf.level
+    root.setLevel(logging.ERROR)
+    nncf.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(levels[0])
+        nncf.setLevel(levels[1])
