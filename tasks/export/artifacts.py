@@ -93,8 +93,8 @@ def export(params: Params, verdict: str) -> tuple[dict[str, Any], dict[str, Any]
     run = gather(params)
     model, artifacts = Artifact(PT, WEIGHTS), make(run)
     network, end2end = accuracy.backend(WEIGHTS, run.imgsz)
-    chosen = choose(run, network, end2end)
-    content = describe(run, chosen, end2end)
+    chosen, on_val = choose(run, network, end2end)
+    content = describe(run, chosen, end2end) | {"chosen_on": on_val}
     write_json(WORK / "card.json", content)
     made = [one for one in artifacts if one.status == "kept"]
     measure.accuracies(run, [model, *made], chosen, end2end)
@@ -144,13 +144,17 @@ def make(run: Run) -> list[Artifact]:
     return made
 
 
-def choose(run: Run, network: Model, end2end: bool) -> Thresholds:
-    """The thresholds, from one pass over split val."""
+def choose(run: Run, network: Model, end2end: bool) -> tuple[Thresholds, dict[str, Any]]:
+    """The thresholds, and what they give on split val, from one pass over it."""
     names, rule = run.dataset.names, run.params.evaluate
     stored = thresholds.store(network, run.dataset.splits["val"], len(names), run.imgsz, end2end, WORK / "val")
-    chosen = thresholds.choose(stored, requirement(run.params), rule.max_det, rule.iou)
-    shutil.rmtree(WORK / "val")
-    return chosen
+    require = requirement(run.params)
+    chosen = thresholds.choose(stored, require, rule.max_det, rule.iou)
+    found = thresholds.figures(stored, chosen, names)
+    for name, own in found["per_class"].items():
+        if require is not None and own[require[0]] < require[1]:
+            log.warning("export: no confidence gives %s a %s of %g; %.4f is the nearest", name, *require, own[require[0]])
+    return chosen, found
 
 
 def requirement(params: Params) -> tuple[str, float] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tasks.common import yolo
 from tasks.common.dataset import Dataset
+from tasks.common.stage import write_text
 from tasks.export.formats import FORMATS, file_of
 
 
@@ -35,6 +36,7 @@ def convert(name: str, weights: Path, folder: Path, imgsz: int, data: Path | Non
         file.replace(target.parent / (target.name if file.suffix == target.suffix else file.name))
     if made.is_dir():
         made.rmdir()
+    _undate(target)
     return target
 
 
@@ -44,6 +46,22 @@ def calibration(dataset: Dataset, num_images: int, folder: Path) -> Path:
     step = max(len(train) / num_images, 1.0)
     chosen = tuple(train[int(i * step)] for i in range(min(num_images, len(train))))
     return yolo.write_data_yaml(replace(dataset, splits={"train": chosen, "val": chosen}), folder)
+
+
+def _undate(file: Path) -> None:
+    """Remove the date that the exporter writes, so that the same weights give the same bytes."""
+    if file.suffix == ".onnx":
+        import onnx
+
+        model = onnx.load(str(file))
+        dated = [entry for entry in model.metadata_props if entry.key == "date"]
+        for entry in dated:
+            model.metadata_props.remove(entry)
+        onnx.save(model, str(file))
+    elif file.suffix == ".xml":
+        notes = file.with_name("metadata.yaml")
+        kept = [line for line in notes.read_text(encoding="utf-8").splitlines(keepends=True) if not line.startswith("date:")]
+        write_text(notes, "".join(kept))
 
 
 @contextlib.contextmanager
