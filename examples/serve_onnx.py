@@ -42,8 +42,8 @@ def main(folder, files):
         corners = rows[:, :4] - np.c_[rows[:, 2:4] / 2, np.zeros((len(rows), 2))]
         kept = cv2.dnn.NMSBoxesBatched(corners.tolist(), conf.tolist(), cls.tolist(), 0.0, limits["iou"])
         for i in list(kept)[: limits["max_det"]]:
-            x1, y1 = (corners[i, :2] - origin) / scale
-            x2, y2 = (corners[i, :2] + corners[i, 2:] - origin) / scale
+            x1, y1 = np.clip((corners[i, :2] - origin) / scale, 0, image.shape[1::-1])
+            x2, y2 = np.clip((corners[i, :2] + corners[i, 2:] - origin) / scale, 0, image.shape[1::-1])
             area = ""
             if prototypes:
                 logits = np.tensordot(rows[i, 4 + len(names) :], prototypes[0][0], 1)

@@ -74,31 +74,9 @@ def compare(
     return result
 
 
-def backend(file: Path, imgsz: int) -> tuple[Model, bool]:
-    """The artifact in this process, as a function of (B, 3, S, S) float32, and whether it suppresses boxes itself."""
-    import torch
-    from ultralytics.nn.autobackend import AutoBackend
-
-    model: Any = yolo.load(file).model if file.suffix == ".pt" else _path(file)
-    loaded = AutoBackend(model, device=torch.device("cuda:0" if file.suffix == ".engine" else "cpu"), verbose=False)
-    loaded.eval()
-    batch = loaded.metadata.get("batch", 1) if file.suffix != ".pt" and not loaded.dynamic else 0
-
-    def one(images: NDArray[np.float32]) -> list[NDArray[Any]]:
-        with torch.inference_mode():
-            outputs = loaded(torch.from_numpy(images).to(loaded.device))
-        while isinstance(outputs, list | tuple) and isinstance(outputs[0], list | tuple):
-            outputs = outputs[0]  # a .pt adds what its loss would need
-        parts = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return [part.cpu().numpy() for part in parts if isinstance(part, torch.Tensor)]
-
-    def run(images: NDArray[np.float32]) -> list[NDArray[Any]]:
-        if not batch:
-            return one(images)
-        found = [one(images[i : i + batch]) for i in range(0, len(images), batch)]
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
-
-    return run, bool(loaded.end2end)
+def is_end2end(weights: Path) -> bool:
+    """Does the network suppress overlapping boxes itself?"""
+    return bool(getattr(yolo.load(weights).model, "end2end", False))
 
 
 def parity(own: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]], num_classes: int, end2end: bool) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tasks.export.decode import Candidates, Thresholds
 from tasks.export.formats import unavailable
 from tasks.export.judge import reasons
 from tasks.export.thresholds import Model
+from tasks.export.worker import OPENERS
 
 log = logging.getLogger(__name__)
 WORK = RUNS / "export"
@@ -92,8 +93,8 @@ def export(params: Params, verdict: str) -> tuple[dict[str, Any], dict[str, Any]
     shutil.rmtree(WORK, ignore_errors=True)
     run = gather(params)
     model, artifacts = Artifact(PT, WEIGHTS), make(run)
-    network, end2end = accuracy.backend(WEIGHTS, run.imgsz)
-    chosen, on_val = choose(run, network, end2end)
+    end2end = accuracy.is_end2end(WEIGHTS)
+    chosen, on_val = choose(run, OPENERS[PT](WEIGHTS, run.imgsz), end2end)
     content = describe(run, chosen, end2end) | {"chosen_on": on_val}
     write_json(WORK / "card.json", content)
     made = [one for one in artifacts if one.status == "kept"]

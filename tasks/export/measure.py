@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,41 +18,61 @@ from tasks.export.decode import Candidates, Thresholds
 from tasks.export.formats import FORMATS
 from tasks.export.judge import agreement
 from tasks.export.processes import Process, RuntimeEndedError, speed
+from tasks.export.worker import OPENERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tasks.export.artifacts import Artifact, Run
 
+log = logging.getLogger(__name__)
 NUM_PARITY = 8
 """Images of the gate split, evenly spaced, whose raw outputs are compared."""
 NUM_SERVED = 32
 """Images of the gate split, evenly spaced, that a clean process decodes."""
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What the .pt says, against which the others are compared."""
+
+    images: list[Image]
+    outputs: list[NDArray[Any]]
+
+
 def accuracies(run: Run, artifacts: Sequence[Artifact], chosen: Thresholds, end2end: bool) -> None:
-    """Metrics of each artifact, the change against the first (the .pt), and what the thresholds give, on the gate split."""
-    reference: list[Image] = []
-    outputs: list[NDArray[Any]] = []
+    """Metrics of each artifact, the change against the first (the .pt), and what the thresholds give, on the gate split.
+
+    An artifact that cannot be run is refused.
+    """
+    model, *others = artifacts
+    reference = measure(run, model, chosen, end2end, None)
+    for one in others:
+        try:
+            measure(run, one, chosen, end2end, reference)
+        except Exception as error:  # a runtime that cannot run its own file must not stop a run of hours
+            log.warning("export %s: it cannot be run", one.name, exc_info=error)
+            one.leave("refused", f"it cannot be run: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
+
+
+def measure(run: Run, one: Artifact, chosen: Thresholds, end2end: bool, reference: Reference | None) -> Reference:
+    """What an artifact says, with its facts filled in."""
     names = run.dataset.names
-    for one in artifacts:
-        images = accuracy.measured(one.file, run.task, run.data, run.dataset, run.settings, run.split["name"])
-        reference = reference or images
-        figures = metrics(images, names)
-        one.facts["metrics"] = {f"{kind}.{name}": figures[kind][name] for kind in images[0].tp for name in accuracy.METRICS}
-        one.facts["bytes"] = size(one.file)
-        network, _ = accuracy.backend(one.file, run.imgsz)
-        stored = thresholds.store(network, run.images, len(names), run.imgsz, end2end, run.data.parent / "raw")
-        one.facts["verified"] = thresholds.figures(stored, chosen, names)
-        own = network(inputs(some(run.images, NUM_PARITY), run.imgsz))
-        outputs = outputs or own
-        if one is artifacts[0]:
-            continue
-        compared = accuracy.compare(reference, images, run.dataset, run.task, run.split, run.params.gate)
+    images = accuracy.measured(one.file, run.task, run.data, run.dataset, run.settings, run.split["name"])
+    figures = metrics(images, names)
+    one.facts["metrics"] = {f"{kind}.{name}": figures[kind][name] for kind in images[0].tp for name in accuracy.METRICS}
+    one.facts["bytes"] = size(one.file)
+    network = OPENERS[one.name](one.file, run.imgsz)
+    stored = thresholds.store(network, run.images, len(names), run.imgsz, end2end, run.data.parent / "raw")
+    one.facts["verified"] = thresholds.figures(stored, chosen, names)
+    outputs = network(inputs(some(run.images, NUM_PARITY), run.imgsz))
+    if reference is not None:
+        compared = accuracy.compare(reference.images, images, run.dataset, run.task, run.split, run.params.gate)
         one.facts["changes"] = {metric: asdict(found) for metric, found in compared.items()}
-        one.facts["parity"] = accuracy.parity(own, outputs, len(names), end2end)
+        one.facts["parity"] = accuracy.parity(outputs, reference.outputs, len(names), end2end)
         served = inputs(some(run.images, NUM_SERVED), run.imgsz)
         one.served = accuracy.ultralytics_detections(network, served, len(names), chosen, end2end)
+    return Reference(images, outputs)
 
 
 def processes(run: Run, artifacts: Sequence[Artifact], card: Path) -> dict[str, Any]:
@@ -62,7 +83,7 @@ def processes(run: Run, artifacts: Sequence[Artifact], card: Path) -> dict[str, 
     paths = [str(image) for image in some(run.images, NUM_SERVED)]
     with ExitStack() as stack:
         alive: dict[str, Process] = {}
-        for one in artifacts:
+        for one in (one for one in artifacts if one.status == "kept"):
             try:
                 process = stack.enter_context(Process(one.name, one.file, run.imgsz, card.parent / f"{one.name}.log"))
                 if one is not artifacts[0]:
