@@ -16,6 +16,9 @@ from tasks.common.dataset import Dataset
 from tasks.common.stage import write_text
 from tasks.export.formats import FORMATS, file_of
 
+LOUD = (None, "nncf", "torch.utils.cpp_extension")
+"""Loggers, None is the root, that warn of what nobody here can change."""
+
 
 def convert(name: str, weights: Path, folder: Path, imgsz: int, data: Path | None) -> Path:
     """`folder`/<name>/ with the format's files, and the one of them that a runtime opens.
@@ -27,9 +30,9 @@ def convert(name: str, weights: Path, folder: Path, imgsz: int, data: Path | Non
     target.parent.mkdir(parents=True)
     source = target.parent / "model.pt"  # the exporter writes beside its source, under its name
     shutil.copyfile(weights, source)
-    arguments = dict(made_by.arguments) | ({"data": str(data), "split": "val"} if made_by.is_int8 else {})
+    arguments = {"device": "cpu", **made_by.arguments} | ({"data": str(data), "split": "val"} if made_by.is_int8 else {})
     with _quiet():
-        written = yolo.load(source).export(format=made_by.exporter, imgsz=imgsz, device="cpu", **arguments)
+        written = yolo.load(source).export(format=made_by.exporter, imgsz=imgsz, **arguments)
     source.unlink()
     made = Path(written)
     for file in made.iterdir() if made.is_dir() else [made]:
@@ -67,14 +70,14 @@ def _undate(file: Path) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the warnings, INFO lines and progress bars of torch, nncf and onnxruntime; errors come as exceptions."""
-    root, nncf = logging.getLogger(), logging.getLogger("nncf")
-    levels = root.level, nncf.level
-    root.setLevel(logging.ERROR)
-    nncf.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in LOUD]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        root.setLevel(levels[0])
-        nncf.setLevel(levels[1])
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

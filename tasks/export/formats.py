@@ -33,7 +33,9 @@ FORMATS = {
     "onnx-int8": Format("onnx", "model.onnx", ("onnx", "onnxruntime", "onnxslim"), {"dynamic": True, "quantize": 8}, True, HEAVY),
     "openvino-fp16": Format("openvino", "model.xml", ("openvino",), {"dynamic": True, "quantize": 16}, serves=HEAVY),
     "openvino-int8": Format("openvino", "model.xml", ("openvino", "nncf"), {"dynamic": True, "quantize": 8}, True, HEAVY),
-    "engine": Format("engine", "model.engine", ("tensorrt", "onnx", "onnxslim"), {"dynamic": True, "quantize": 16, "batch": 8}),
+    "engine": Format(
+        "engine", "model.engine", ("tensorrt", "onnx", "onnxslim"), {"dynamic": True, "quantize": 16, "batch": 8, "device": 0}
+    ),
 }
 INSTALL = "pip install --constraint constraints.txt -e '.[export]'"
 
