@@ -24,6 +24,7 @@ from tasks.common import isolation, params, stage, yolo
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.params import Params, ScheduleParams
 from tasks.common.paths import RUNS
+from tasks.common.predict import predict
 from tasks.evaluate.figures import metrics
 from tasks.train import OWN
 
@@ -167,7 +168,7 @@ def measured(bench: Bench, weights: Path) -> dict[str, Any]:
         split: {
             kind: value
             for kind, value in metrics(
-                evaluate.predict(yolo.load(weights), bench.yaml, bench.dataset, settings, split), bench.dataset.names
+                predict(yolo.load(weights), bench.yaml, bench.dataset, settings, split, WORK), bench.dataset.names
             ).items()
             if kind in evaluate.KINDS
         }

@@ -17,6 +17,7 @@ from typing import Any
 from bench.recipe import OURS, SETTINGS, WORK, Bench, prepare
 from tasks import evaluate
 from tasks.common import isolation, stage, yolo
+from tasks.common.predict import predict
 from tasks.evaluate.figures import metrics
 
 SHARES = (0.25, 0.5, 0.75)
@@ -60,7 +61,7 @@ def box(bench: Bench, like: Path, state: dict[str, Any], split: str, anew: bool 
     if anew:
         average.recalibrate(model.model, batches(bench))
     settings = evaluate.evaluation_settings(bench.settings)
-    images = evaluate.predict(model, bench.yaml, bench.dataset, settings, split)
+    images = predict(model, bench.yaml, bench.dataset, settings, split, WORK)
     return float(metrics(images, bench.dataset.names)["box"]["mAP50"])
 
 

@@ -16,6 +16,7 @@ from tasks.common.errors import DatasetError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import CHAMPION, REGISTERED, SAMPLE
 from tasks.common.weights import require_weights
+from tasks.export.formats import unavailable
 from tasks.registry import champion, fetch
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ def check(params: Params) -> None:
         require_split(read_dataset(Path(params.data.path)), params.evaluate.split)
     if params.evaluate.golden is not None and Path(params.evaluate.golden) != SAMPLE:
         require_split(read_dataset(Path(params.evaluate.golden)), params.evaluate.split)
+    for name in params.export.formats:
+        if reason := unavailable(name):
+            log.warning("export will skip %s: %s", name, reason)
     weights = Path(params.baseline.weights)
     if weights == CHAMPION:
         if champion(params) is None:

@@ -15,6 +15,7 @@ SMALL = {
     "sample": {"num_train": 192, "num_val": 32, "num_test": 48},
     "baseline": {"epochs": 5},
     "finetune": {"epochs": 2, "lr0": 0.004, "lrf": 0.1},
+    "export": {"formats": ["onnx"]},
     "gate": {"confidence": None},  # 48 images are too few for a bound above zero
 }
 ENVIRONMENT = {

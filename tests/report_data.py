@@ -46,6 +46,9 @@ class Run:
     overrides: list[str] = field(default_factory=list)
     after: list[Callable[[dict[str, Any], dict[str, Any]], None]] = field(default_factory=list)
     """Changes of decision.json and evaluation.json once the gate has decided."""
+    exported: dict[str, Any] = field(default_factory=lambda: {"exported": False, "formats": {}})
+    times_ms: dict[str, float] = field(default_factory=dict)
+    """Of the exported formats."""
     has_images: bool = True
 
     def write(self, root: Path) -> Params:
@@ -79,6 +82,9 @@ class Run:
         _write_json(root / "reports/validation.json", {"passed": True, "checks": self.checks})
         speed = {name: {"latency_ms": 8.5} for name in self.content["models"]}
         _write_json(root / "reports/speed.json", speed)
+        verdict = json.loads((root / "reports/decision.json").read_text())["verdict"]
+        _write_json(root / "reports/export.json", {"verdict": verdict, "reason": "", **self.exported})
+        _write_json(root / "reports/export_speed.json", {name: {"batch_1": {"p50_ms": ms}} for name, ms in self.times_ms.items()})
         if not self.has_images:
             return
         picture = io.BytesIO()
@@ -268,6 +274,25 @@ def worse_everywhere() -> Run:
     return run
 
 
+def exported() -> Run:
+    """A format of each kind, and the times of one."""
+    run = tiny_run()
+    change = {"candidate": 0.8123, "gain": -0.004, "gain_interval": {"low": -0.006, "high": -0.002}}
+    facts = {"changes": {"box.mAP50": change}, "bytes": 1_110_000}
+    lost = {"changes": {"box.mAP50": change | {"gain": -0.3, "gain_interval": None}}, "bytes": 640_000}
+    run.exported = {
+        "exported": True,
+        "card": {"imgsz": 128},
+        "formats": {
+            "onnx": {"status": "kept", "reasons": [], **facts},
+            "onnx-int8": {"status": "refused", "reasons": ["box.mAP50 falls by 30.00%", "one image takes | 9.00 ms"], **lost},
+            "engine": {"status": "skipped", "reasons": ["tensorrt is not installed"]},
+        },
+    }
+    run.times_ms = {"pt": 8.0, "onnx": 2.0}
+    return run
+
+
 NO_GUARDS = [f"gate.{name}=null" for name in ("max_class_drop", "max_metric_drop", "max_golden_drop")]
 SITUATIONS: dict[str, Callable[[], Run]] = {
     "gain": tiny_run,
@@ -283,4 +308,5 @@ SITUATIONS: dict[str, Callable[[], Run]] = {
     "same model": same_model,
     "weak spots": weak_spots,
     "worse": worse_everywhere,
+    "exported": exported,
 }

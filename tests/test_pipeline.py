@@ -56,7 +56,15 @@ def test_the_flow_ends_with_a_summary_and_a_registered_version(ran: tuple[Path, 
 
 
 def test_each_stage_reports_into_the_log_of_the_run(ran: tuple[Path, str]) -> None:
-    for words in ("sample: ", "validate: ", "baseline epoch 5/5", "finetune epoch 2/2", "evaluate candidate", "registered"):
+    for words in (
+        "sample: ",
+        "validate: ",
+        "baseline epoch 5/5",
+        "finetune epoch 2/2",
+        "evaluate candidate",
+        "export onnx: kept",
+        "registered",
+    ):
         assert words in ran[1], words
 
 
@@ -110,7 +118,18 @@ def test_gto_and_dvc_find_the_version(ran: tuple[Path, str], tmp_path: Path) -> 
     checkout.run(root, "dvc", "artifacts", "get", ".", "detector", "--rev", "v1.0.0", "-o", str(tmp_path / "best.pt"))
     assert sha256(tmp_path / "best.pt") == sha256(root / "models/finetune/best.pt")
     files = checkout.run(root, "git", "ls-tree", "-r", "--name-only", "detector@v1.0.0").split()
-    assert {"dvc.lock", "params.yaml", "reports/decision.json", "reports/report.md", "tasks/train/__init__.py"} <= set(files)
+    assert {
+        "dvc.lock",
+        "params.yaml",
+        "reports/decision.json",
+        "reports/report.md",
+        "reports/export.json",
+        "tasks/train/__init__.py",
+    } <= set(files)
+    checkout.run(root, "dvc", "get", ".", "models/export", "--rev", "detector@v1.0.0", "-o", str(tmp_path / "deployed"))
+    exported = json.loads((root / "reports/export.json").read_text())["formats"]["onnx"]
+    for name, own in exported["files"].items():
+        assert sha256(tmp_path / "deployed" / name) == own["sha256"]
 
 
 def test_metrics_and_plots_can_be_shown_by_dvc(ran: tuple[Path, str]) -> None:

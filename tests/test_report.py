@@ -243,6 +243,7 @@ def test_a_fine_tune_that_did_not_help_is_said_to_have_not(written, name: str, c
         ("reports/evaluation.json", "evaluate"),
         ("reports/evaluation.npz", "evaluate"),
         ("reports/speed.json", "evaluate"),
+        ("reports/export.json", "export"),
         ("reports/decision.json", "gate"),
         ("models/baseline/training.json", "baseline"),
         ("models/baseline/results.csv", "baseline"),
@@ -366,3 +367,20 @@ def test_assets_carry_the_hash_and_size_of_their_bytes(workspace: Path) -> None:
 
     digest = hashlib.sha256(b"finetune").hexdigest()
     assert re.search(rf"\| `models/finetune/best.pt` +\| `{digest}` \| +8 B \|", text)
+
+
+def test_each_exported_format_has_a_row_with_its_change_its_time_and_the_reason(written) -> None:
+    text = (written["exported"][0] / "reports/report.md").read_text()
+
+    rows = {
+        line.split("`")[1]: [cell.strip() for cell in line.split(" | ")] for line in text.splitlines() if line.startswith("| `")
+    }
+    assert rows["onnx"][1:6] == ["kept", "0.8123 (-0.40 %)", "-0.60 % to -0.20 %", "2.00 ms", "4.0 x"]
+    assert rows["onnx-int8"][1:4] == ["refused", "0.8123 (-30.00 %)", catalogue.load("en").none]
+    assert "box.mAP50 falls by 30.00%; one image takes \\| 9.00 ms" in text
+    assert rows["engine"][1] == "skipped"
+
+
+def test_where_nothing_is_exported_the_report_says_why(written) -> None:
+    assert "`export.formats` is empty" in (written["gain"][0] / "reports/report.md").read_text()
+    assert "rejected, so nothing was exported" in (written["too little"][0] / "reports/report.md").read_text()

@@ -1,6 +1,7 @@
 """Keep every tool's state in this checkout, its telemetry off, and nothing downloaded behind the user's back."""
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -38,3 +39,5 @@ def apply(root: Path | None = None) -> None:
     """Set the variables for this process and its children. Call it before prefect or ultralytics is imported."""
     for name, value in environment(root or Path.cwd()).items():
         os.environ.setdefault(name, value)
+    # nncf and openvino know no variable for it: they report every conversion, and write to ~/intel, unless this import fails.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

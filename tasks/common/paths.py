@@ -24,6 +24,8 @@ METRICS = REPORTS / "metrics.json"
 SPEED = REPORTS / "speed.json"
 DECISION = REPORTS / "decision.json"
 GAIN = REPORTS / "gain.json"
+EXPORTED = REPORTS / "export.json"
+EXPORT_SPEED = REPORTS / "export_speed.json"
 REPORT = REPORTS / "report.md"
 REPORT_PAGE = REPORTS / "report.html"
 CURVES = REPORTS / "curves.csv"
@@ -31,6 +33,7 @@ CURVES = REPORTS / "curves.csv"
 MODELS = Path("models")
 BASELINE = MODELS / "baseline"
 FINETUNE = MODELS / "finetune"
+EXPORT = MODELS / "export"
 REGISTERED = MODELS / "registered"
 
 RUNS = Path("runs")

@@ -1,6 +1,7 @@
 """Everything the report is made of, read from the files of the other stages.
 
-reads   reports/{dataset,validation,evaluation,speed,decision}.json, reports/evaluation.npz, models/{baseline,finetune}/
+reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/evaluation.npz,
+        models/{baseline,finetune}/
 """
 
 from __future__ import annotations
@@ -17,7 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.errors import EvaluationError, WorkspaceError
-from tasks.common.paths import BASELINE, DATASET, DECISION, EVALUATION, FINETUNE, SPEED, STATISTICS, VALIDATION
+from tasks.common.paths import (
+    BASELINE,
+    DATASET,
+    DECISION,
+    EVALUATION,
+    EXPORT_SPEED,
+    EXPORTED,
+    FINETUNE,
+    SPEED,
+    STATISTICS,
+    VALIDATION,
+)
 from tasks.common.stage import read_json
 from tasks.common.yaml import load_yaml
 from tasks.gate import Decision, read_decision
@@ -75,6 +87,9 @@ class Inputs:
     arrays: Mapping[str, NDArray[Any]]
     speed: Mapping[str, Any]
     decision: Decision
+    exported: Mapping[str, Any]
+    """Each format of the candidate, see `tasks.export`."""
+    export_speed: Mapping[str, Any]
     baseline: Phase
     finetune: Phase
 
@@ -117,6 +132,8 @@ def read() -> Inputs:
         arrays=_read_arrays(STATISTICS),
         speed=read_json(SPEED, "evaluate"),
         decision=decision,
+        exported=read_json(EXPORTED, "export"),
+        export_speed=read_json(EXPORT_SPEED, "export"),
         baseline=_read_phase("baseline", BASELINE),
         finetune=_read_phase("finetune", FINETUNE),
     )

@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass
 from tasks.common.errors import ParamsError
 from tasks.common.params.data import DataParams, SampleParams, ValidateParams
 from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams, WatchParams
+from tasks.common.params.export import ExportParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
 from tasks.common.params.kinds import STRICT
 from tasks.common.params.recipes import RecipesParams, fill
@@ -31,6 +32,7 @@ __all__ = [
     "BaselineParams",
     "DataParams",
     "EvaluateParams",
+    "ExportParams",
     "FinetuneParams",
     "FlowParams",
     "GateParams",
@@ -62,6 +64,7 @@ class Params:
     review: ReviewParams
     evaluate: EvaluateParams
     gate: GateParams
+    export: ExportParams
     report: ReportParams
     registry: RegistryParams
     promote: PromoteParams

@@ -8,6 +8,7 @@ from pathlib import Path
 from tasks.common.page.document import Cell, Paragraph, Section, Table, blocks, code, plain
 from tasks.common.paths import BASELINE, DATASET, DECISION, EVALUATION, FINETUNE, STATISTICS, VALIDATION
 from tasks.report.material import Material
+from tasks.report.sections import exports
 
 FILES = (
     FINETUNE / "best.pt",
@@ -22,7 +23,9 @@ CHUNK_BYTES = 1 << 20
 
 
 def section(m: Material) -> Section:
-    return Section("assets", m.words("assets.title"), blocks(_files(m), _models(m), _data(m), _checks(m), _settings(m)))
+    return Section(
+        "assets", m.words("assets.title"), blocks(_files(m), exports.block(m), _models(m), _data(m), _checks(m), _settings(m))
+    )
 
 
 def sha256(file: Path) -> str:

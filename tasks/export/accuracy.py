@@ -1,0 +1,124 @@
+"""How good an artifact is: the mAP of the gate split, by evaluate's harness and with the gate's intervals, and raw outputs.
+
+Every artifact and the .pt see square letterboxed images here, as they will in service; `evaluate` shows the .pt rectangles.
+Imports ultralytics and torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.common import yolo
+from tasks.common.dataset import Dataset
+from tasks.common.metadata import grouping, read_metadata
+from tasks.common.params import GateParams
+from tasks.common.paths import RUNS
+from tasks.common.predict import Image, predict
+from tasks.evaluate.figures import metrics, statistics
+from tasks.export.decode import Candidates, Thresholds, detect
+from tasks.export.thresholds import Model
+from tasks.gate.compare import curves, draw, mean_comparison
+from tasks.gate.decision import Comparison
+from tasks.gate.files import parse
+
+METRICS = ("mAP50", "mAP50-95")
+NO_LIMIT = 10**6
+MODEL = "model"
+"""The name of the .pt among the models of a comparison."""
+
+
+def measured(file: Path, task: str, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str) -> list[Image]:
+    """What the artifact `file` does with every image of the split."""
+    model: Any = yolo.load(file).model if file.suffix == ".pt" else _path(file)
+    return predict(
+        SimpleNamespace(task=task, ckpt_path=_path(file), model=model), data, dataset, settings, split, RUNS / "export"
+    )
+
+
+def _path(file: Path) -> str:
+    """As Ultralytics tells formats: OpenVINO is a folder whose name ends so."""
+    return str(file.parent if file.suffix == ".xml" else file)
+
+
+def compare(
+    model: list[Image], artifact: list[Image], dataset: Dataset, task: str, split: Mapping[str, Any], rule: GateParams
+) -> dict[str, Comparison]:
+    """Each mAP metric of the artifact against the .pt on the same images, with the gate's resamples.
+
+    A reference of zero has no gain. Intervals are missing where gate.confidence is null.
+    """
+    common = {"split_sha256": split["sha256"], "settings": {"rect": False}, "versions": {"ultralytics": "one process"}}
+    images = {MODEL: model, "candidate": artifact}
+    paths = [image.path for image in model]
+    columns = {f"meta.{name}": np.array(texts) for name, texts in read_metadata(dataset.root, paths).items()}
+    content = {
+        "task": task,
+        "split": split,
+        "names": list(dataset.names),
+        "reference": MODEL,
+        "models": {name: metrics(own, dataset.names) | common for name, own in images.items()},
+    }
+    evaluation = parse(content, statistics(images) | columns)
+    groups = grouping(evaluation.images, evaluation.metadata, rule.group_by)
+    draws = draw(groups, rule.resamples, rule.seed, rule.confidence)
+    instances = len(evaluation.targets.cls)
+    result = {}
+    for kind in evaluation.kinds:
+        found = curves(evaluation, kind, draws.without_jackknife())
+        for name in METRICS:
+            metric = f"{kind}.{name}"
+            result[metric] = mean_comparison(found, metric, draws, instances, len(paths))
+    return result
+
+
+def is_end2end(weights: Path) -> bool:
+    """Does the network suppress overlapping boxes itself?"""
+    return bool(getattr(yolo.load(weights).model, "end2end", False))
+
+
+def parity(own: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]], num_classes: int, end2end: bool) -> dict[str, Any]:
+    """Largest and mean difference of raw outputs (N, ...): boxes in pixels of the input, scores 0 to 1, mask outputs.
+
+    An end-to-end head orders its rows by score, so rows of two artifacts do not pair up: only the scores are compared.
+    """
+    if end2end:
+        parts = {"scores": (own[0][..., 4], other[0][..., 4])}
+    else:
+        ends = {"boxes_px": slice(0, 4), "scores": slice(4, 4 + num_classes), "coefficients": slice(4 + num_classes, None)}
+        parts = {name: (own[0][:, part], other[0][:, part]) for name, part in ends.items()}
+    if len(own) > 1:
+        parts["prototypes"] = (own[1], other[1])
+    return {name: _difference(*pair) for name, pair in parts.items() if pair[0].size}
+
+
+def _difference(own: NDArray[Any], other: NDArray[Any]) -> dict[str, float]:
+    gap = np.abs(own.astype(np.float64) - other.astype(np.float64))
+    return {"max": float(gap.max()), "mean": float(gap.mean())}
+
+
+def ultralytics_detections(
+    model: Model, images: NDArray[np.float32], num_classes: int, thresholds: Thresholds, end2end: bool
+) -> list[Candidates]:
+    """The objects in the images (N, 3, S, S) by Ultralytics' own suppression, highest confidence first."""
+    import torch
+    from ultralytics.utils.nms import non_max_suppression
+
+    found = []
+    for image in images:
+        rows = non_max_suppression(
+            torch.from_numpy(model(image[None])[0]),
+            min(thresholds.conf) / 2,
+            thresholds.iou,
+            max_det=NO_LIMIT,
+            nc=num_classes,
+            end2end=end2end,
+        )[0].numpy()
+        everything = Candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), rows[:, 6:], True)
+        found.append(detect(everything, thresholds))
+    return found

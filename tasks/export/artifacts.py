@@ -1,0 +1,216 @@
+"""Every artifact of one candidate: made, measured, judged and published. Imports ultralytics and torch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks.common import yolo
+from tasks.common.dataset import Dataset, read_dataset
+from tasks.common.params import Params
+from tasks.common.paths import DATASET, EVALUATION, EXPORT, FINETUNE, RUNS
+from tasks.common.stage import read_json, write_json, write_text
+from tasks.evaluate.inputs import gate_split
+from tasks.export import accuracy, convert, measure, thresholds
+from tasks.export.card import card, markdown
+from tasks.export.decode import Candidates, Thresholds
+from tasks.export.formats import unavailable
+from tasks.export.judge import reasons
+from tasks.export.thresholds import Model
+from tasks.export.worker import OPENERS
+
+log = logging.getLogger(__name__)
+WORK = RUNS / "export"
+WEIGHTS = FINETUNE / "best.pt"
+PT = "pt"
+"""The name of the .pt among the artifacts."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all artifacts of a run share."""
+
+    params: Params
+    manifest: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    dataset: Dataset
+    split: Mapping[str, Any]
+    """Name, hash and number of images of the gate split."""
+    data: Path
+    """data.yaml for Ultralytics."""
+
+    @property
+    def imgsz(self) -> int:
+        return self.params.train.imgsz
+
+    @property
+    def task(self) -> str:
+        return str(self.evaluation["task"])
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """Of the gate split."""
+        return self.dataset.splits[self.split["name"]]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of evaluate, on square images and the CPU."""
+        return {**self.evaluation["settings"], "rect": False, "device": "cpu"}
+
+
+@dataclass
+class Artifact:
+    """One format of the candidate, and what was found."""
+
+    name: str
+    file: Path
+    """What a runtime opens."""
+    status: str = "kept"
+    """kept, refused or skipped."""
+    reasons: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """metrics, changes, verified, parity, serving, bytes; see docs of reports/export.json in the README."""
+
+    served: list[Candidates] = field(default_factory=list)
+    """What Ultralytics finds with it in the images of the serving check."""
+
+    def leave(self, status: str, reason: str) -> None:
+        """Refuse or skip it."""
+        self.status = status
+        self.reasons.append(reason)
+
+
+def export(params: Params, verdict: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The contents of export.json and export_speed.json, with what is kept in models/export/."""
+    started = time.monotonic()
+    yolo.prepare()
+    shutil.rmtree(WORK, ignore_errors=True)
+    run = gather(params)
+    model, artifacts = Artifact(PT, WEIGHTS), make(run)
+    end2end = accuracy.is_end2end(WEIGHTS)
+    chosen, on_val = choose(run, OPENERS[PT](WEIGHTS, run.imgsz), end2end)
+    content = describe(run, chosen, end2end) | {"chosen_on": on_val}
+    write_json(WORK / "card.json", content)
+    made = [one for one in artifacts if one.status == "kept"]
+    measure.accuracies(run, [model, *made], chosen, end2end)
+    speed = measure.processes(run, [model, *made], WORK / "card.json")
+    for one in made:
+        for reason in reasons(one.facts, speed.get(one.name), params.export, params.gate.metric) if one.status == "kept" else ():
+            one.leave("refused", reason)
+    publish(content, model, artifacts)
+    for one in artifacts:
+        log.info("export %s: %s", one.name, line(one, speed, params.gate.metric))
+    kept = sum(one.status == "kept" for one in artifacts)
+    log.info("export: %d of %d kept in %.0f s -> %s", kept, len(artifacts), time.monotonic() - started, EXPORT)
+    shutil.rmtree(WORK, ignore_errors=True)
+    result = {"verdict": verdict, "exported": True, "reason": "", "card": content, PT: model.facts}
+    return result | {
+        "formats": {one.name: {"status": one.status, "reasons": one.reasons, **one.facts} for one in artifacts}
+    }, speed
+
+
+def gather(params: Params) -> Run:
+    """The inputs of the stage; raises DatasetError where the gate split is not the validated one."""
+    manifest, evaluation = read_json(DATASET, "validate"), read_json(EVALUATION, "evaluate")
+    dataset = read_dataset(Path(params.data.path))
+    split = gate_split(params, dataset, manifest)
+    yolo.remove_label_caches(dataset)
+    return Run(params, manifest, evaluation, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"))
+
+
+def make(run: Run) -> list[Artifact]:
+    """The candidate in every format that this machine can make."""
+    rule, made = run.params.export, []
+    data = convert.calibration(run.dataset, rule.calibration_images, WORK / "calibration")
+    for name in rule.formats:
+        one = Artifact(name, Path())
+        made.append(one)
+        if reason := unavailable(name):
+            one.leave("skipped", reason)
+            continue
+        started = time.monotonic()
+        try:
+            one.file = convert.convert(name, WEIGHTS, WORK, run.imgsz, data)
+        except Exception as error:  # a dozen libraries raise what they like for a layer that they cannot express
+            log.warning("export %s: it cannot be made", name, exc_info=error)
+            one.leave("refused", f"it cannot be made: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
+            continue
+        log.info("export %s: made in %.1f s", name, time.monotonic() - started)
+    return made
+
+
+def choose(run: Run, network: Model, end2end: bool) -> tuple[Thresholds, dict[str, Any]]:
+    """The thresholds, and what they give on split val, from one pass over it."""
+    names, rule = run.dataset.names, run.params.evaluate
+    stored = thresholds.store(network, run.dataset.splits["val"], len(names), run.imgsz, end2end, WORK / "val")
+    require = requirement(run.params)
+    chosen = thresholds.choose(stored, require, rule.max_det, rule.iou)
+    found = thresholds.figures(stored, chosen, names)
+    for name, own in found["per_class"].items():
+        if require is not None and own[require[0]] < require[1]:
+            log.warning("export: no confidence gives %s a %s of %g; %.4f is the nearest", name, *require, own[require[0]])
+    return chosen, found
+
+
+def requirement(params: Params) -> tuple[str, float] | None:
+    """The metric that each class must reach, and how much of it."""
+    return next(iter(params.export.require.items()), None) if params.export.require else None
+
+
+def describe(run: Run, chosen: Thresholds, end2end: bool) -> dict[str, Any]:
+    """The card, without what is measured."""
+    require = requirement(run.params)
+    own = run.evaluation["models"]["candidate"]
+    facts = {
+        "task": run.task,
+        "names": list(run.dataset.names),
+        "imgsz": run.imgsz,
+        "data": {"path": run.manifest["path"], "sha256": run.manifest["sha256"]},
+        "split": dict(run.split),
+        "weights": {"path": WEIGHTS.as_posix(), "tensors_sha256": own["tensors_sha256"]},
+        "chosen_for": "the best mean F1" if require is None else f"a {require[0]} of at least {require[1]:g}",
+        "libraries": yolo.library_versions(),
+    }
+    return card(facts, chosen, end2end)
+
+
+def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact]) -> None:
+    """Move what is kept to models/export/ and finish the card with what was measured."""
+    kept = [one for one in artifacts if one.status == "kept"]
+    content["verified"] = model.facts["verified"]
+    content["metrics"] = {one.name: one.facts["metrics"] for one in (model, *kept)}
+    content["files"] = {}
+    for one in kept:
+        target = EXPORT / one.file.parent.name
+        shutil.move(one.file.parent, target)
+        one.facts["path"] = (target / one.file.name).as_posix()
+        one.facts["files"] = {
+            file.relative_to(EXPORT).as_posix(): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+            for file in sorted(target.iterdir())
+        }
+        content["files"] |= one.facts["files"]
+    write_json(EXPORT / "card.json", content)
+    write_text(EXPORT / "card.md", markdown(content))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def line(one: Artifact, speed: Mapping[str, Any], metric: str) -> str:
+    """What was found, in one line."""
+    if "changes" not in one.facts:
+        return f"{one.status}: {'; '.join(one.reasons)}"
+    change = one.facts["changes"][metric]
+    text = f"{one.status}, {metric} {change['candidate']:.4f} ({change['gain'] or 0.0:+.2%}), {one.facts['bytes'] / 1e6:.2f} MB"
+    latency, reference = (speed.get(name, {}).get("batch_1") for name in (one.name, PT))
+    if latency and reference:
+        text += f", {latency['p50_ms']:.2f} ms, {reference['p50_ms'] / latency['p50_ms']:.1f} x .pt"
+    return text + (f": {'; '.join(one.reasons)}" if one.reasons else "")

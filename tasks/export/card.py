@@ -1,0 +1,110 @@
+"""What somebody needs to know to use the artifacts: the model card, for programs and for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.export.decode import PAD, Thresholds
+
+LICENCE = "AGPL-3.0-only, as Ultralytics, which trained it; the data has a licence of its own"
+
+
+def card(facts: Mapping[str, Any], thresholds: Thresholds, end2end: bool) -> dict[str, Any]:
+    """The content of card.json: `facts` with what every model of this kind has in common."""
+    names, imgsz = facts["names"], facts["imgsz"]
+    return {
+        **facts,
+        "licence": LICENCE,
+        "preprocessing": {
+            "resize": f"keep the aspect ratio, the longer side becomes {imgsz} pixels, bilinear",
+            "pad": f"grey {PAD} on both sides to {imgsz} x {imgsz}",
+            "colour": "RGB",
+            "scale": "divide by 255",
+            "layout": "NCHW float32",
+        },
+        "output": {
+            "end2end": end2end,
+            "boxes": "corners, confidence, class" if end2end else "centre x, centre y, width, height, a score for each class",
+            "unit": "pixels of the input",
+        },
+        "thresholds": {
+            "conf": dict(zip(names, thresholds.conf, strict=True)),
+            "iou": thresholds.iou,
+            "mask": thresholds.mask,
+            "max_det": thresholds.max_det,
+        },
+    }
+
+
+def read_thresholds(file: Path) -> tuple[Thresholds, bool]:
+    """The thresholds in a card.json, and whether the network suppresses boxes itself."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    own = content["thresholds"]
+    conf = tuple(own["conf"][name] for name in content["names"])
+    return Thresholds(conf, own["iou"], own["mask"], own["max_det"]), bool(content["output"]["end2end"])
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """The card for people."""
+    thresholds, metrics = content["thresholds"], content["metrics"]
+    lines = [
+        "# Model card",
+        "",
+        *_table(
+            ("what", "value"),
+            [
+                ("task", content["task"]),
+                ("classes", ", ".join(content["names"])),
+                ("input", f"{content['imgsz']} x {content['imgsz']} px"),
+                *content["preprocessing"].items(),
+                ("output", f"{content['output']['boxes']}; {content['output']['unit']}"),
+                ("licence", content["licence"]),
+                ("data", f"{content['data']['path']}, SHA-256 {content['data']['sha256']}"),
+                ("weights", f"{content['weights']['path']}, SHA-256 of the tensors {content['weights']['tensors_sha256']}"),
+            ],
+        ),
+        "",
+        "## Thresholds",
+        "",
+        f"Chosen on split val for {content['chosen_for']}; a detection is right when it finds a box of its class at IoU 0.5.",
+        "",
+        *_table(
+            ("class", "confidence", "precision", "recall", "F1"),
+            [
+                (name, f"{conf:.2f}", *(_number(content["verified"]["per_class"].get(name, {}).get(key)) for key in KEYS))
+                for name, conf in thresholds["conf"].items()
+            ],
+        ),
+        "",
+        f"NMS IoU {thresholds['iou']:g}, mask probability {thresholds['mask']:g}, at most {thresholds['max_det']} objects. "
+        f"Precision, recall and F1 are those of split {content['split']['name']}.",
+        "",
+        f"## Accuracy on split {content['split']['name']} ({content['split']['images']} images)",
+        "",
+        *_table(
+            ("artifact", *metrics["pt"]),
+            [(name, *(_number(value) for value in own.values())) for name, own in metrics.items()],
+        ),
+        "",
+        "## Files",
+        "",
+        *_table(
+            ("file", "bytes", "SHA-256"), [(path, str(own["bytes"]), own["sha256"]) for path, own in content["files"].items()]
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+KEYS = ("precision", "recall", "f1")
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    cells = [head, ("---",) * len(head), *rows]
+    return [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in row)} |" for row in cells]

@@ -1,0 +1,183 @@
+"""A clean process that runs one artifact with nothing but its runtime, for the measurements and the serving check.
+
+`python -m tasks.export.worker FORMAT FILE IMGSZ` reads a JSON request a line and answers each with a line:
+{"do": "outputs", "images": [...], "to": FILE.npz}, {"do": "detect", "images": [...], "card": FILE},
+{"do": "time", "batch": N, "calls": K} and {"do": "facts"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.common import isolation, stage
+from tasks.export import decode
+from tasks.export.card import read_thresholds
+from tasks.export.formats import HEAVY
+
+Session = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
+"""(B, 3, S, S) float32 in, raw outputs out."""
+
+
+def open_pt(file: Path, imgsz: int) -> Session:
+    """The .pt with fused layers, as Ultralytics runs it."""
+    import torch
+
+    from tasks.common import yolo
+
+    yolo.prepare()
+    model = yolo.load(file).model.fuse(verbose=False).eval()
+
+    def run(batch: NDArray[np.float32]) -> list[NDArray[Any]]:
+        with torch.inference_mode():
+            first = model(torch.from_numpy(batch))[0]
+        return [part.numpy() for part in (first if isinstance(first, tuple) else (first,))]
+
+    return run
+
+
+def open_torchscript(file: Path, imgsz: int) -> Session:
+    """A traced module."""
+    import torch
+
+    model = torch.jit.load(str(file), map_location="cpu").eval()
+
+    def run(batch: NDArray[np.float32]) -> list[NDArray[Any]]:
+        with torch.inference_mode():
+            outputs = model(torch.from_numpy(batch))
+        return [part.numpy() for part in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+    return run
+
+
+def open_onnx(file: Path, imgsz: int) -> Session:
+    """ONNX Runtime with its defaults, on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda batch: list(session.run(None, {name: batch}))
+
+
+def open_openvino(file: Path, imgsz: int) -> Session:
+    """OpenVINO with its latency hint, compiled for each batch size: INT8 with free shapes crashes on CPUs with AMX (#37577)."""
+    import openvino
+
+    core = openvino.Core()
+    compiled: dict[int, Any] = {}
+
+    def run(batch: NDArray[np.float32]) -> list[NDArray[Any]]:
+        if len(batch) not in compiled:
+            model = core.read_model(str(file))
+            model.reshape([len(batch), 3, imgsz, imgsz])
+            compiled[len(batch)] = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        return list(compiled[len(batch)](batch).values())
+
+    return run
+
+
+def open_engine(file: Path, imgsz: int) -> Session:
+    """TensorRT through Ultralytics' backend, on the GPU."""
+    import torch
+    from ultralytics.nn.autobackend import AutoBackend
+
+    model = AutoBackend(str(file), device=torch.device("cuda:0"))
+
+    def run(batch: NDArray[np.float32]) -> list[NDArray[Any]]:
+        outputs = model(torch.from_numpy(batch).cuda())
+        return [part.cpu().numpy() for part in (outputs if isinstance(outputs, list | tuple) else (outputs,))]
+
+    return run
+
+
+OPENERS = {
+    "pt": open_pt,
+    "torchscript": open_torchscript,
+    "onnx": open_onnx,
+    "onnx-int8": open_onnx,
+    "openvino-fp16": open_openvino,
+    "openvino-int8": open_openvino,
+    "engine": open_engine,
+}
+
+
+class Worker:
+    """One artifact, opened."""
+
+    def __init__(self, name: str, file: Path, imgsz: int) -> None:
+        self.imgsz = imgsz
+        self.session = OPENERS[name](file, imgsz)
+
+    def outputs(self, images: Sequence[str], to: str) -> dict[str, Any]:
+        """Write the raw outputs of each image, `0`, `1` ... (N, ...), to the .npz file `to`."""
+        found = [self.session(self._read(image)[0][None]) for image in images]
+        np.savez(to, *(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return {}
+
+    def detect(self, images: Sequence[str], card: str) -> dict[str, Any]:
+        """The objects of each image at the card's thresholds: class, confidence, box in pixels of the input."""
+        thresholds, end2end = read_thresholds(Path(card))
+        found = []
+        for image in images:
+            chw, _ = self._read(image)
+            raw = self.session(chw[None])[0][0]
+            kept = decode.detect(decode.candidates(raw, len(thresholds.conf), min(thresholds.conf) / 2, end2end), thresholds)
+            found.append({"cls": kept.cls.tolist(), "conf": kept.conf.tolist(), "box_xyxy": kept.box_xyxy.tolist()})
+        return {"found": found}
+
+    def time(self, batch: int, calls: int) -> dict[str, Any]:
+        """Milliseconds of each of `calls` runs on `batch` images."""
+        images = np.zeros((batch, 3, self.imgsz, self.imgsz), np.float32)
+        took = []
+        for _ in range(calls):
+            started = time.perf_counter()
+            self.session(images)
+            took.append((time.perf_counter() - started) * 1e3)
+        return {"ms": took}
+
+    def facts(self) -> dict[str, Any]:
+        """Highest resident memory, bytes, and which large libraries this process has loaded."""
+        return {"peak_memory_bytes": peak_memory_bytes(), "modules": [name for name in HEAVY if name in sys.modules]}
+
+    def _read(self, image: str) -> tuple[NDArray[np.float32], decode.Frame]:
+        pixels = cv2.imread(image)
+        assert pixels is not None, f"{image} was validated and cannot be read"
+        return decode.letterbox(np.asarray(pixels, np.uint8), self.imgsz)
+
+
+def peak_memory_bytes() -> int:
+    """The highest resident memory of this process. `ru_maxrss` would count the memory of the process that started it."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main() -> None:
+    """Answer requests until the input ends. Whatever a library prints goes to the errors."""
+    isolation.apply()
+    stage.die_with_parent()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    name, file, imgsz = sys.argv[1:]
+    worker = Worker(name, Path(file), int(imgsz))
+    answers.write("{}\n")
+    answers.flush()
+    for line in sys.stdin:
+        request = json.loads(line)
+        answers.write(json.dumps(getattr(worker, request.pop("do"))(**request)) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Export for real: a small trained network in every format of this machine, and served without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tasks.export.card import read_thresholds
+from tasks.export.decode import box_iou, candidates, detect, letterbox, mask_logits
+from tasks.export.processes import Process, RuntimeEndedError
+from tests import checkout
+
+pytestmark = pytest.mark.slow
+FORMATS = ("torchscript", "onnx", "onnx-int8", "openvino-fp16", "openvino-int8")
+SERVE = """
+import runpy, sys
+sys.argv = ["serve_onnx.py", *sys.argv[1:]]
+runpy.run_path("examples/serve_onnx.py", run_name="__main__")
+assert not {"torch", "ultralytics", "tasks"} & set(sys.modules), "only the runtime"
+"""
+
+
+def stage(root: Path, name: str, *arguments: str) -> str:
+    return checkout.run(root, sys.executable, "-m", f"tasks.{name}", *arguments)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
+    """A checkout with a small trained network that was exported in every format, whatever it loses."""
+    changes: dict[str, dict[str, object]] = {
+        **checkout.SMALL,
+        "baseline": {"epochs": 4},
+        "finetune": {"epochs": 1},
+        "gate": {"confidence": None, "min_gain": -0.9, "max_class_drop": None, "max_metric_drop": None, "resamples": 1000},
+        "export": {"formats": list(FORMATS), "max_map_drop": 0.5, "calibration_images": 32},
+    }
+    root = checkout.make(tmp_path_factory.mktemp("export") / "checkout", changes)
+    for name, *arguments in (("sample",), ("validate",), ("train", "baseline"), ("train", "finetune"), ("evaluate",), ("gate",)):
+        stage(root, name, *arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(checkout.ENVIRONMENT, "HOME", str(home))
+        stage(root, "export")
+    return root
+
+
+@pytest.fixture(scope="module")
+def exported(root: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((root / "reports/export.json").read_text())
+    return content
+
+
+def test_every_format_is_kept_with_the_hash_of_its_files(root: Path, exported: dict[str, Any]) -> None:
+    card = json.loads((root / "models/export/card.json").read_text())
+    files = {file for own in exported["formats"].values() for file in own.get("files", {})}
+
+    assert {name: own["status"] for name, own in exported["formats"].items()} == dict.fromkeys(FORMATS, "kept")
+    assert set(card["files"]) == files
+    for name, own in card["files"].items():
+        assert hashlib.sha256((root / "models/export" / name).read_bytes()).hexdigest() == own["sha256"]
+    assert all((root / own["path"]).is_file() for own in exported["formats"].values())
+
+
+def test_full_precision_gives_the_outputs_and_the_map_of_the_pt(exported: dict[str, Any]) -> None:
+    for name in ("torchscript", "onnx"):
+        own = exported["formats"][name]
+        assert own["parity"]["boxes_px"]["max"] < 0.01
+        assert own["parity"]["scores"]["max"] < 1e-3
+        assert own["parity"]["prototypes"]["max"] < 1e-3
+        assert abs(own["changes"]["box.mAP50"]["change"]) < 1e-3
+        assert own["verified"]["f1"] == pytest.approx(exported["pt"]["verified"]["f1"], abs=0.01)
+    assert exported["formats"]["openvino-int8"]["parity"]["scores"]["mean"] > 0
+
+
+def test_a_clean_process_without_torch_finds_the_same_objects(exported: dict[str, Any]) -> None:
+    for name, own in exported["formats"].items():
+        serving = own["serving"]
+        assert serving["modules"] == [], name
+        assert serving["objects"] > 20
+        assert serving["matched"] >= 0.99 * max(serving["objects"], serving["expected"])
+
+
+def test_time_and_memory_are_measured_and_stored_apart(root: Path, exported: dict[str, Any]) -> None:
+    speed = json.loads((root / "reports/export_speed.json").read_text())
+
+    assert set(speed) == {"pt", *FORMATS}
+    for name, own in speed.items():
+        assert 0 < own["batch_1"]["p50_ms"] <= own["batch_1"]["p95_ms"]
+        assert own["peak_memory_bytes"] > 20_000_000
+        assert own["batch_8"] is not None or name == "torchscript"
+    assert speed["onnx"]["peak_memory_bytes"] < speed["pt"]["peak_memory_bytes"] / 2
+    assert "_ms" not in json.dumps(exported)
+
+
+def test_nothing_is_written_to_the_home_folder(root: Path, home: Path) -> None:
+    assert not (home / "intel").exists()  # the telemetry of OpenVINO and nncf
+
+
+def test_the_example_serves_what_ultralytics_finds(root: Path) -> None:
+    from ultralytics import YOLO
+
+    images = [f"data/sample/images/test/{file.name}" for file in sorted((root / "data/sample/images/test").iterdir())[:12]]
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE, "models/export", *images],
+        cwd=root, capture_output=True, text=True, check=True, env={"PATH": ""},
+    )  # fmt: skip
+    rows = [line.split() for line in done.stdout.splitlines()]
+
+    thresholds, _ = read_thresholds(root / "models/export/card.json")
+    card = json.loads((root / "models/export/card.json").read_text())
+    model = YOLO(str(root / "models/export/onnx/model.onnx"), task="segment")
+    num_same = num_objects = 0
+    for image in images:
+        found = model.predict(
+            str(root / image), imgsz=128, conf=min(thresholds.conf), iou=thresholds.iou, rect=False, verbose=False, device="cpu"
+        )[0].boxes
+        own = [row for row in rows if row[0] == image]
+        served = np.array([row[3:7] for row in own], np.float32).reshape(-1, 4)
+        expected = found.xyxy.numpy()
+        same = box_iou(served, expected) > 0.95
+        same &= np.array([card["names"].index(row[1]) for row in own])[:, None] == found.cls.numpy()[None, :]
+        num_same, num_objects = num_same + int(same.any(1).sum()), num_objects + max(len(own), len(expected))
+        assert all(float(row[7]) > 10 for row in own), "every mask has pixels"
+    assert num_objects > 10
+    assert num_same >= 0.98 * num_objects
+
+
+def test_letterbox_and_masks_are_ultralytics_own(root: Path) -> None:
+    import torch
+    from ultralytics.data.augment import LetterBox
+    from ultralytics.utils.ops import process_mask
+
+    rng = np.random.default_rng(0)
+    for height, width in ((128, 128), (100, 77), (300, 511), (64, 33)):
+        image = rng.integers(0, 255, (height, width, 3), np.uint8)
+        expected = LetterBox((128, 128), auto=False)(image=image)
+        assert np.array_equal(letterbox(image, 128)[0], expected[..., ::-1].transpose(2, 0, 1).astype(np.float32) / 255)
+
+    thresholds, end2end = read_thresholds(root / "models/export/card.json")
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(root / "models/export/onnx/model.onnx"))
+    shares = []
+    for file in sorted((root / "data/sample/images/test").iterdir())[:12]:
+        chw, _ = letterbox(np.asarray(cv2.imread(str(file)), np.uint8), 128)
+        output, prototypes = session.run(None, {"images": chw[None]})
+        kept = detect(candidates(output[0], 4, 0.01, end2end), thresholds)
+        own = mask_logits(kept, prototypes[0], 128) > 0
+        other = process_mask(
+            *(torch.from_numpy(part) for part in (prototypes[0], kept.coefficients, kept.box_xyxy)), (128, 128), upsample=True
+        ).numpy()
+        shares += [(one & two).sum() / (one | two).sum() for one, two in zip(own, other.astype(bool), strict=True) if two.any()]
+    assert len(shares) > 10
+    assert np.mean(shares) > 0.9
+
+
+def test_a_format_that_is_too_slow_is_refused_and_not_kept(root: Path, exported: dict[str, Any], tmp_path: Path) -> None:
+    text = stage(root, "export", "--set", "export.formats=[onnx]", "--set", "export.max_latency_ms=0.0001")
+
+    own = json.loads((root / "reports/export.json").read_text())["formats"]["onnx"]
+    assert own["status"] == "refused"
+    assert "allowed are 0.0001 ms" in own["reasons"][0]
+    assert sorted(file.name for file in (root / "models/export").iterdir()) == ["card.json", "card.md"]
+    assert "export: 0 of 1 kept" in text
+
+
+def test_a_broken_artifact_is_refused_with_the_last_words_of_its_runtime(tmp_path: Path) -> None:
+    broken = tmp_path / "model.onnx"
+    broken.write_bytes(b"not a graph")
+
+    with (
+        pytest.raises(RuntimeEndedError, match=r"its runtime ended with code 1: .*model\.onnx"),
+        Process("onnx", broken, 128, tmp_path / "log"),
+    ):
+        pass
