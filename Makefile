@@ -30,8 +30,8 @@ check: setup  ## ruff, format, mypy and the fast tests: seconds
 serve: setup  ## Prefect's server, UI, a worker and the deployments on this machine, until Ctrl-C
 	@$(BIN)/python -m flows.serve
 
-deploy: setup  ## put the deployments of prefect.yaml on the server of PREFECT_API_URL
-	@$(BIN)/python -m flows.deploy
+deploy: setup  ## put the deployments on the server of PREFECT_API_URL; CLONE=URL: runs clone that git repository
+	@$(BIN)/python -m flows.deploy $(if $(CLONE),--clone '$(CLONE)')
 
 clean:  ## remove what a run leaves in the workspace; versions in git and the DVC cache stay
 	@rm -rf runs data/sample models/baseline models/finetune models/registered reports/*.json reports/*.csv reports/*.npz reports/*.md reports/*.html reports/*.svg

@@ -1,26 +1,33 @@
-"""`python -m flows.deploy`: put the deployments of prefect.yaml on the server of PREFECT_API_URL.
+"""`python -m flows.deploy`: put the deployments of prefect.yaml, and the automations, on the server of PREFECT_API_URL.
 
-reads   prefect.yaml
+With `--clone URL` a worker needs no checkout: each run clones the repository from there and pulls its data.
+
+reads   prefect.yaml, params.yaml
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import get_current_settings
+from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from tasks.common import stage
+from flows import automations
+from flows.api import server
+from tasks.common import params, stage
 from tasks.common.errors import WorkspaceError
 from tasks.common.yaml import load_yaml
 
 DEPLOYMENTS = Path("prefect.yaml")
+BRANCH = "main"
 
 
 def pool_names() -> list[str]:
@@ -28,49 +35,90 @@ def pool_names() -> list[str]:
     return sorted({entry["work_pool"]["name"] for entry in load_yaml(DEPLOYMENTS)["deployments"]})
 
 
-def deploy() -> None:
-    """Create the work pools that are missing, as type process, and create or update every deployment.
+def deploy(clone: str | None = None, branch: str = BRANCH) -> None:
+    """Create the work pools that are missing, as type process, and create or update every deployment and automation.
+
+    With `clone` the runs work in clones of that git repository, else in this checkout.
 
     Raises:
-        WorkspaceError: no server is named, it does not answer, or it refuses.
+        WorkspaceError: no server is named, it does not answer, or it refuses; `clone` holds a password.
+        ParamsError: params.yaml is refused.
     """
-    url = get_current_settings().api.url
-    if not url:
-        fix = "Run `make serve` for a server on this machine, or name yours: PREFECT_API_URL=http://host:4200/api make deploy"
-        raise WorkspaceError("no Prefect server is named", where="PREFECT_API_URL", fix=fix)
-    with get_client(sync_client=True) as client:
-        _require_welcome(client, url)
-        for name in pool_names():
-            try:
-                client.read_work_pool(name)
-            except ObjectNotFound:
-                template = ProcessWorker.get_default_base_job_template()
-                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
-                print(f"created the work pool {name}", flush=True)
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    settings = params.load()
+    content = definitions(clone, branch)
+    with server() as (client, url):
+        _create_pools(client)
+        _put(content)
+        _share_slots(client, content)
+        switched_on = automations.put(client, settings)
+    names = [entry["name"] for entry in content["deployments"]]
+    where = f", which clone {clone} ({branch})" if clone else ""
+    print(f"deployed {', '.join(names)} to {url}{where}; automations: {', '.join(switched_on)}", flush=True)
+
+
+def definitions(clone: str | None, branch: str) -> dict[str, Any]:
+    """The content of prefect.yaml, with the pull steps for `clone` where it is given.
+
+    Raises:
+        WorkspaceError: `clone` holds a password: everybody who can reach the server could read it.
+    """
+    content: dict[str, Any] = load_yaml(DEPLOYMENTS)
+    steps = content.pop("definitions")["clone"]
+    if clone is None:
+        return content
+    parts = urlsplit(clone)
+    if parts.password or (parts.username and parts.scheme in ("http", "https")):
+        fix = "Give the address alone, and let git on the workers log in: an SSH key or `git credential`. docs/deployments.md"
+        raise WorkspaceError("the address holds a password", where="--clone", fix=fix)
+    for entry in content["deployments"]:
+        values = {"URL": clone, "BRANCH": branch}
+        entry["pull"] = [
+            {name: {key: values.get(value, value) for key, value in step.items()} for name, step in each.items()}
+            for each in steps[entry["name"]]
+        ]
+    return content
+
+
+def _create_pools(client: SyncPrefectClient) -> None:
+    for name in pool_names():
+        try:
+            client.read_work_pool(name)
+        except ObjectNotFound:
+            template = ProcessWorker.get_default_base_job_template()
+            client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+            print(f"created the work pool {name}", flush=True)
+
+
+def _put(content: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / DEPLOYMENTS.name
+        stage.write_json(file, content)  # which is YAML
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise WorkspaceError((result.stdout + result.stderr).strip(), where=str(DEPLOYMENTS), fix="Correct it and run again.")
-    names = [entry["name"] for entry in load_yaml(DEPLOYMENTS)["deployments"]]
-    print(f"deployed {' and '.join(names)} to {url}", flush=True)
 
 
-def _require_welcome(client: SyncPrefectClient, url: str) -> None:
-    if error := client.api_healthcheck():
-        raise WorkspaceError(
-            f"the Prefect server does not answer: {error}", where=url, fix="Start it, or correct PREFECT_API_URL."
-        )
-    try:
-        client.read_work_pools(limit=1)
-    except PrefectHTTPStatusError as refusal:
-        what = f"the Prefect server refuses us: {refusal.response.status_code} {refusal.response.reason_phrase}"
-        raise WorkspaceError(what, where=url, fix="Put the server's auth string into PREFECT_API_AUTH_STRING.") from None
+def _share_slots(client: SyncPrefectClient, content: dict[str, Any]) -> None:
+    """Let all deployments of a flow that are limited take the slot of the first: Prefect 3.8 gives each one its own."""
+    slots: dict[str, str] = {}
+    for entry in content["deployments"]:
+        if "concurrency_limit" in entry:
+            flow = entry["entrypoint"].partition(":")[2]
+            found = client.read_deployment_by_name(f"{flow}/{entry['name']}")
+            assert found.global_concurrency_limit is not None
+            slot = slots.setdefault(flow, str(found.global_concurrency_limit.id))
+            client.request("PATCH", "/deployments/{id}", path_params={"id": found.id}, json={"global_concurrency_limit_id": slot})
 
 
 def main() -> None:
     """Deploy, or say why not."""
+    parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--clone", metavar="URL", help="let each run clone this git repository, instead of using this checkout")
+    parser.add_argument("--branch", default=BRANCH, help=f"the branch to clone ({BRANCH})")
+    args = parser.parse_args()
     with stage.user_errors():
-        deploy()
+        deploy(args.clone, args.branch)
 
 
 if __name__ == "__main__":

@@ -8,30 +8,54 @@ from __future__ import annotations
 import logging
 import sys
 
-from prefect import flow
+from prefect import State, flow
 from prefect.exceptions import TerminationSignal
+from prefect.states import Completed
 
 from flows.effects import publish_evidence, register_model, snapshot_data
 from flows.local import temporary_server_ends_with_us
 from flows.stages import STAGES, build
+from flows.waiting import drop_duplicates
 from tasks import preflight, registry, summary
 from tasks.common import dvc, params, stage
+from tasks.common.params import Params
 from tasks.common.paths import SAMPLE
+
+NOTHING = "Nothing changed since the last run: no stage to build."
 
 
 @flow(name="improve", log_prints=True)
-def improve() -> str:
-    """Snapshot the data, bring every stage up to date, and register the model if it earned it."""
-    settings = params.load()
-    preflight.check(settings)
-    registry.pin_champion(settings)
+def improve() -> State[str]:
+    """Snapshot the data, bring every stage up to date, and register the model if it earned it.
+
+    If neither data, params, code nor champion changed since the last run, it ends in seconds, in the state Unchanged. It takes no
+    parameters: every knob is in params.yaml, where it is under version control and checked.
+    """
+    drop_duplicates()
+    settings, is_current = prepare()
+    if is_current:
+        return ended("Unchanged", f"{NOTHING}\n{summary.summarise(settings, register_model(settings))}")
     if settings.data.path == SAMPLE.as_posix():
         build("sample", settings.flow.lock_wait_s)
     snapshot_data(settings)
     for name in STAGES:
         build(name, settings.flow.lock_wait_s)
     publish_evidence()
-    return summary.summarise(settings, register_model(settings))
+    version = register_model(settings)
+    return ended("Registered" if version else "Rejected", summary.summarise(settings, version))
+
+
+def prepare() -> tuple[Params, bool]:
+    """The parameters, with champion.yaml naming today's champion, and whether all is as the last run left it."""
+    settings = params.load()
+    preflight.check(settings)
+    registry.pin_champion(settings)
+    return settings, not dvc.stale_stages(lock_wait_s=settings.flow.lock_wait_s)
+
+
+def ended(outcome: str, text: str) -> State[str]:
+    """The state in which a run ends, which the UI shows with its summary."""
+    return Completed(name=outcome, message=text, data=text)
 
 
 def main() -> None:
@@ -39,20 +63,16 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():
-        settings = params.load()
-        preflight.check(settings)
-        registry.pin_champion(settings)
-        if dvc.stale_stages(lock_wait_s=settings.flow.lock_wait_s):
+        settings, is_current = prepare()
+        if is_current:  # without the seconds that a temporary server takes
+            text = f"{NOTHING}\n{summary.summarise(settings, register_model.fn(settings))}"
+        else:
             try:
                 with temporary_server_ends_with_us():
-                    text = improve()
+                    text = str(improve())
             except (KeyboardInterrupt, TerminationSignal):
                 sys.exit("\ninterrupted: finished stages are kept; run again to go on")
             logging.getLogger("prefect").setLevel(logging.ERROR)  # the summary comes last
-        else:
-            text = "Nothing changed since the last run: no stage to build.\n" + summary.summarise(
-                settings, register_model.fn(settings)
-            )
         sys.stdout.write(f"\n{text}\n")
 
 

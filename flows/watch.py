@@ -28,8 +28,13 @@ IMPROVE = "improve/improve"
 
 @flow(name="watch", log_prints=True)
 def watch() -> State[str]:
-    """Compare the champion on the data of watch.path with its registered figures; a real drop starts `improve`."""
+    """Compare the champion on the data of watch.path with its registered figures; a real drop starts `improve`.
+
+    It takes no parameters: every knob is in section watch of params.yaml.
+    """
     settings = params.load()
+    if settings.watch.path is None:
+        return Completed(name="Off", message="watch.path in params.yaml names no data")
     log = get_run_logger()
     run_module("tasks.watch", on_line=log.info)
     create_markdown_artifact(WATCH_PAGE.read_text(encoding="utf-8"), key="watch", description="The champion on new data")

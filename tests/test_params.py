@@ -56,6 +56,44 @@ def test_a_number_in_scientific_notation_without_a_dot_is_a_number() -> None:
     assert load("finetune.lr0=5e-5").finetune.lr0 == 5e-5
 
 
+class TestTheRecipe:
+    """Fills what finetune leaves empty, and nothing else."""
+
+    def test_of_the_committed_file_is_a_cosine_from_the_rate_of_the_baseline(self) -> None:
+        found = load("baseline.lr0=0.004").finetune
+
+        assert (found.lr0, found.lrf, found.cos_lr) == (0.004, 0.05, True)
+
+    def test_of_the_origin_is_one_word(self) -> None:
+        found = load("finetune.recipe=origin").finetune
+
+        assert (found.lr0, found.lrf, found.cos_lr) == (5e-5, 1.0, False)
+
+    def test_never_overrules_a_key_that_is_set(self) -> None:
+        found = load("finetune.recipe=origin", "finetune.cos_lr=true", "finetune.lrf=0.2").finetune
+
+        assert (found.lr0, found.lrf, found.cos_lr) == (5e-5, 0.2, True)
+
+    def test_that_nobody_wrote_is_refused_with_those_there_are(self) -> None:
+        with pytest.raises(ParamsError, match=r"finetune\.recipe: Input should be 'restart' or 'origin', got 'bold'"):
+            load("finetune.recipe=bold")
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [("lr0_share: 1.0", "lr0_share:"), ("lr0: 0.00005\n    lr0_share:", "lr0: 0.00005\n    lr0_share: 0.5")],
+        ids=["none", "both"],
+    )
+    def test_states_one_rate(self, old: str, new: str, tmp_path: Path) -> None:
+        (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace(old, new))
+
+        with pytest.raises(ParamsError, match="set one of them and leave the other empty"):
+            params.load(tmp_path / "params.yaml")
+
+    def test_of_a_rate_that_is_no_number_names_the_baseline(self) -> None:
+        with pytest.raises(ParamsError, match=r"baseline\.lr0: Input should be a valid number"):
+            load("baseline.lr0=fast")
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

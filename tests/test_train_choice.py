@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -102,8 +103,8 @@ def test_a_fine_tune_that_gains_is_not_the_start(root: Path) -> None:
 
 
 def test_tensorboard_and_mlflow_log_when_they_are_asked_to(root: Path) -> None:
-    import sqlite3
-
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("mlflow")
     training.train(root, "finetune", "finetune.epochs=1", "train.tensorboard=true", "train.mlflow=true")
 
     assert list((root / "runs/tensorboard/finetune").glob("events.out.tfevents.*"))

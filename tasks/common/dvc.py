@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.common import dvcfiles, dvclock, isolation
+from tasks.common import dvcfiles, dvclock, isolation, redact
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
@@ -121,13 +121,14 @@ def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_w
 
 def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None) -> _Attempt:
     """Run DVC once. With `out`, standard output is appended to it as one string instead of being passed on."""
-    result, held, lost = _Attempt(), Held(), ""
+    result, held, lost, secrets = _Attempt(), Held(), "", dvcfiles.secrets()
     with ExitStack() as stack:
         file = None if out is None else stack.enter_context(tempfile.TemporaryFile())
         process = stack.enter_context(started([sys.executable, "-m", "dvc", *args], _environment(), file))
         stream = process.stderr if file else process.stdout
         assert stream is not None
-        for line in lines(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")):
+        for said in lines(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")):
+            line = redact.words(said, secrets)
             result.tail.append(line)
             for text in held.take(line):
                 on_line(text)

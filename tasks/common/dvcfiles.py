@@ -13,6 +13,7 @@ from typing import Any
 
 from dvc.config import Config, ConfigError
 
+from tasks.common import redact
 from tasks.common.errors import WorkspaceError
 from tasks.common.yaml import load_yaml, parse_scalar
 
@@ -61,6 +62,14 @@ def settings() -> Settings:
         raise WorkspaceError(str(error), where=str(DVC_FOLDER / "config"), fix="Correct the entry.") from None
     cache = Path(config["cache"].get("dir", DVC_FOLDER / "cache"))
     return Settings(cache, tuple(config["remote"]), config["core"].get("remote"))
+
+
+def secrets() -> frozenset[str]:
+    """The passwords, keys and tokens in DVC's configuration files, .dvc/config.local among them; none where it is broken."""
+    try:
+        return redact.secrets_in(Config(str(DVC_FOLDER))["remote"])
+    except ConfigError:
+        return frozenset()
 
 
 def locked_outputs(lock: str | None = None) -> dict[str, Output]:

@@ -14,19 +14,21 @@ PipelineError
 `tasks.common.stage.main` prints one as a block and exits with 1; anything else is our bug and keeps its traceback.
 """
 
+from tasks.common import redact
+
 
 class PipelineError(Exception):
     """A failure with its place, its cause and the next step, each in words for the user.
 
     `what` says what is wrong and what was expected; `where` is a file, `file:line` or a key in params.yaml;
-    `fix` is the next step.
+    `fix` is the next step. Passwords in addresses are taken out: other programs' words end up here.
     """
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
-        super().__init__(what, where, fix)
-        self.what = what
-        self.where = where
+        self.what = redact.urls(what)
+        self.where = redact.urls(where)
         self.fix = fix
+        super().__init__(self.what, self.where, fix)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""

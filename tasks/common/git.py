@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tasks.common import redact
 from tasks.common.errors import WorkspaceError
 
 log = logging.getLogger(__name__)
@@ -37,10 +38,10 @@ def git(*args: str, stdin: str | None = None, env: Mapping[str, str] | None = No
 
 
 def attempt(*args: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """`git ARGS`, whatever its exit code."""
+    """`git ARGS`, whatever its exit code; passwords in addresses are taken out of what it says on standard error."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
     try:
-        return subprocess.run(
+        result = subprocess.run(
             ["git", *args],
             input=stdin if stdin is not None else "",
             capture_output=True,
@@ -52,6 +53,8 @@ def attempt(*args: str, stdin: str | None = None, env: Mapping[str, str] | None 
         )
     except FileNotFoundError:
         raise WorkspaceError("the program git is missing", where="PATH", fix="Install git.") from None
+    result.stderr = redact.urls(result.stderr)
+    return result
 
 
 def blob(name: str) -> bytes:

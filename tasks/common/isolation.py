@@ -10,6 +10,8 @@ def environment(root: Path) -> dict[str, str]:
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # the first start writes 113 migrations
+        # Prefect's default forgets at a restart of the server who holds a slot: the run at work crashed minutes later.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "DO_NOT_TRACK": "1",
@@ -24,6 +26,7 @@ def environment(root: Path) -> dict[str, str]:
         "YOLO_AUTOINSTALL": "false",
         "YOLO_OFFLINE": "true",
         "YOLO_VERBOSE": "false",
+        "ULTRALYTICS_SAFE_LOAD": "true",  # torch's weights_only, and no eval of a network's description
         "MPLBACKEND": "Agg",
         # Waiting threads of torch must not spin: forward and backward have a team each. With 2 threads on two shared cores
         # an epoch of the sample took 250 s (once), and 13 s with this.

@@ -6,16 +6,18 @@ import hashlib
 import zipfile
 from pathlib import Path
 
+from tasks.common import checkpoint
 from tasks.common.errors import WeightsError
 
 FIX = "Give a YOLO detection or segmentation checkpoint (.pt) or network (.yaml)."
 
 
 def require_weights(weights: Path) -> None:
-    """Refuse what is certainly not a checkpoint.
+    """Refuse what is not a checkpoint, or would do more than hold a network when it is unpickled.
 
     Raises:
-        WeightsError: the file is missing, empty, or a `.pt` that is not a PyTorch archive.
+        WeightsError: the file is missing, empty, a `.pt` that is not a PyTorch archive, or one whose pickle asks for
+            something that a YOLO checkpoint does not need; the message names it.
     """
     if not weights.is_file():
         raise WeightsError(
@@ -32,6 +34,14 @@ def require_weights(weights: Path) -> None:
             where=str(weights),
             fix=FIX + " A Git LFS pointer or an HTML page saved as .pt is a common cause.",
         )
+    try:
+        checkpoint.check(weights)
+    except checkpoint.RefusedError as refused:
+        raise WeightsError(
+            f"not loaded, as {refused}",
+            where=str(weights),
+            fix="A YOLO checkpoint does not need it. Loading it could run somebody's program: ask where the file comes from.",
+        ) from None
 
 
 def md5_of(path: Path) -> str:
@@ -41,5 +51,8 @@ def md5_of(path: Path) -> str:
 
 
 def _holds_pickle(weights: Path) -> bool:
-    with zipfile.ZipFile(weights) as archive:
-        return any(name.endswith("data.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(weights) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False

@@ -30,7 +30,7 @@ from tasks.train.takeover import take_over
 
 __all__ = ["Stage", "Training", "run"]
 log = logging.getLogger(__name__)
-OWN = ("weights", "stop_at_gain", "stop_hold_epochs")
+OWN = ("weights", "recipe", "stop_at_gain", "stop_hold_epochs")
 """Keys of the schedules that are not Ultralytics' arguments."""
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import subprocess
 from pathlib import Path
 from typing import Any
 
 from tasks.common import stage, yolo
-from tasks.common.errors import DatasetError, TrainingError
-from tasks.common.stage import disk_full
+from tasks.common.errors import DatasetError, PipelineError, TrainingError
+from tasks.common.stage import disk_full, write_json
 from tasks.train import plan
 from tasks.train.plan import Plan
 
 log = logging.getLogger(__name__)
 OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "unable to find an engine")
 """How torch says that a device has no memory left; the list of BaseTrainer._do_train."""
+FAILURE = "failure.json"
+"""Why a process of a distributed training ended."""
 DISK_FULL = ("No space left", "file write failed", "PytorchStreamWriter failed")
 
 
@@ -61,9 +65,11 @@ def _try(own: Plan, model: Any, work: Path, data: str) -> str:
     arguments = own.in_force() | {"data": data, "project": str(work.resolve()), "name": own.stage}
     try:
         model.train(trainer=TRAINERS[model.task], **arguments)
+    except subprocess.CalledProcessError as error:
+        return _reason_left(own, work, error)
     except (RuntimeError, MemoryError) as error:
         message = str(error)
-        if isinstance(error, MemoryError) or any(words in message for words in OUT_OF_MEMORY):
+        if is_out_of_memory(error):
             return message.partition("\n")[0] or "out of memory"
         if any(words in message for words in DISK_FULL):
             raise disk_full(OSError(stage.DISK_FULL[0], message)) from None
@@ -71,6 +77,32 @@ def _try(own: Plan, model: Any, work: Path, data: str) -> str:
             raise DatasetError(message.partition("\n")[0], where=data, fix="Run `dvc repro validate`.") from None
         raise
     return ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def leave(error: BaseException, work: Path) -> None:
+    """Write down why a process of a distributed training ends; the first one's reason stays."""
+    if isinstance(error, PipelineError):
+        found = {"what": error.what, "where": error.where, "fix": error.fix}
+    else:
+        found = {"lack" if is_out_of_memory(error) else "what": str(error).partition("\n")[0] or type(error).__name__}
+    if not (work / FAILURE).exists():
+        write_json(work / FAILURE, found)
+
+
+def _reason_left(own: Plan, work: Path, error: subprocess.CalledProcessError) -> str:
+    found = json.loads((work / FAILURE).read_text(encoding="utf-8")) if (work / FAILURE).exists() else {}
+    (work / FAILURE).unlink(missing_ok=True)
+    if "lack" in found:
+        return str(found["lack"])
+    raise TrainingError(
+        found.get("what", f"a process of the distributed training ended with {error.returncode}"),
+        where=found.get("where", f"stage {own.stage}"),
+        fix=found.get("fix", "Look at the lines above; the next run continues after the last epoch."),
+    ) from None
 
 
 def _free_memory() -> None:

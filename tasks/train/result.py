@@ -16,6 +16,7 @@ from typing import Literal
 from tasks.common.errors import TrainingError
 from tasks.common.paths import RUNS
 from tasks.common.stage import write_json
+from tasks.common.weights import require_weights
 from tasks.train import contract, state
 from tasks.train.plan import Plan
 
@@ -127,6 +128,9 @@ def _strip(weights: Path, part: Path, best: str) -> None:
     """Put best.pt and last.pt without optimizer into `part`, as Ultralytics does at the end of a training."""
     from ultralytics.utils.torch_utils import strip_optimizer
 
+    for name in ("last.pt", best):
+        if (weights / name).is_file():
+            require_weights(weights / name)  # strip_optimizer unpickles whatever lies there
     last = strip_optimizer(weights / "last.pt", str(part / "last.pt"))
     strip_optimizer(weights / best, str(part / "best.pt"), updates={"train_results": last.get("train_results")})
     missing = [name for name in ("best.pt", "last.pt") if not (part / name).is_file()]

@@ -23,11 +23,11 @@ from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.utils import DEFAULT_CFG, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
-from tasks.common.errors import TrainingError
+from tasks.common.errors import PipelineError, TrainingError
 from tasks.common.paths import PROGRESS, RUNS
 from tasks.common.progress import Progress
 from tasks.common.stage import write_json
-from tasks.train import contract, plan, state
+from tasks.train import attempt, contract, plan, state
 
 log = logging.getLogger(__name__)
 NO_RETRY = 3
@@ -63,6 +63,15 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         self.num_since_step = 0
         self.num_waiting = 0.0
         self.nominal_accumulate = 1.0
+
+    def train(self) -> Any:
+        """Train; a process of a distributed training leaves the reason why it could not, for the stage that started it."""
+        try:
+            return super().train()
+        except (PipelineError, RuntimeError, MemoryError) as error:
+            if RANK >= 0:
+                attempt.leave(error, self.work)
+            raise
 
     def run_callbacks(self, event: str) -> None:
         own = getattr(self, f"_{event}", None)

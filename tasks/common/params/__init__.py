@@ -22,6 +22,7 @@ from tasks.common.params.data import DataParams, SampleParams, ValidateParams
 from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams, WatchParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
 from tasks.common.params.kinds import STRICT
+from tasks.common.params.recipes import RecipesParams, fill
 from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
 from tasks.common.paths import PARAMS
 from tasks.common.yaml import line_of, load_yaml, parse_scalar
@@ -57,6 +58,7 @@ class Params:
     train: TrainParams
     baseline: BaselineParams
     finetune: FinetuneParams
+    recipes: RecipesParams
     review: ReviewParams
     evaluate: EvaluateParams
     gate: GateParams
@@ -81,6 +83,7 @@ def load(path: Path = PARAMS, overrides: Iterable[str] = ()) -> Params:
         raise ParamsError("expected sections such as `gate:`", where=str(path), fix="Restore it: git checkout params.yaml")
     for override in overrides:
         _apply(values, override)
+    values = fill(values)
     try:
         return TypeAdapter(Params).validate_python(values)
     except ValidationError as error:

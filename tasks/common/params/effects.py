@@ -32,6 +32,8 @@ class PromoteParams:
     """Hours that the flow promote waits for an answer; then it fails and the champion stays."""
     second_reviewer: bool
     """Ask a second person after the first has approved; it must be somebody else."""
+    notify_block: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")] | None
+    """Prefect block, as type/name, that tells somebody of a run that waits; null is nobody."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -54,3 +56,5 @@ class WatchParams:
 class FlowParams:
     lock_wait_s: Annotated[float, Field(ge=0, le=86400)]
     """How long to wait for another process that holds DVC's lock, seconds."""
+    lost_after_s: Annotated[float, Field(ge=60, le=86400)]
+    """Silence after which a deployed run of improve counts as dead, seconds; it gives a sign of life every 30 s."""

@@ -1,0 +1,104 @@
+"""The automations on the server, put there by name: find the runs that died, and tell somebody that a run waits for a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import CallWebhook, ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectNotFound
+
+from tasks.common.errors import ParamsError
+from tasks.common.params import Params
+
+DIED = "ratchet: a run died"
+WAITS = "ratchet: a run waits for a person"
+SUBJECT = "Ratchet: an approval is waiting"
+BODY = "Run {{ flow_run.name }} of promote waits for an answer: {{ flow_run|ui_url }}"
+WEBHOOK = "webhook"
+"""The type of block that is called; every other is sent a notification."""
+
+
+def put(client: SyncPrefectClient, params: Params) -> list[str]:
+    """Create, update or remove our automations on the server, and return the names of those that it has now.
+
+    Raises:
+        ParamsError: promote.notify_block names no block of the server.
+    """
+    wanted = list(_wanted(client, params))
+    known = [found for found in client.read_automations() if found.name in (DIED, WAITS)]
+    for automation in wanted:
+        same = [found for found in known if found.name == automation.name]
+        if same:
+            client.update_automation(same[0].id, automation)
+            known.remove(same[0])
+        else:
+            client.create_automation(automation)
+    for found in known:  # switched off in params.yaml since
+        client.delete_automation(found.id)
+    return [automation.name for automation in wanted]
+
+
+def _wanted(client: SyncPrefectClient, params: Params) -> Iterator[AutomationCore]:
+    yield died(params.flow.lost_after_s)
+    if params.promote.notify_block:
+        yield waits(_notification(client, params.promote.notify_block))
+
+
+def died(lost_after_s: float) -> AutomationCore:
+    """Mark a run of `improve` Crashed when nothing at all was heard of it for `lost_after_s` after a sign of life.
+
+    Only runs at work give signs of life; the server itself refuses to crash a run that has ended.
+    """
+    return AutomationCore(
+        name=DIED,
+        description="Marks a run as Crashed whose process or machine is gone, so that it is seen and its slot is free.",
+        trigger=EventTrigger(
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=_of_flow("improve"),
+            for_each={"prefect.resource.id"},
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.*"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=lost_after_s),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no sign of life for {lost_after_s:g} s")],
+    )
+
+
+def waits(action: CallWebhook | SendNotification) -> AutomationCore:
+    """Do `action` when a run of `promote` is suspended."""
+    return AutomationCore(
+        name=WAITS,
+        description="Tells somebody that a version waits for approval.",
+        trigger=EventTrigger(
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=_of_flow("promote"),
+            expect={"prefect.flow-run.Suspended"},
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[action],
+    )
+
+
+def _of_flow(name: str) -> ResourceSpecification:
+    return ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": name})
+
+
+def _notification(client: SyncPrefectClient, block: str) -> CallWebhook | SendNotification:
+    kind, _, name = block.partition("/")
+    try:
+        found = client.read_block_document_by_name(name, kind, include_secrets=False)
+    except ObjectNotFound:
+        fix = "Create it in the UI under Blocks (its address there ends in the type), or set promote.notify_block to null."
+        raise ParamsError(f"the Prefect server has no block {block}", where="promote.notify_block", fix=fix) from None
+    if kind == WEBHOOK:
+        return CallWebhook(block_document_id=found.id, payload=json.dumps({"text": f"{SUBJECT}. {BODY}"}))
+    return SendNotification(block_document_id=found.id, subject=SUBJECT, body=BODY)

@@ -1,0 +1,42 @@
+"""`python -m flows.data_changed`: tell the server of PREFECT_API_URL that the data changed; `improve-on-data` starts there.
+
+For a hook after `git push` or `dvc push`, and for CI.
+
+reads   params.yaml
+"""
+
+from __future__ import annotations
+
+import json
+
+from prefect.events import Event, Resource
+
+from flows.api import server
+from tasks.common import params, stage
+from tasks.common.params import Params
+
+EVENT = "ratchet.data.changed"
+RESOURCE = "ratchet.data"
+
+
+def tell(settings: Params) -> None:
+    """Send the event; it is on the server when this returns.
+
+    Raises:
+        WorkspaceError: no server is named, or it does not take the event.
+    """
+    name = {"prefect.resource.id": RESOURCE, "prefect.resource.name": settings.data.path}
+    event = Event(event=EVENT, resource=Resource.model_validate(name))
+    with server() as (client, url):
+        client.request("POST", "/events", json=[json.loads(event.model_dump_json())])
+    print(f"told {url}: {EVENT} ({settings.data.path})", flush=True)
+
+
+def main() -> None:
+    """Send the event, or say why not."""
+    with stage.user_errors():
+        tell(params.load())
+
+
+if __name__ == "__main__":
+    main()

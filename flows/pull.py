@@ -1,0 +1,53 @@
+"""`python -m flows.pull`, the pull step in a fresh clone: bring what the run `improve` needs, and no more.
+
+reads   params.yaml, the tags of the git remote, the DVC remote
+writes  the dataset and the start weights, where DVC tracks them; dvc.lock and the results of the newest version, if it has any
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from tasks import registry
+from tasks.common import dvc, dvcfiles, git, stage
+from tasks.common.errors import PipelineError
+from tasks.common.params import Params
+
+log = logging.getLogger(__name__)
+
+
+def run(params: Params) -> None:
+    """Pull the data, and the results of the newest version: what did not change since need not be built again.
+
+    A dataset that cannot be pulled stops the run; results that cannot be pulled are only built anew.
+
+    Raises:
+        WorkspaceError: the DVC remote does not answer or lacks the data.
+        RegistryError: the place of the versions does not answer.
+    """
+    named = (params.data.path, params.baseline.weights, params.evaluate.golden, params.watch.path)
+    files = [dvcfiles.dvc_file(Path(path)).as_posix() for path in named if path]
+    if tracked := [file for file in files if Path(file).is_file()]:
+        dvc.run(["pull", *tracked], lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)
+        log.info("pulled %s", ", ".join(tracked))
+    registry.refresh(params)
+    versions = registry.list_versions(params)
+    if versions and params.registry.backend == "git":  # MLflow keeps no commit with the results
+        _take_results(versions[-1], params.flow.lock_wait_s)
+
+
+def _take_results(version: registry.Version, lock_wait_s: float) -> None:
+    results = [path.as_posix() for path in (dvcfiles.DVC_LOCK, *dvcfiles.uncached_outputs())]
+    there = git.git("ls-tree", "-z", "--name-only", version.commit, "--", *results).split("\0")
+    git.git("restore", f"--source={version.commit}", "--", *filter(None, there))
+    try:
+        dvc.run(["pull", "--allow-missing"], lock_wait_s=lock_wait_s, on_line=log.debug)
+    except PipelineError as error:
+        log.warning("the results of %s are built anew: %s", version.tag, error.what)
+    else:
+        log.info("took over the results of %s", version.tag)
+
+
+if __name__ == "__main__":
+    stage.main(run)

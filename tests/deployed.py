@@ -1,0 +1,203 @@
+"""A Prefect server and workers of a test's own, and a checkout whose stages take no time, or as long as the test wants."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+
+from tasks.common import isolation
+from tasks.common.process import dies_with_us
+from tasks.gate import decide
+from tests import checkout
+from tests import workspace as ws
+from tests.gate_data import gate_params, random_evaluation
+
+PATIENCE_S = 240
+"""Two loaded cores: a run of a flow takes 10 to 60 s."""
+ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+STAGE = (
+    ws.STAGE
+    + """
+import time
+if name == "validate":
+    write("reports/validation.json", "{}")
+elif name == "baseline":
+    print("baseline begins", flush=True)
+    time.sleep(float(read("seconds", "0"))); write("models/baseline/best.pt", "baseline")
+elif name == "evaluate":
+    content = json.loads(pathlib.Path("reports/evaluation.json").read_text())
+    write("reports/evaluation.json", json.dumps(content | {"split": {"name": "test", "images": 1}}))
+    write("reports/metrics.json", json.dumps({"candidate": {"box": {"mAP50": candidate}}}))
+"""
+)
+
+
+def wait_for(what: str, look: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
+    """The first true value of `look()`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+def make_root(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Path:
+    """A checkout of this repository in which every stage of `improve` is one of tests/workspace.py, or a sleep, with a decision
+    that the real gate made.
+    """
+    checkout.make(root, changes or {})
+    layout = json.loads(json.dumps(ws.DVC_YAML))
+    stages = layout["stages"]
+    stages["evaluate"]["metrics"] = [{"reports/metrics.json": {"cache": False}}]
+    uncached = [{"reports/validation.json": {"cache": False}}]
+    stages["validate"] = {"cmd": "exec python stage.py validate", "deps": ["data/sample"], "outs": uncached}
+    stages["baseline"] = {"cmd": "exec python stage.py baseline", "deps": ["data/sample", "control"], "outs": ["models/baseline"]}
+    stages["finetune"]["deps"].append("models/baseline")
+    stages["gate"]["cmd"] = "cp control/decision.json reports/decision.json"
+    (root / "dvc.yaml").write_text(yaml.safe_dump(layout, sort_keys=False))
+    (root / "stage.py").write_text(STAGE)
+    (root / "control").mkdir()
+    (root / "control/weights").write_text("first weights")
+    decision = decide(random_evaluation(), gate_params("slices=[site]"))
+    (root / "control/decision.json").write_text(json.dumps(decision.content()))
+    checkout.run(root, "git", "add", "-A")
+    checkout.run(root, "git", "commit", "-qm", "Stages that take no time")
+    return root
+
+
+@dataclass
+class Server:
+    """A Prefect server of our own, with the API that its UI uses."""
+
+    folder: Path
+    port: int
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {"PREFECT_API_URL": self.url, "PREFECT_WORKER_QUERY_SECONDS": "2", **self.settings}
+        return {**isolation.environment(self.folder), **checkout.ENVIRONMENT, **own}
+
+    @contextmanager
+    def running(self) -> Iterator[Server]:
+        with self.program("server", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)) as process:
+
+            def answers() -> bool:
+                assert process.poll() is None, (self.folder / "server.log").read_text()
+                try:
+                    return httpx.get(f"{self.url}/health", timeout=10).is_success
+                except httpx.HTTPError:
+                    return False
+
+            wait_for("the server", answers)
+            yield self
+
+    @contextmanager
+    def worker(self, name: str, cwd: Path) -> Iterator[psutil.Process]:
+        """A worker of the pool `ratchet` that was started in `cwd`."""
+        with self.program(name, "worker", "start", "--pool", "ratchet", "--name", name, cwd=cwd) as process:
+            yield psutil.Process(process.pid)
+
+    @contextmanager
+    def program(self, log: str, *arguments: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        with (self.folder / f"{log}.log").open("ab") as stream:
+            command = [sys.executable, "-m", "prefect", *arguments]
+            process = subprocess.Popen(
+                command,
+                cwd=cwd or self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                preexec_fn=dies_with_us(),  # noqa: PLW1509
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(timeout=60)
+
+    def run(self, root: Path, *command: str, ok: bool = True) -> str:
+        """What `python ARGUMENTS` prints in `root`, with PREFECT_API_URL naming this server."""
+        result = subprocess.run(
+            [sys.executable, *command], cwd=root, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert (result.returncode == 0) == ok, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def get(self, path: str) -> Any:
+        return self._call("GET", path)
+
+    def post(self, path: str, **content: Any) -> Any:
+        return self._call("POST", path, json=content)
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        """The answer; 503 means that SQLite was locked for a moment (prefect #18934), and Prefect's own client repeats too."""
+        for _ in range(10):
+            response = httpx.request(method, f"{self.url}{path}", timeout=60, **options)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)
+        return response.raise_for_status().json()
+
+    def deployment(self, name: str) -> Any:
+        return self.get(f"/deployments/name/{name}")
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        """A new run of a deployment FLOW/NAME."""
+        found = self.deployment(deployment)["id"]
+        return str(self.post(f"/deployments/{found}/create_flow_run", parameters=parameters)["id"])
+
+    def runs(self, deployment: str) -> list[Any]:
+        """The runs of a deployment that were asked for by now, newest first; those of its schedule are left out."""
+        chosen = {"id": {"any_": [self.deployment(deployment)["id"]]}}
+        found = self.post("/flow_runs/filter", deployments=chosen, sort="START_TIME_DESC")
+        return [run for run in found if not run["auto_scheduled"]]
+
+    def state(self, run: str) -> Any:
+        return self.get(f"/flow_runs/{run}")["state"]
+
+    def ended(self, run: str, name: str) -> Any:
+        """The state in which the run ends, which must be called `name`."""
+        wait_for(f"the end of run {run}", lambda: self.state(run)["type"] in ENDS)
+        state = self.state(run)
+        assert state["name"] == name, f"{state['name']}: {state['message']}\n{self.logs(run)}"
+        return state
+
+    def logs(self, run: str) -> str:
+        entries = self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}, limit=200, sort="TIMESTAMP_ASC")
+        return "\n".join(entry["message"] for entry in entries)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def kill(process: psutil.Process) -> None:
+    """What the end of a machine does to a process and to all that it started."""
+    family = [process, *process.children(recursive=True)]
+    for member in family:
+        os.kill(member.pid, signal.SIGKILL)
+    psutil.wait_procs(family, timeout=30)
