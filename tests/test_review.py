@@ -91,6 +91,13 @@ def test_images_are_ranked_by_agreement_within_their_split() -> None:
     assert [one.image for one in by_rank(images)] == ["c", "b", "d", "a"]
 
 
+def test_the_share_of_agreed_labels_does_not_count_overlooked_objects() -> None:
+    one = image("a", "train", "agrees", "spurious")
+    overlooked = Finding("overlooked", 0.1, -1, 0, 0.0)
+
+    assert doubts.agreed_share([replace(one, findings=(*one.findings, overlooked))]) == 0.5
+
+
 def test_what_the_model_confirms_is_never_listed() -> None:
     assert [(doubt.on.image, doubt.line) for doubt in ranked([image("a", "train", "agrees", "spurious", "agrees")])] == [("a", 2)]
 

@@ -28,6 +28,8 @@ from tasks.review.doubts import Reviewed
 
 log = logging.getLogger(__name__)
 SPLITS = ("train", "val")
+WEAK_SHARE = 0.5
+"""A model that agrees with fewer labels says more about itself than about them."""
 MIN_CONF = 0.01
 """Weaker detections do not even support a label."""
 
@@ -58,6 +60,8 @@ def run(params: Params) -> None:
     model = "champion" if champion else "baseline"
     content = doubts.summary(params.data.path, model, weights.as_posix(), ranked, reviewed, rule)
     write(content, doubts.table(ranked), page(params.data.path, model, ranked, len(reviewed), rule))
+    if content["agreed_share"] < WEAK_SHARE:
+        log.warning("review: the %s agrees with %.0f %% of the labels: too weak to judge", model, 100 * content["agreed_share"])
     worst = f", first {ranked[0].place()}" if ranked else ""
     log.info("review: the %s doubts %d labels in %d images%s -> %s", model, len(ranked), content["images"], worst, REVIEW_PAGE)
 

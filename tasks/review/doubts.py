@@ -140,9 +140,15 @@ def summary(
         "reviewed": len(images),
         "images": len(order),
         "doubts": len(doubts),
+        "agreed_share": round(agreed_share(images), 4),
         "kinds": {kind: kinds[kind] for kind in ("overlooked", "spurious", "swapped class", "badly located")},
         "ranked": [{"image": image, "split": split, "score": score} for image, split, score in order[:1000]],
     }
+
+
+def agreed_share(images: Iterable[Reviewed]) -> float:
+    """The share of all labels that the model agrees with; 1 where there are none."""
+    return agreement([finding for one in images for finding in one.findings if finding.label >= 0])
 
 
 def _mean(findings: Sequence[Finding]) -> float:
