@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def open_torchscript(file: Path, imgsz: int) -> Session:
     """A traced module."""
     import torch
 
-    model = torch.jit.load(str(file), map_location="cpu").eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls the whole format deprecated
+        model = torch.jit.load(str(file), map_location="cpu").eval()
 
     def run(batch: NDArray[np.float32]) -> list[NDArray[Any]]:
         with torch.inference_mode():
