@@ -7,7 +7,7 @@ writes  a copy of each set and a model fine-tuned on it below --work; prints the
     python -m bench.review_truth score --data ../shared/data --work runs/review_truth
 
 The model is fine-tuned on the very labels that it is to doubt, as a champion is. Tuned was on the images whose id begins with
-0 to 7 (bccd-det: nothing); the others are reported.
+0 to 7; the others are reported. On bccd-det no number was tuned, but the image's score was changed after a look at both sets.
 """
 
 from __future__ import annotations
