@@ -42,6 +42,7 @@ def watch() -> State[str]:
     message = f"{found['finding']}: {found['champion']} on {found['images']} images of {found['path']}"
     if found["finding"] == "DROP" and settings.watch.start_improve:
         message += f"; {_start_improve()}"
+    log.info(message)
     return Completed(name=found["finding"].replace("_", " ").capitalize(), message=message, data=message)
 
 
