@@ -6,6 +6,7 @@ PREFECT_SERVER_API_AUTH_STRING the server wants that string from everybody; the 
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import socket
@@ -96,6 +97,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
+    argparse.ArgumentParser(prog="python -m flows.serve", description=(__doc__ or "").partition("\n")[0]).parse_args()
     signal.signal(signal.SIGTERM, _stop)
     try:
         with stage.user_errors():

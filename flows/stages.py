@@ -28,7 +28,8 @@ POLL_S = 1.0
 SHOWN = {"metrics/mAP50(B)": "box mAP50", "metrics/mAP50(M)": "mask mAP50"}
 """Of the validation after the last epoch, by Ultralytics' name."""
 HINTS = re.compile(
-    r"\s*$|\s*(git add|dvc config|To track the changes|To enable auto|Use `dvc push`|(Generat|Updat)ing lock file)"
+    r"\s*$|\s*(git add|dvc config|To track the changes|To enable auto|Use `dvc push`"
+    r"|(Generat|Updat)ing lock file|WARNING: '.*' is empty)"
 )
 """Lines that DVC says after every stage to somebody at a prompt."""
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
@@ -56,6 +57,7 @@ def _start_improve() -> str:
 
 def main() -> None:
     """Run the flow, or say why not."""
+    argparse.ArgumentParser(prog="python -m flows.watch", description=(__doc__ or "").partition("\n")[0]).parse_args()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():

@@ -33,6 +33,9 @@ def summarise(params: Params, version: Version | None) -> str:
         ("version", version.tag if version else "none registered; the reference stays"),
         ("report", str(REPORT)),
     ]
+    if version and params.registry.stage not in version.stages:
+        verb = f"python -m tasks.registry promote {version.version} --approver NAME --reason WHY"
+        rows.append(("next", f"{verb}, or the flow promote (`make serve`)"))
     return "\n".join(f"{head:10} {text}" for head, text in rows)
 
 

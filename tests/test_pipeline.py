@@ -50,9 +50,10 @@ def test_the_flow_ends_with_a_summary_and_a_registered_version(ran: tuple[Path, 
     decision = json.loads((root / "reports/decision.json").read_text())
 
     assert decision["verdict"] == "PROMOTE"
-    heads = [line.split()[0] for line in output.splitlines()[-7:]]
-    assert heads == ["data", "baseline", "candidate", "gain", "verdict", "version", "report"]
-    assert "detector@v1.0.0" in output.splitlines()[-2]
+    heads = [line.split()[0] for line in output.splitlines()[-8:]]
+    assert heads == ["data", "baseline", "candidate", "gain", "verdict", "version", "report", "next"]
+    assert "detector@v1.0.0" in output.splitlines()[-3]
+    assert "tasks.registry promote v1.0.0" in output.splitlines()[-1]
 
 
 def test_each_stage_reports_into_the_log_of_the_run(ran: tuple[Path, str]) -> None:

@@ -351,6 +351,24 @@ class TestRefusals:
         with pytest.raises(WorkspaceError, match="no commit yet"):
             registry.register(params)
 
+    def test_the_same_tensors_in_another_file_are_the_same_version(self, root: Path, params: Params) -> None:
+        ws.run_stages(root, weights="trained on Monday", tensors="ab12")
+        first = registry.register(params)
+        ws.run_stages(root, weights="trained on Tuesday", tensors="ab12")
+
+        assert registry.register(params).tag == first.tag
+
+    def test_weights_that_were_deprecated_do_not_come_back_as_a_new_version(self, root: Path, params: Params) -> None:
+        ws.run_stages(root, weights="trained on Monday", tensors="ab12")
+        first = registry.register(params)
+        registry.deprecate(params, first.version, approver="A", reason="leaked images")
+        ws.run_stages(root, weights="trained on Tuesday", tensors="ab12")
+
+        with pytest.raises(RegistryError, match=r"these weights are v1\.0\.0, which was deprecated .* leaked images"):
+            registry.register(params)
+
+        assert sh("git", "tag", "-l", "detector@*").split() == ["detector@v1.0.0", "detector@v1.0.0!"]
+
 
 @pytest.mark.slow
 class TestStages:

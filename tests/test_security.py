@@ -124,7 +124,7 @@ def test_a_version_that_is_none_is_looked_up_and_nothing_else(shared: Path) -> N
     registry.register(params)
     before = ws.sh("git", "for-each-ref")
     acts: tuple[Callable[[str], object], ...] = (
-        lambda version: registry.show(params.registry.name, version),
+        lambda version: registry.show(params, version),
         lambda version: registry.fetch(params, version),
         lambda version: registry.promote(params, version, approver="Ada", reason="none"),
         lambda version: registry.deprecate(params, version, approver="Ada", reason="none"),

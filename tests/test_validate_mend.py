@@ -67,6 +67,12 @@ def test_with_write_they_are_made_the_rest_stays_and_the_originals_are_kept(bad:
     assert fix(write=True) == []
 
 
+def test_a_negative_width_is_left_to_a_person(bad: Path) -> None:
+    bad.write_bytes(bad.read_bytes() + b"\r\n1 0.5 0.5 -0.1 0.1")
+
+    assert "6" not in {row["line"] for row in fix(write=False)}
+
+
 def test_a_file_with_a_line_that_cannot_be_read_is_left_to_a_person(bad: Path) -> None:
     bad.write_bytes(bad.read_bytes() + b"\r\nnut 0.1 0.1 0.2\r\n")
 

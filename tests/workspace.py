@@ -43,6 +43,7 @@ elif name == "finetune":
     write("models/finetune/best.pt", read("weights", "first weights"))
 elif name == "evaluate":
     models = {"baseline": {"box": {"mAP50": 0.5}}, "candidate": {"box": {"mAP50": candidate, "per_class": []}}}
+    models["candidate"]["tensors_sha256"] = read("tensors", "")
     names = read("names", "bolt nut").split()
     write("reports/evaluation.json", json.dumps({"task": "segment", "names": names, "models": models}))
     write("reports/evaluation.npz", "statistics " + read("weights", ""))

@@ -49,7 +49,9 @@ def read_dataset(root: Path) -> Dataset:
     file = root / "data.yaml"
     if not root.is_dir():
         raise DatasetError(
-            "no such dataset folder", where=str(root), fix="Set data.path in params.yaml to the folder that holds data.yaml."
+            "no such dataset folder",
+            where=str(root),
+            fix="Name the folder that holds data.yaml in params.yaml, or draw the sample: `dvc repro sample`.",
         )
     if not file.is_file():
         raise DatasetError("no such file", where=str(file), fix="Add a data.yaml with train, val, test and names.")

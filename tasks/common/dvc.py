@@ -158,7 +158,7 @@ def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
     words = result.error.replace("ERROR: ", "").strip()
     fix = "The lines above say why; finished stages are kept."
     if KILLED.search(tail):
-        fix = "The system killed it, probably for lack of memory: lower train.batch or train.imgsz."
+        fix = "Run again: a training goes on after its last epoch. If it lacked memory, lower train.batch or train.imgsz first."
     if not words or "failed to run" in words:
         words = f"{words or f'exit code {result.returncode}'}\n{tail}"
     return WorkspaceError(words, where=f"dvc {' '.join(args)}", fix=fix)

@@ -118,10 +118,14 @@ def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:
     names = tuple(str(model.names[i]) for i in sorted(model.names))
     if names != dataset.names:
         raise EvaluationError(
-            f"the {name} knows the classes {list(names)}, data.yaml names {list(dataset.names)}",
+            f"the {name} knows the classes {_some(names)}, data.yaml names {_some(dataset.names)}",
             where=f"{dataset.root}/data.yaml",
             fix="Compare models with the same classes only; a new class needs a new baseline and no champion.",
         )
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def tensors_digest(model: Any) -> str:

@@ -48,6 +48,8 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
         case "verify":
             faults = registry.verify(values, args.version)
             good = f"{name} {args.version}: everything is as it was registered"
+            if not registry.list_versions(values, with_deprecated=True):
+                good = f"{name} has no version yet: nothing to verify"
             return [asdict(fault) for fault in faults], "\n".join(fault.summary() for fault in faults) or good
         case _:
             version = _version(args, values)

@@ -81,6 +81,7 @@ def describe(params: Params, md5: str) -> Record:
         names=tuple(evaluation["names"]),
         metrics={kind: _numbers(figures[kind]) for kind in ("box", "mask") if kind in figures},
         libraries=_library_versions(),
+        tensors=str(evaluation["models"]["candidate"].get("tensors_sha256", "")),
     )
 
 

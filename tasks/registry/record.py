@@ -44,6 +44,8 @@ class Record:
     """Versions of Python and of the libraries that decide about numbers."""
     code: str = ""
     """The commit that was checked out; the version's own commit adds the files of the run. Empty in tags before 0.2."""
+    tensors: str = ""
+    """SHA-256 over the tensors of the weights, which a training repeated gives again though its file has another date."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of params.yaml, dvc.lock, metrics, decision, report and the other evidence in the version's commit, by path."""
 

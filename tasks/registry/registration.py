@@ -6,8 +6,9 @@ import logging
 from dataclasses import replace
 
 from tasks.common import dvc, dvcfiles, git
+from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, REPORT
+from tasks.common.paths import DECISION, EVALUATION, REPORT
 from tasks.common.stage import read_json
 from tasks.registry.backend import chosen
 from tasks.registry.candidate import WEIGHTS, candidate_md5, describe, evidence, files_of, require_up_to_date, require_verdict
@@ -25,7 +26,7 @@ def register(params: Params, *, allow_inconclusive: bool = False) -> Version:
 
     Raises:
         RegistryError: the verdict does not allow it, the run is not up to date, weights are not in the DVC cache, or
-            a remote refuses.
+            a remote refuses; or the same weights were a version that was deprecated.
         WorkspaceError: no repository or commit, or DVC's lock is held.
     """
     backend = chosen(params)
@@ -34,15 +35,32 @@ def register(params: Params, *, allow_inconclusive: bool = False) -> Version:
     settings = dvcfiles.settings()
     md5 = candidate_md5(settings)
     backend.catch_up(params)
-    if same := [v for v in list_versions(params) if v.record and v.record.md5 == md5]:
-        log.info("%s has these weights already", same[-1].tag)
-        return backend.finish(params, same[-1], settings)
+    if same := version_of(params, md5):
+        log.info("%s has these weights already", same.tag)
+        return backend.finish(params, same, settings)
     require_verdict(str(read_json(DECISION, "gate").get("verdict")), allow_inconclusive)
     require_up_to_date(params.flow.lock_wait_s)
     record = describe(params, md5)
     store(params, settings)
     commit = git.commit_workspace(evidence(params), f"Run of {params.registry.name}: {record.summary()}")
     return backend.add(params, replace(record, code=code, files=files_of(commit)), commit)
+
+
+def version_of(params: Params, md5: str) -> Version | None:
+    """The newest version with the candidate's weights: the same file, or the same tensors in another one.
+
+    Raises:
+        RegistryError: that version was withdrawn.
+    """
+    tensors = read_json(EVALUATION, "evaluate")["models"]["candidate"].get("tensors_sha256")
+    known = [(version, version.record) for version in list_versions(params, with_deprecated=True) if version.record]
+    same = [version for version, record in known if record.md5 == md5 or (tensors and record.tensors == tensors)]
+    if not same:
+        return None
+    if usable := [version for version in same if not version.deprecated]:
+        return usable[-1]
+    what = f"these weights are {same[-1].version}, which was deprecated {same[-1].deprecated}"
+    raise RegistryError(what, where=same[-1].tag, fix="Change the data or params.yaml, so that another model comes of it.")
 
 
 def store(params: Params, settings: dvcfiles.Settings) -> None:

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tasks.common.page.document import (
+    Block,
+    Callout,
     Card,
     Cards,
     Cell,
@@ -45,8 +47,10 @@ MEANING = {
 }
 
 
-def page(path: str, model: str | None, doubts: Sequence[Doubt], num_images: int, rule: ReviewParams) -> str:
-    """review.html; `model` is None where the review is switched off."""
+def page(
+    path: str, model: str | None, doubts: Sequence[Doubt], num_images: int, rule: ReviewParams, is_weak: bool = False
+) -> str:
+    """review.html; `model` is None where the review is switched off, `is_weak` if it agrees with too few labels."""
     if model is None:
         off = Section("off", "Switched off", (Paragraph("`review.enabled` is false in `params.yaml`."),))
         return render(Document(f"Review of {path}", "", Cell("OFF", "warn"), (off,)), English())
@@ -57,7 +61,9 @@ def page(path: str, model: str | None, doubts: Sequence[Doubt], num_images: int,
         f"forgives some mistakes of split train. It is sure from confidence {rule.conf:g}, and agrees from IoU {rule.iou:g}."
     )
     cards = Cards(tuple(Card(f"{kinds[kind]:,}", kind, text) for kind, text in MEANING.items()), "")
-    sections = [Section("glance", "At a glance", (cards, Paragraph(intro)))]
+    weak = f"The {model} agrees with less than half of the labels: it is too weak to judge them, and this page says little."
+    warned: tuple[Block, ...] = (Callout(weak, "bad", ""),) if is_weak else ()
+    sections = [Section("glance", "At a glance", (*warned, cards, Paragraph(intro)))]
     if shots := tuple(_shots(list(images.values())[: rule.page_images])):
         title = "Numbers are lines of the label file; rest the pointer on a shape to read more"
         sections.append(Section("worst", "Look at these first", (Gallery(title, shots, "", LEGEND),)))

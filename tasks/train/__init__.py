@@ -50,6 +50,7 @@ def run(params: Params, name: Stage) -> Training:
     own = make_plan(params, name, weights, model, manifest)
     work = RUNS / name
     if own.epochs == 0:
+        yolo.require_same_classes("model that is taken over", model, dataset)
         shutil.rmtree(work, ignore_errors=True)
         log.info("%s: %s is taken over as it is -> %s/best.pt", name, weights, BASELINE)
         return take_over(own, str(params.train.device), len(dataset.splits["train"]))

@@ -137,7 +137,7 @@ def write_reports(path: str, verdict: Verdict, folder: Path) -> None:
     verdict.issues.write_parquet(content)
     stage.write_bytes(folder / ISSUES.with_suffix(".parquet").name, content.getvalue())
     worst = shots(verdict.outcomes, verdict.dataset.root, verdict.dataset.names)
-    html = page(path, counts(verdict), verdict.outcomes, verdict.tables.frames, worst, verdict.passed)
+    html = page(path, counts(verdict), verdict.outcomes, verdict.tables.frames, worst, verdict.passed, verdict.excess)
     stage.write_text(folder / VALIDATION_PAGE.name, html)
     stage.write_text(folder / VALIDATION_GALLERY.name, montage(worst, MAX_GALLERY_BYTES))
 

@@ -4,8 +4,8 @@ reads   the label files of the dataset, metadata.csv
 writes  runs/fixes/TIME/fixes.csv; with --write the label files, and the original of each in runs/fixes/TIME/original/
 
 A line is clipped if it lies outside by at most `validate.coord_tolerance`, and dropped if it is the same as an earlier one or has
-no area once it is clipped. An image without a label file gets an empty one if column `background` of metadata.csv says so. A file
-with a line that cannot be read is left as it is: somebody has to look at it.
+no area once it is clipped; a negative width is left to a person. An image without a label file gets an empty one if column
+`background` of metadata.csv says so. A file with a line that cannot be read is left as it is: somebody has to look at it.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def line_mends(labels: pl.DataFrame, paths: Mapping[str, Path], coord_tolerance:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         for row in of_file.iter_rows(named=True):
             old = lines[row["line"] - 1]
+            if row["kind"] == "box" and min(float(token) for token in old.split()[3:5]) < 0:
+                continue  # a width below zero is a mistake, and nobody but its author knows which
             yield _line_mend(path, row, old)
 
 

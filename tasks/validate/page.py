@@ -40,12 +40,12 @@ TONES: dict[str, Tone] = {"critical": "bad", "warning": "warn", "info": ""}
 
 def page(
     path: str, counts: Mapping[str, Any], outcomes: Sequence[Outcome], frames: Mapping[str, pl.DataFrame],
-    shots: Sequence[Shot], passed: bool,
+    shots: Sequence[Shot], passed: bool, excess: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """validation.html: what failed and how to mend it, the worst labels, histograms, and every check."""
     failed = by_severity(outcomes)
     num_critical = sum(outcome.check.severity == "critical" for outcome in failed)
-    sections = [Section("glance", "At a glance", glance(counts, outcomes, failed, passed))]
+    sections = [Section("glance", "At a glance", glance(counts, outcomes, failed, passed, excess))]
     if shots:
         title = "Checks take turns, the gravest first; rest the pointer on a shape to read what is wrong with it"
         sections.append(Section("worst", "The worst labels", (Gallery(title, tuple(shots), "", LEGEND),)))
@@ -63,7 +63,9 @@ def page(
     )
 
 
-def glance(counts: Mapping[str, Any], outcomes: Sequence[Outcome], failed: Sequence[Outcome], passed: bool) -> tuple[Block, ...]:
+def glance(
+    counts: Mapping[str, Any], outcomes: Sequence[Outcome], failed: Sequence[Outcome], passed: bool, excess: Sequence[str]
+) -> tuple[Block, ...]:
     """The headline figures, and what they mean for training."""
     images, classes = counts["images"], counts["classes"]
     shares = " · ".join(f"{count:,} {split}" for split, count in images.items())
@@ -81,10 +83,13 @@ def glance(counts: Mapping[str, Any], outcomes: Sequence[Outcome], failed: Seque
         Card(f"{issues['warning']:,}", "warnings", _number(len(rows["warning"]), "check"), "warn" if rows["warning"] else "good"),
     )
     blocks: list[Block] = [Cards(cards, "")]
-    if left_out := sum(counts.get("quarantined", {}).values()):
+    left_out = sum(counts.get("quarantined", {}).values())
+    if left_out and passed:
         blocks.append(Callout(f"{_number(left_out, 'image')} left out of training: `quarantine.csv` lists them.", "warn", ""))
     if not passed:
-        text = "Training does not start on these labels. Mend what is listed below, or re-grade a check in `expectations.yaml`."
+        reason = "".join(f" {line}." for line in excess)
+        next_step = "Mend what is listed below, or re-grade a check in `expectations.yaml`."
+        text = f"Training does not start on these labels.{reason} {next_step}"
         blocks.append(Callout(text, "bad", ""))
     return tuple(blocks)
 
