@@ -160,3 +160,16 @@ def test_an_untrained_network_is_not_taken_over() -> None:
 
 def test_the_champion_is_taken_over() -> None:
     assert load("baseline.epochs=0", "baseline.weights=champion.yaml").baseline.epochs == 0
+
+
+@pytest.mark.parametrize("key", ["export.formats", "report.milestones", "gate.slices"])
+def test_a_list_that_dvc_empties_leaves_a_file_that_can_be_read(key: str, tmp_path: Path) -> None:
+    from dvc.utils.serialize import modify_yaml
+
+    file = tmp_path / "params.yaml"
+    file.write_text((ROOT / "params.yaml").read_text())
+    section, _, name = key.partition(".")
+    with modify_yaml(file) as values:  # as `dvc exp run -S export.formats=[]` does
+        values[section][name] = []
+
+    assert getattr(getattr(params.load(file), section), name) == []
