@@ -131,7 +131,7 @@ class TestRun:
     def test_a_stage_that_the_system_killed_says_so(self, root: Path) -> None:
         replace_gate(root, "kill -9 $$")
 
-        with pytest.raises(WorkspaceError, match="lack of memory"):
+        with pytest.raises(WorkspaceError, match="If it lacked memory"):
             dvc.reproduce("gate", lock_wait_s=10, on_line=lambda _: None)
 
     def test_dvcs_own_refusal_is_passed_on_in_its_words(self, root: Path) -> None:
