@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from pathlib import Path
 
 import numpy as np
 
 from bench.simulation import World, pair
 from tasks.common import isolation
+from tasks.common.memory import peak_memory_bytes
 from tasks.gate.compare import curves
 from tasks.gate.evaluation import Evaluation
 from tasks.gate.resample import bootstrap_weights
@@ -59,12 +59,6 @@ def _owners(evaluation: Evaluation) -> tuple:
     return evaluation.targets, evaluation.reference.detections, evaluation.candidate.detections
 
 
-def peak_bytes() -> int:
-    """Highest resident memory of this program; getrusage would count what its parent held when it was started."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
@@ -80,7 +74,7 @@ def main() -> None:
     weights = bootstrap_weights(np.arange(num_images), replicates, seed=0)
     found = curves(evaluation, "box", weights)
     wall, cpu = time.perf_counter() - before[0], time.process_time() - before[1]
-    memory = peak_bytes() / 1e9
+    memory = peak_memory_bytes() / 1e9
     print(f"gate: {replicates:,} paired replicates: {wall:.1f} s ({cpu:.1f} s of CPU), peak {memory:.2f} GB")
     expected, seconds = naive(evaluation, weights[:, : args.naive])
     difference = np.nanmax(np.abs(found.candidate[: args.naive] - expected))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+from tasks.common.memory import peak_memory_bytes
 
 FOLDER = Path("runs/bench/validate")
 ROWS_A_FILE = 10
@@ -140,7 +141,7 @@ def run_part(name: str, quick: bool) -> None:
     part = {"labels": labels, "images": images, "ultralytics": ultralytics}[name.split(maxsplit=1)[0]]
     begin = time.perf_counter()
     part(num_files if part is labels else num_images)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = peak_memory_bytes() / 1e9
     print(f"    the whole process: {time.perf_counter() - begin:.1f} s, peak {peak:.2f} GB")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 import warnings
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common import isolation, stage
+from tasks.common.memory import peak_memory_bytes
 from tasks.export import decode
 from tasks.export.card import read_thresholds
 from tasks.export.formats import HEAVY
@@ -156,14 +156,6 @@ class Worker:
         pixels = cv2.imread(image)
         assert pixels is not None, f"{image} was validated and cannot be read"
         return decode.letterbox(np.asarray(pixels, np.uint8), self.imgsz)
-
-
-def peak_memory_bytes() -> int:
-    """The highest resident memory of this process. `ru_maxrss` would count the memory of the process that started it."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.common.errors import TrainingError
+from tasks.common.memory import peak_memory_bytes
 from tasks.common.paths import RUNS
 from tasks.common.stage import write_json
 from tasks.common.weights import require_weights
@@ -96,7 +97,7 @@ def summarise(plan: Plan, work: Path, num_images: int) -> Training:
         cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
         device=read_json(work / contract.FILE, plan.stage)["device"],
         num_threads=torch.get_num_threads(),
-        peak_memory_bytes=usage.ru_maxrss * 1024,
+        peak_memory_bytes=peak_memory_bytes(),
     )
 
 
