@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from tasks.common.process import dies_with_us
 from tasks.gate import decide
 from tests import checkout
 from tests import workspace as ws
+from tests.api import Api
 from tests.gate_data import gate_params, random_evaluation
 
 PATIENCE_S = 240
@@ -67,8 +67,8 @@ def make_root(root: Path, changes: dict[str, dict[str, object]] | None = None) -
     uncached = [{"reports/validation.json": {"cache": False}}]
     stages["validate"] = {"cmd": "exec python stage.py validate", "deps": ["data/sample"], "outs": uncached}
     stages["baseline"] = {"cmd": "exec python stage.py baseline", "deps": ["data/sample", "control"], "outs": ["models/baseline"]}
-    stages["finetune"]["deps"].append("models/baseline")
-    stages |= {name: {"cmd": "true", "deps": ["models/baseline"]} for name in ("review", "export")}
+    stages["soup"]["deps"].append("models/baseline")
+    stages |= {name: {"cmd": "true", "deps": ["models/baseline"]} for name in ("review", "finetune", "export")}
     stages["gate"]["cmd"] = "cp control/decision.json reports/decision.json"
     (root / "dvc.yaml").write_text(yaml.safe_dump(layout, sort_keys=False))
     (root / "stage.py").write_text(STAGE)
@@ -82,7 +82,7 @@ def make_root(root: Path, changes: dict[str, dict[str, object]] | None = None) -
 
 
 @dataclass
-class Server:
+class Server(Api):
     """A Prefect server of our own, with the API that its UI uses."""
 
     folder: Path
@@ -92,6 +92,10 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def api(self) -> str:
+        return self.url
 
     @property
     def environment(self) -> dict[str, str]:
@@ -146,21 +150,6 @@ class Server:
         assert (result.returncode == 0) == ok, result.stdout + result.stderr
         return result.stdout + result.stderr
 
-    def get(self, path: str) -> Any:
-        return self._call("GET", path)
-
-    def post(self, path: str, **content: Any) -> Any:
-        return self._call("POST", path, json=content)
-
-    def _call(self, method: str, path: str, **options: Any) -> Any:
-        """The answer; 503 means that SQLite was locked for a moment (prefect #18934), and Prefect's own client repeats too."""
-        for _ in range(10):
-            response = httpx.request(method, f"{self.url}{path}", timeout=60, **options)
-            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
-            time.sleep(1)
-        return response.raise_for_status().json()
-
     def deployment(self, name: str) -> Any:
         return self.get(f"/deployments/name/{name}")
 
@@ -184,16 +173,6 @@ class Server:
         state = self.state(run)
         assert state["name"] == name, f"{state['name']}: {state['message']}\n{self.logs(run)}"
         return state
-
-    def logs(self, run: str) -> str:
-        entries = self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}, limit=200, sort="TIMESTAMP_ASC")
-        return "\n".join(entry["message"] for entry in entries)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def kill(process: psutil.Process) -> None:

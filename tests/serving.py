@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 import yaml
@@ -21,6 +19,7 @@ import yaml
 from tasks.gate import decide
 from tests import checkout
 from tests import workspace as ws
+from tests.api import Api, free_port
 from tests.gate_data import gate_params, random_evaluation
 from tests.test_pipeline import processes_in
 
@@ -55,13 +54,7 @@ def wait_for(what: str, look: Callable[[], Any], seconds: float = PATIENCE_S) ->
     raise AssertionError(f"{what} did not come within {seconds} s")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Served:
+class Served(Api):
     """A checkout in which `make serve` runs, or ran."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str], user: tuple[str, str] | None = None) -> None:
@@ -73,6 +66,10 @@ class Served:
         self.user = user
         self.newest = ""
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api"
 
     def begin(self) -> None:
         """Start it; `ready` waits until it serves."""
@@ -97,21 +94,6 @@ class Served:
         """The process of `make serve` whose command line holds `words`."""
         assert self.process
         return next(p for p in psutil.Process(self.process.pid).children() if words in " ".join(p.cmdline()))
-
-    def get(self, path: str) -> Any:
-        return self._call("GET", path)
-
-    def post(self, path: str, **content: Any) -> Any:
-        return self._call("POST", path, json=content)
-
-    def _call(self, method: str, path: str, **options: Any) -> Any:
-        """The answer; 503 means that SQLite was locked for a moment (prefect #18934), and Prefect's own client repeats too."""
-        for _ in range(10):
-            response = httpx.request(method, f"{self.url}/api{path}", timeout=60, auth=self.user, **options)
-            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
-            time.sleep(1)
-        return response.raise_for_status().json()
 
     def start(self, **parameters: Any) -> str:
         """A new run of the deployment `promote`."""
@@ -148,10 +130,6 @@ class Served:
         """The runs that record the silence after the questions of `run`."""
         tags = {"all_": [f"asked-by:{run}"]}
         return list(self.post("/flow_runs/filter", flow_runs={"tags": tags}))
-
-    def logs(self, run: str) -> str:
-        entries = self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}, limit=200, sort="TIMESTAMP_ASC")
-        return "\n".join(entry["message"] for entry in entries)
 
     def registry(self, *words: str) -> str:
         """What a verb of the registry prints."""

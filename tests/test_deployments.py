@@ -20,6 +20,7 @@ from flows import automations
 from tasks.common.yaml import load_yaml
 from tests import checkout, deployed
 from tests import workspace as ws
+from tests.api import free_port
 from tests.deployed import ENDS, Server, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +71,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     root = deployed.make_root(folder / "checkout", {"flow": {"lost_after_s": PLENTY_S}})
     settings = {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3"}
     with ExitStack() as stack:
-        server = stack.enter_context(Server(folder, deployed.free_port(), settings).running())
+        server = stack.enter_context(Server(folder, free_port(), settings).running())
         server.run(root, "-m", "flows.deploy")
         yield Setup(server, root, stack)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +29,7 @@ from tasks.registry.backend import chosen
 from tasks.registry.in_mlflow import client as connection
 from tasks.registry.in_mlflow import journal
 from tests import workspace as ws
+from tests.api import free_port
 from tests.test_registry_stages import RECORD, WHO, day, the_error
 from tests.workspace import sh
 
@@ -44,12 +44,6 @@ class Server:
 
     uri: str
     artifacts: Path
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def answers(uri: str) -> bool:

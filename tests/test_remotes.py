@@ -19,7 +19,8 @@ from tasks.common import params as params_module
 from tasks.common.errors import PipelineError
 from tasks.common.params import Params
 from tests import workspace as ws
-from tests.deployed import free_port, wait_for
+from tests.api import free_port
+from tests.deployed import wait_for
 
 pytestmark = pytest.mark.slow
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
