@@ -6,7 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tasks.train import average  # noqa: E402 - needs torch
+from bench import recipe_average  # noqa: E402 - needs torch
+from tasks.soup import average  # noqa: E402
 
 
 def state(weight: float, batches: int = 1, dtype: object = torch.float32) -> dict[str, object]:
@@ -66,17 +67,17 @@ class TestMean:
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.25, 1.5), (1.0, 3.0)])
 def test_interpolation_goes_from_the_parent_to_the_child(share: float, expected: float) -> None:
-    assert first(average.interpolate(state(1.0), state(3.0), share)) == expected
+    assert first(recipe_average.interpolate(state(1.0), state(3.0), share)) == expected
 
 
 def test_a_parent_that_is_not_finite_does_not_reach_a_child_alone() -> None:
-    assert first(average.interpolate(state(float("nan")), state(3.0), 1.0)) == 3.0
+    assert first(recipe_average.interpolate(state(float("nan")), state(3.0), 1.0)) == 3.0
 
 
 def test_candidates_are_soups_with_the_parent_and_means_of_the_last_epochs() -> None:
     epochs = [state(2.0), state(4.0), state(9.0)]
 
-    found = average.candidates(state(0.0), epochs, epochs[1], [0.5])
+    found = recipe_average.candidates(state(0.0), epochs, epochs[1], [0.5])
 
     assert {name: first(own) for name, own in found.items()} == {
         "0.5 of the best epoch, 0.5 of the start": 2.0,
@@ -87,23 +88,23 @@ def test_candidates_are_soups_with_the_parent_and_means_of_the_last_epochs() -> 
 
 class TestBestOf:
     def test_takes_the_best_above_the_floor(self) -> None:
-        assert average.best_of({"a": state(1), "b": state(3), "c": state(2)}, first, 0.5) == ("b", 3.0)
+        assert recipe_average.best_of({"a": state(1), "b": state(3), "c": state(2)}, first, 0.5) == ("b", 3.0)
 
     def test_keeps_what_there_was_where_none_is_better(self) -> None:
-        assert average.best_of({"a": state(1), "b": state(3)}, first, 3.0) == (None, 3.0)
+        assert recipe_average.best_of({"a": state(1), "b": state(3)}, first, 3.0) == (None, 3.0)
 
     def test_takes_the_first_of_equals(self) -> None:
-        assert average.best_of({"a": state(3), "b": state(3)}, first, 0.0) == ("a", 3.0)
+        assert recipe_average.best_of({"a": state(3), "b": state(3)}, first, 0.0) == ("a", 3.0)
 
     def test_never_takes_one_that_cannot_be_measured(self) -> None:
-        assert average.best_of({"a": state(float("nan"))}, first, 0.0) == (None, 0.0)
+        assert recipe_average.best_of({"a": state(float("nan"))}, first, 0.0) == (None, 0.0)
 
 
 def test_recalibration_gives_the_statistics_of_the_batches_and_keeps_mode_and_momentum() -> None:
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(1)).eval()
     batches = [torch.full((2, 1, 4, 4), 1.0), torch.full((2, 1, 4, 4), 3.0)]
 
-    average.recalibrate(model, batches)
+    recipe_average.recalibrate(model, batches)
 
     assert model[0].running_mean.item() == 2.0
     assert model[0].momentum == 0.1

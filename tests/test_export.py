@@ -292,7 +292,7 @@ def test_every_format_that_params_accept_is_known() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("export.formats=[onnx, onnx]", "names a format twice"),
+        ("export.formats=[onnx, onnx]", "names one twice"),
         ("export.formats=[onxx]", "Input should be 'torchscript'"),
         ("export.require={precision: 0.9, recall: 0.9}", "expected one of {precision: SHARE} and {recall: SHARE}"),
         ("export.require={f1: 0.9}", "Input should be 'precision' or 'recall'"),

@@ -33,7 +33,7 @@ def the_error(call: Callable[[], object]) -> RegistryError:
 
 
 RECORD = rec.Record(
-    weights="models/finetune/best.pt",
+    weights="models/candidate/best.pt",
     md5="0" * 32,
     data="data/sample",
     data_version="1" * 32,
@@ -99,7 +99,7 @@ class TestRegister:
         assert sh("git", "show", "detector@v1.0.0:dvc.lock") == (shared / "dvc.lock").read_text().strip()
         assert "v1.0.0" in sh("gto", "show", "detector")
         ws.dvc("artifacts", "get", ".", "detector", "--rev", "v1.0.0", "-o", str(tmp_path / "a.pt"))
-        ws.dvc("get", ".", "models/finetune/best.pt", "--rev", "detector@v1.0.0", "-o", str(tmp_path / "b.pt"))
+        ws.dvc("get", ".", "models/candidate/best.pt", "--rev", "detector@v1.0.0", "-o", str(tmp_path / "b.pt"))
         assert (tmp_path / "a.pt").read_text() == (tmp_path / "b.pt").read_text() == "first weights"
 
     @pytest.mark.slow
@@ -201,7 +201,7 @@ class TestRegister:
         version = registry.register(params)
 
         assert version.version == "v1.0.0"
-        assert "models/finetune/best.pt exists on this machine alone: no DVC remote is configured" in caplog.text
+        assert "models/candidate/best.pt exists on this machine alone: no DVC remote is configured" in caplog.text
 
     def test_no_tag_is_pushed_for_weights_that_nobody_else_can_fetch(self, root: Path, params: Params, tmp_path: Path) -> None:
         ws.add_git_remote(root, tmp_path / "origin.git")
@@ -288,7 +288,7 @@ class TestRefusals:
         [
             pytest.param("control/candidate", "0.7", "changed deps: control", id="code"),
             pytest.param("reports/decision.json", '{"verdict": "PROMOTE"}', "changed outs: reports/decision.json", id="decision"),
-            pytest.param("models/finetune/best.pt", "tampered", "changed outs: models/finetune", id="weights"),
+            pytest.param("models/candidate/best.pt", "tampered", "changed outs: models/candidate", id="weights"),
             pytest.param("data/sample/images/test/0.png", "other", "changed outs: data/sample", id="data"),
             pytest.param("champion.yaml", "name: detector\nversion: v9.0.0\n", "changed deps: champion.yaml", id="champion"),
         ],
@@ -314,7 +314,7 @@ class TestRefusals:
         (root / "dvc.lock").unlink()
 
         assert the_error(lambda: registry.register(params)).block() == (
-            "error: there is no candidate yet\nwhere: models/finetune/best.pt\nnext:  Run `dvc repro`."
+            "error: there is no candidate yet\nwhere: models/candidate/best.pt\nnext:  Run `dvc repro`."
         )
 
     def test_an_unreachable_git_remote_leaves_no_tag(self, shared: Path, params: Params, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ reads   champion.yaml
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tasks.common.errors import WeightsError
 from tasks.common.paths import CHAMPION
@@ -22,15 +24,17 @@ def pinned_weights() -> Path | None:
     pin = load_yaml(CHAMPION)
     if pin["version"] is None:
         return None
-    path = Path(pin["weights"])
-    fetch = f"Run `python -m tasks.registry fetch {pin['version']}`."
-    if not path.is_file():
-        raise WeightsError(f"the champion {pin['name']} {pin['version']} is not here", where=str(path), fix=fetch)
-    if md5_of(path) != pin["md5"]:
-        raise WeightsError(
-            "not the champion's bytes (MD5 differs from champion.yaml)", where=str(path), fix="Delete it. " + fetch
-        )
-    return path
+    return _verified(pin["name"], pin)
+
+
+def earlier_weights() -> dict[str, Path]:
+    """{version: its weights in the workspace} of the champions before the present one that champion.yaml pins, newest first.
+
+    Raises:
+        WeightsError: a file is missing, or its bytes are not those of the version.
+    """
+    pin = load_yaml(CHAMPION)
+    return {own["version"]: _verified(pin["name"], own) for own in pin.get("earlier", ())}
 
 
 def start_weights(weights: str) -> Path:
@@ -44,6 +48,19 @@ def start_weights(weights: str) -> Path:
     path = pinned_weights()
     if path is None:
         raise no_champion()
+    return path
+
+
+def _verified(name: str, pin: Mapping[str, Any]) -> Path:
+    """The file that a pin names, if it is here and has the bytes that were pinned."""
+    path = Path(pin["weights"])
+    fetch = f"Run `python -m tasks.registry fetch {pin['version']}`."
+    if not path.is_file():
+        raise WeightsError(f"{name} {pin['version']} is not here", where=str(path), fix=fetch)
+    if md5_of(path) != pin["md5"]:
+        raise WeightsError(
+            f"not the bytes of {pin['version']} (MD5 differs from champion.yaml)", where=str(path), fix="Delete it. " + fetch
+        )
     return path
 
 

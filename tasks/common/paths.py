@@ -33,6 +33,8 @@ CURVES = REPORTS / "curves.csv"
 MODELS = Path("models")
 BASELINE = MODELS / "baseline"
 FINETUNE = MODELS / "finetune"
+CANDIDATE = MODELS / "candidate"
+SOUP = CANDIDATE / "soup.json"
 EXPORT = MODELS / "export"
 REGISTERED = MODELS / "registered"
 

@@ -1,6 +1,6 @@
 """Measure every model in question on one split, with one harness, in one process.
 
-reads   reports/dataset.json, the gate split, models/baseline/best.pt, models/finetune/best.pt, champion.yaml
+reads   reports/dataset.json, the gate split, models/{baseline,candidate}/best.pt, champion.yaml
 writes  reports/evaluation.json   per model: box and mask metrics, in all and per class; split and settings
         reports/evaluation.npz    per image: detections, matches and targets, from which the gate resamples
         reports/metrics.json      the headline figures, for `dvc metrics`
@@ -27,9 +27,9 @@ from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import (
     BASELINE,
+    CANDIDATE,
     DATASET,
     EVALUATION,
-    FINETUNE,
     METRICS,
     RUNS,
     SPEED,
@@ -57,7 +57,7 @@ def run(params: Params) -> dict[str, Any]:
     manifest = read_json(DATASET, "validate")
     dataset = read_accepted(Path(params.data.path), manifest)
     split = gate_split(params, dataset, manifest)
-    weights = {"baseline": BASELINE / "best.pt", "candidate": FINETUNE / "best.pt"} | champion_weights()
+    weights = {"baseline": BASELINE / "best.pt", "candidate": CANDIDATE / "best.pt"} | champion_weights()
     yolo.prepare()
     models = {name: yolo.load(path) for name, path in weights.items()}
     facts = {name: model_facts(weights[name], model) for name, model in models.items()}

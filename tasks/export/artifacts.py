@@ -14,7 +14,7 @@ from typing import Any
 from tasks.common import yolo
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.params import Params
-from tasks.common.paths import DATASET, EVALUATION, EXPORT, FINETUNE, RUNS
+from tasks.common.paths import CANDIDATE, DATASET, EVALUATION, EXPORT, RUNS
 from tasks.common.stage import read_json, write_json, write_text
 from tasks.evaluate.inputs import gate_split
 from tasks.export import accuracy, convert, measure, thresholds
@@ -27,7 +27,7 @@ from tasks.export.worker import OPENERS
 
 log = logging.getLogger(__name__)
 WORK = RUNS / "export"
-WEIGHTS = FINETUNE / "best.pt"
+WEIGHTS = CANDIDATE / "best.pt"
 PT = "pt"
 """The name of the .pt among the artifacts."""
 

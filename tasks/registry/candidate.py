@@ -15,12 +15,12 @@ from typing import Any
 from tasks.common import dvc, dvcfiles, git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.paths import CHAMPION, DECISION, EVALUATION, FINETUNE, PARAMS, REPORT, REPORTS
+from tasks.common.paths import CANDIDATE, CHAMPION, DECISION, EVALUATION, PARAMS, REPORT, REPORTS
 from tasks.common.stage import read_json
 from tasks.common.yaml import load_yaml
 from tasks.registry.record import Record
 
-WEIGHTS = FINETUNE / "best.pt"
+WEIGHTS = CANDIDATE / "best.pt"
 LIBRARIES = ("ultralytics", "torch", "torchvision", "numpy", "opencv-python", "dvc", "gto", "yolo-ratchet")
 EVIDENCE = (PARAMS, dvcfiles.DVC_YAML, dvcfiles.DVC_LOCK, CHAMPION, REPORTS)
 
@@ -31,7 +31,7 @@ def candidate_md5(settings: dvcfiles.Settings) -> str:
         raise RegistryError("there is no candidate yet", where=str(WEIGHTS), fix="Run `dvc repro`.")
     md5 = dvcfiles.file_md5(settings.cache, WEIGHTS)
     if md5 is None or not dvcfiles.cache_object(settings.cache, md5).is_file():
-        fix = "Run `dvc commit finetune` if the weights are here, `dvc pull finetune` if they are on the remote."
+        fix = "Run `dvc commit soup` if the weights are here, `dvc pull soup` if they are on the remote."
         raise RegistryError("the candidate's weights are not in the DVC cache", where=str(WEIGHTS), fix=fix)
     return md5
 

@@ -24,7 +24,7 @@ from tasks.common.params.export import ExportParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
 from tasks.common.params.kinds import STRICT
 from tasks.common.params.recipes import RecipesParams, fill
-from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
+from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, SoupParams, TrainParams
 from tasks.common.paths import PARAMS
 from tasks.common.yaml import line_of, load_yaml, parse_scalar
 
@@ -43,6 +43,7 @@ __all__ = [
     "ReviewParams",
     "SampleParams",
     "ScheduleParams",
+    "SoupParams",
     "TrainParams",
     "ValidateParams",
     "WatchParams",
@@ -62,6 +63,7 @@ class Params:
     finetune: FinetuneParams
     recipes: RecipesParams
     review: ReviewParams
+    soup: SoupParams
     evaluate: EvaluateParams
     gate: GateParams
     export: ExportParams

@@ -7,13 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT, Positive, Share
-
-
-def _once_each(formats: list[str]) -> list[str]:
-    if len(set(formats)) != len(formats):
-        raise ValueError(f"{formats} names a format twice")
-    return formats
+from tasks.common.params.kinds import STRICT, Positive, Share, once_each
 
 
 def _one_requirement(rule: dict[str, float]) -> dict[str, float]:
@@ -27,7 +21,7 @@ Format = Literal["torchscript", "onnx", "onnx-int8", "openvino-fp16", "openvino-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ExportParams:
-    formats: Annotated[list[Format], AfterValidator(_once_each)]
+    formats: Annotated[list[Format], AfterValidator(once_each)]
     """What the candidate is converted to: torchscript, onnx, onnx-int8, openvino-fp16, openvino-int8, engine (TensorRT). One that
     this machine cannot make is listed as skipped; [] makes the stage do nothing."""
     calibration_images: Positive

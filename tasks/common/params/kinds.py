@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+T = TypeVar("T")
 Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, 0 to 1."""
 Count = Annotated[int, Field(ge=0)]
@@ -22,6 +23,13 @@ def _below_root(path: str) -> str:
     if path.startswith(("/", "~")) or "\\" in path or ".." in PurePosixPath(path).parts:
         raise ValueError(f"{path!r} must be a path below the repository root, with forward slashes and without `..`")
     return path
+
+
+def once_each(values: list[T]) -> list[T]:
+    """The values, if none is there twice."""
+    if len(set(values)) != len(values):
+        raise ValueError(f"{values} names one twice")
+    return values
 
 
 def _one_rule(rule: dict[str, str]) -> dict[str, str]:

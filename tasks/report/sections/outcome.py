@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, code, join
-from tasks.common.paths import DATASET, DECISION, EVALUATION
+from tasks.common.paths import DATASET, DECISION, EVALUATION, SOUP
 from tasks.gate import Decision, Verdict
 from tasks.report.material import Material
 
@@ -14,7 +14,7 @@ def section(m: Material) -> Section:
     return Section(
         "outcome",
         m.words("outcome.title"),
-        blocks(_cards(m), _summary(m), _how(m), _kept_start(m), _gate_split_is_val(m), _other_data(m)),
+        blocks(_cards(m), _summary(m), _how(m), _kept_start(m), _soup(m), _gate_split_is_val(m), _other_data(m)),
     )
 
 
@@ -120,6 +120,21 @@ def _kept_start(m: Material) -> Callout | None:
     return Callout(
         text, "warn", "models/finetune/training.json: best_epoch, start_metrics, choose_by; models/finetune/results.csv"
     )
+
+
+def _soup(m: Material) -> Paragraph | None:
+    """What the candidate is made of, where averages were measured."""
+    soup, words = m.inputs.soup, m.words
+    if not soup["trials"]:
+        return None
+    best = max(soup["single"], key=lambda name: float(soup["single"][name]))
+    shown = {"metric": soup["metric"].replace(".", " "), "best": code(best), "single": words.value(soup["single"][best])}
+    if len(soup["shares"]) > 1:
+        parts = [f"{words.share(share, 0)} {code(name)}" for name, share in soup["shares"].items()]
+        text = words("outcome.soup", shares=words.listing(parts), value=words.value(soup["value"]), **shown)
+    else:
+        text = words("outcome.no_soup", tried=len(soup["trials"]), **shown)
+    return Paragraph(text, f"{SOUP}: shares, value, single, trials")
 
 
 def _gate_split_is_val(m: Material) -> Callout | None:
