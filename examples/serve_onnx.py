@@ -22,38 +22,39 @@ def letterbox(image, side):
     left, top = round((side - w) / 2 - 0.1), round((side - h) / 2 - 0.1)
     square = np.full((side, side, 3), 114, np.uint8)
     square[top : top + h, left : left + w] = cv2.resize(image, (w, h))
-    return square[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255, scale, np.array([left, top])
+    return square[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255, scale, np.array([left, top] * 2)
+
+
+def objects(output, card):
+    """Corners (N, 4) in the input, class, confidence and mask coefficients of the objects, the surest first."""
+    limits, num = card["thresholds"], len(card["names"])
+    least = np.array([limits["conf"][name] for name in card["names"]])
+    if card["output"]["end2end"]:  # a row an object: corners, confidence, class, mask coefficients
+        rows = output[output[:, 4] >= least[output[:, 5].astype(int)]][: limits["max_det"]]
+        return rows[:, :4], rows[:, 5].astype(int), rows[:, 4], rows[:, 6:]
+    cls, conf = output[4 : 4 + num].argmax(0), output[4 : 4 + num].max(0)
+    rows, cls, conf = (part[conf >= least[cls]] for part in (output.T, cls, conf))  # a column of output is a cell:
+    box = np.c_[rows[:, :2] - rows[:, 2:4] / 2, rows[:, 2:4]]  # it has centre, size, scores, mask coefficients
+    kept = list(cv2.dnn.NMSBoxesBatched(box.tolist(), conf.tolist(), cls.tolist(), 0.0, limits["iou"]))[: limits["max_det"]]
+    return np.c_[box[kept, :2], box[kept, :2] + box[kept, 2:]], cls[kept], conf[kept], rows[kept, 4 + num :]
 
 
 def main(folder, files):
     card = json.loads((Path(folder) / "card.json").read_text())
-    names, limits, side = card["names"], card["thresholds"], card["imgsz"]
-    assert not card["output"]["end2end"], "a network that suppresses boxes itself needs no NMSBoxesBatched"
-    least = np.array([limits["conf"][name] for name in names])
-    session = onnxruntime.InferenceSession(Path(folder) / "onnx/model.onnx", providers=["CPUExecutionProvider"])
+    session, side, mask = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx"), card["imgsz"], card["thresholds"]["mask"]
     for file in files:
-        image = cv2.imread(file)
+        if (image := cv2.imread(file)) is None:
+            sys.exit(f"{file}: not an image that can be read")
         chw, scale, origin = letterbox(image, side)
         output, *prototypes = session.run(None, {"images": chw})
-        rows = output[0].T  # a row a cell: centre x, centre y, width, height, scores, mask coefficients
-        cls = rows[:, 4 : 4 + len(names)].argmax(1)
-        conf = rows[np.arange(len(rows)), 4 + cls]
-        rows, cls, conf = (part[conf >= least[cls]] for part in (rows, cls, conf))
-        corners = rows[:, :4] - np.c_[rows[:, 2:4] / 2, np.zeros((len(rows), 2))]
-        kept = cv2.dnn.NMSBoxesBatched(corners.tolist(), conf.tolist(), cls.tolist(), 0.0, limits["iou"])
-        for i in list(kept)[: limits["max_det"]]:
-            x1, y1 = np.clip((corners[i, :2] - origin) / scale, 0, image.shape[1::-1])
-            x2, y2 = np.clip((corners[i, :2] + corners[i, 2:] - origin) / scale, 0, image.shape[1::-1])
-            area = ""
+        for box, cls, conf, coefficients in zip(*objects(output[0], card), strict=True):
+            words = [f"{v:.1f}" for v in np.clip((box - origin) / scale, 0, image.shape[1::-1] * 2)]
             if prototypes:
-                logits = np.tensordot(rows[i, 4 + len(names) :], prototypes[0][0], 1)
-                mask = cv2.resize(logits, (side, side)) > np.log(limits["mask"] / (1 - limits["mask"]))
-                (left, top), (right, bottom) = (
-                    np.clip([corners[i, :2], corners[i, :2] + corners[i, 2:]], 0, side).round().astype(int)
-                )
-                area = f" {mask[top:bottom, left:right].sum() / scale**2:.0f}"
-            print(f"{file} {names[cls[i]]} {conf[i]:.4f} {x1:.1f} {y1:.1f} {x2:.1f} {y2:.1f}{area}")
+                pixels = cv2.resize(np.tensordot(coefficients, prototypes[0][0], 1), (side, side)) > np.log(mask / (1 - mask))
+                left, top, right, bottom = np.clip(box, 0, side).round().astype(int)
+                words.append(f"{pixels[top:bottom, left:right].sum() / scale**2:.0f}")
+            print(file, card["names"][cls], f"{conf:.4f}", *words)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2:]) if len(sys.argv) > 2 else sys.exit(__doc__)

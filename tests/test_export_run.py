@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +12,13 @@ import numpy as np
 import pytest
 
 from tasks.export.card import read_thresholds
-from tasks.export.decode import box_iou, candidates, detect, letterbox, mask_logits
+from tasks.export.decode import candidates, detect, letterbox, mask_logits
 from tasks.export.processes import Process, RuntimeEndedError
-from tests import checkout
+from tests import checkout, exported_model
+from tests.exported_model import EASY, STAGES, stage
 
 pytestmark = pytest.mark.slow
 FORMATS = ("torchscript", "onnx", "onnx-int8", "openvino-fp16", "openvino-int8")
-SERVE = """
-import runpy, sys
-sys.argv = ["serve_onnx.py", *sys.argv[1:]]
-runpy.run_path("examples/serve_onnx.py", run_name="__main__")
-assert not {"torch", "ultralytics", "tasks"} & set(sys.modules), "only the runtime"
-"""
-
-
-def stage(root: Path, name: str, *arguments: str) -> str:
-    return checkout.run(root, sys.executable, "-m", f"tasks.{name}", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +33,11 @@ def root(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
         **checkout.SMALL,
         "baseline": {"epochs": 4},
         "finetune": {"epochs": 1},
-        "gate": {"confidence": None, "min_gain": -0.9, "max_class_drop": None, "max_metric_drop": None, "resamples": 1000},
+        "gate": EASY,
         "export": {"formats": list(FORMATS), "max_map_drop": 0.5, "calibration_images": 32},
     }
     root = checkout.make(tmp_path_factory.mktemp("export") / "checkout", changes)
-    for name, *arguments in (("sample",), ("validate",), ("train", "baseline"), ("train", "finetune"), ("evaluate",), ("gate",)):
+    for name, *arguments in (("sample",), *STAGES[:-1]):
         stage(root, name, *arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(checkout.ENVIRONMENT, "HOME", str(home))
@@ -109,30 +98,11 @@ def test_nothing_is_written_to_the_home_folder(root: Path, home: Path) -> None:
 
 
 def test_the_example_serves_what_ultralytics_finds(root: Path) -> None:
-    from ultralytics import YOLO
-
     images = [f"data/sample/images/test/{file.name}" for file in sorted((root / "data/sample/images/test").iterdir())[:12]]
-    done = subprocess.run(
-        [sys.executable, "-c", SERVE, "models/export", *images],
-        cwd=root, capture_output=True, text=True, check=True, env={"PATH": ""},
-    )  # fmt: skip
-    rows = [line.split() for line in done.stdout.splitlines()]
+    rows = exported_model.serve(root, images)
 
-    thresholds, _ = read_thresholds(root / "models/export/card.json")
-    card = json.loads((root / "models/export/card.json").read_text())
-    model = YOLO(str(root / "models/export/onnx/model.onnx"), task="segment")
-    num_same = num_objects = 0
-    for image in images:
-        found = model.predict(
-            str(root / image), imgsz=128, conf=min(thresholds.conf), iou=thresholds.iou, rect=False, verbose=False, device="cpu"
-        )[0].boxes
-        own = [row for row in rows if row[0] == image]
-        served = np.array([row[3:7] for row in own], np.float32).reshape(-1, 4)
-        expected = found.xyxy.numpy()
-        same = box_iou(served, expected) > 0.95
-        same &= np.array([card["names"].index(row[1]) for row in own])[:, None] == found.cls.numpy()[None, :]
-        num_same, num_objects = num_same + int(same.any(1).sum()), num_objects + max(len(own), len(expected))
-        assert all(float(row[7]) > 10 for row in own), "every mask has pixels"
+    num_same, num_objects = exported_model.agreement(root, images, rows, "segment", 128)
+    assert all(float(row[7]) > 10 for row in rows), "every mask has pixels"
     assert num_objects > 10
     assert num_same >= 0.98 * num_objects
 
@@ -182,6 +152,6 @@ def test_a_broken_artifact_is_refused_with_the_last_words_of_its_runtime(tmp_pat
 
     with (
         pytest.raises(RuntimeEndedError, match=r"its runtime ended with code 1: .*model\.onnx"),
-        Process("onnx", broken, 128, tmp_path / "log"),
+        Process("onnx", broken, 128, None, tmp_path / "log"),
     ):
         pass

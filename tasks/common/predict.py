@@ -50,7 +50,8 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
         model: a loaded YOLO.
         data: the data.yaml that `yolo.write_data_yaml` wrote for `dataset`.
         dataset: the layout.
-        settings: Ultralytics' arguments: imgsz, batch, conf, iou, max_det, device, rect, half.
+        settings: Ultralytics' arguments: imgsz, batch, conf, iou, max_det, device, rect, half; and nms, see
+            `evaluate.nms`.
         split: the split's name.
         work: a folder for what Ultralytics writes.
 
@@ -61,7 +62,8 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
 
     validator = recorder(model.task, dataset.root.resolve())(
         args={
-            **{key: value for key, value in settings.items() if key not in ("half", "device")},
+            **{key: value for key, value in settings.items() if key not in ("half", "device", "nms")},
+            "nms": yolo.nms_argument(settings["nms"]),
             "task": model.task,
             "model": str(model.ckpt_path),
             "device": yolo.device_argument(settings["device"]),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tasks.common import checkpoint
 from tasks.common.errors import WeightsError
+from tasks.common.paths import BASELINE, CANDIDATE, FINETUNE
 
+MADE_BY = {BASELINE: "baseline", FINETUNE: "finetune", CANDIDATE: "soup"}
 FIX = "Give a YOLO detection or segmentation checkpoint (.pt) or network (.yaml)."
 
 
@@ -20,6 +22,8 @@ def require_weights(weights: Path) -> None:
             something that a YOLO checkpoint does not need; the message names it.
     """
     if not weights.is_file():
+        if weights.parent in MADE_BY:
+            raise WeightsError("no such file", where=str(weights), fix=f"Run `dvc repro {MADE_BY[weights.parent]}`.")
         raise WeightsError(
             "no such weights file",
             where=str(weights),

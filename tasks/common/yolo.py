@@ -158,5 +158,15 @@ def device_argument(device: str | int | Sequence[int]) -> Any:
     return None if device == "" else device
 
 
+def nms_argument(nms: bool) -> Any:
+    """`evaluate.nms` as Ultralytics takes it: None suppresses outside the network, and True would build it into an export."""
+    return None if nms else False
+
+
+def has_nms_free_head(network: Any) -> bool:
+    """Does a YOLO's torch module have a head whose boxes need no suppression, as YOLO26 and YOLOv10 have?"""
+    return getattr(network.model[-1], "one2one_cv2", None) is not None
+
+
 def _quoted(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"

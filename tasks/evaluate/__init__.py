@@ -119,6 +119,7 @@ def evaluation_settings(params: Params) -> dict[str, Any]:
         "conf": params.evaluate.conf,
         "iou": params.evaluate.iou,
         "max_det": params.evaluate.max_det,
+        "nms": params.evaluate.nms,
         "device": str(params.train.device),
         "rect": True,
         "half": False,

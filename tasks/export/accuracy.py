@@ -6,6 +6,7 @@ Imports ultralytics and torch.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,9 +37,10 @@ MODEL = "model"
 def measured(file: Path, task: str, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str) -> list[Image]:
     """What the artifact `file` does with every image of the split."""
     model: Any = yolo.load(file).model if file.suffix == ".pt" else _path(file)
-    return predict(
-        SimpleNamespace(task=task, ckpt_path=_path(file), model=model), data, dataset, settings, split, RUNS / "export"
-    )
+    named = SimpleNamespace(task=task, ckpt_path=_path(file), model=model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch calls TorchScript deprecated
+        return predict(named, data, dataset, settings, split, RUNS / "export")
 
 
 def _path(file: Path) -> str:
@@ -77,9 +79,9 @@ def compare(
     return result
 
 
-def is_end2end(weights: Path) -> bool:
-    """Does the network suppress overlapping boxes itself?"""
-    return bool(getattr(yolo.load(weights).model, "end2end", False))
+def has_nms_free_head(weights: Path) -> bool:
+    """Does the network have a head whose boxes need no suppression?"""
+    return yolo.has_nms_free_head(yolo.load(weights).model)
 
 
 def parity(own: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]], num_classes: int, end2end: bool) -> dict[str, Any]:

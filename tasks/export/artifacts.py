@@ -44,10 +44,17 @@ class Run:
     """Name, hash and number of images of the gate split."""
     data: Path
     """data.yaml for Ultralytics."""
+    end2end: bool
+    """The head that needs no suppression of overlapping boxes is used."""
 
     @property
     def imgsz(self) -> int:
         return self.params.train.imgsz
+
+    @property
+    def max_rows(self) -> int | None:
+        """Detections that such a head gives; None where there are cells to be suppressed."""
+        return self.params.evaluate.max_det if self.end2end else None
 
     @property
     def task(self) -> str:
@@ -93,12 +100,11 @@ def export(params: Params, verdict: str) -> tuple[dict[str, Any], dict[str, Any]
     shutil.rmtree(WORK, ignore_errors=True)
     run = gather(params)
     model, artifacts = Artifact(PT, WEIGHTS), make(run)
-    end2end = accuracy.is_end2end(WEIGHTS)
-    chosen, on_val = choose(run, OPENERS[PT](WEIGHTS, run.imgsz), end2end)
-    content = describe(run, chosen, end2end) | {"chosen_on": on_val}
+    chosen, on_val = choose(run, OPENERS[PT](WEIGHTS, run.imgsz, run.max_rows))
+    content = describe(run, chosen) | {"chosen_on": on_val}
     write_json(WORK / "card.json", content)
     made = [one for one in artifacts if one.status == "kept"]
-    measure.accuracies(run, [model, *made], chosen, end2end)
+    measure.accuracies(run, [model, *made], chosen)
     speed = measure.processes(run, [model, *made], WORK / "card.json")
     for one in made:
         for reason in reasons(one.facts, speed.get(one.name), params.export, params.gate.metric) if one.status == "kept" else ():
@@ -121,7 +127,8 @@ def gather(params: Params) -> Run:
     dataset = read_dataset(Path(params.data.path))
     split = gate_split(params, dataset, manifest)
     yolo.remove_label_caches(dataset)
-    return Run(params, manifest, evaluation, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"))
+    end2end = not params.evaluate.nms and accuracy.has_nms_free_head(WEIGHTS)
+    return Run(params, manifest, evaluation, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)
 
 
 def make(run: Run) -> list[Artifact]:
@@ -136,7 +143,7 @@ def make(run: Run) -> list[Artifact]:
             continue
         started = time.monotonic()
         try:
-            one.file = convert.convert(name, WEIGHTS, WORK, run.imgsz, data)
+            one.file = convert.convert(name, WEIGHTS, WORK, run.imgsz, data, run.max_rows)
         except Exception as error:  # a dozen libraries raise what they like for a layer that they cannot express
             log.warning("export %s: it cannot be made", name, exc_info=error)
             one.leave("refused", f"it cannot be made: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
@@ -145,10 +152,10 @@ def make(run: Run) -> list[Artifact]:
     return made
 
 
-def choose(run: Run, network: Model, end2end: bool) -> tuple[Thresholds, dict[str, Any]]:
+def choose(run: Run, network: Model) -> tuple[Thresholds, dict[str, Any]]:
     """The thresholds, and what they give on split val, from one pass over it."""
     names, rule = run.dataset.names, run.params.evaluate
-    stored = thresholds.store(network, run.dataset.splits["val"], len(names), run.imgsz, end2end, WORK / "val")
+    stored = thresholds.store(network, run.dataset.splits["val"], len(names), run.imgsz, run.end2end, WORK / "val")
     require = requirement(run.params)
     chosen = thresholds.choose(stored, require, rule.max_det, rule.iou)
     found = thresholds.figures(stored, chosen, names)
@@ -163,7 +170,7 @@ def requirement(params: Params) -> tuple[str, float] | None:
     return next(iter(params.export.require.items()), None) if params.export.require else None
 
 
-def describe(run: Run, chosen: Thresholds, end2end: bool) -> dict[str, Any]:
+def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
     """The card, without what is measured."""
     require = requirement(run.params)
     own = run.evaluation["models"]["candidate"]
@@ -177,7 +184,7 @@ def describe(run: Run, chosen: Thresholds, end2end: bool) -> dict[str, Any]:
         "chosen_for": "the best mean F1" if require is None else f"a {require[0]} of at least {require[1]:g}",
         "libraries": yolo.library_versions(),
     }
-    return card(facts, chosen, end2end)
+    return card(facts, chosen, run.end2end)
 
 
 def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact]) -> None:

@@ -20,10 +20,11 @@ LOUD = (None, "nncf", "torch.utils.cpp_extension")
 """Loggers, None is the root, that warn of what nobody here can change."""
 
 
-def convert(name: str, weights: Path, folder: Path, imgsz: int, data: Path | None) -> Path:
+def convert(name: str, weights: Path, folder: Path, imgsz: int, data: Path | None, max_rows: int | None) -> Path:
     """`folder`/<name>/ with the format's files, and the one of them that a runtime opens.
 
-    `data` is a data.yaml as `calibration` writes it. Raises whatever the exporter raises: a format that cannot be made.
+    `data` is a data.yaml as `calibration` writes it; with `max_rows` the head is used that gives so many detections and needs no
+    suppression. Raises whatever the exporter raises: a format that cannot be made.
     """
     made_by, target = FORMATS[name], file_of(folder, name)
     shutil.rmtree(target.parent, ignore_errors=True)
@@ -31,6 +32,8 @@ def convert(name: str, weights: Path, folder: Path, imgsz: int, data: Path | Non
     source = target.parent / "model.pt"  # the exporter writes beside its source, under its name
     shutil.copyfile(weights, source)
     arguments = {"device": "cpu", **made_by.arguments} | ({"data": str(data), "split": "val"} if made_by.is_int8 else {})
+    if max_rows is not None:
+        arguments |= {"nms": False, "max_det": max_rows}
     with _quiet():
         written = yolo.load(source).export(format=made_by.exporter, imgsz=imgsz, **arguments)
     source.unlink()

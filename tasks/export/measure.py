@@ -41,38 +41,38 @@ class Reference:
     outputs: list[NDArray[Any]]
 
 
-def accuracies(run: Run, artifacts: Sequence[Artifact], chosen: Thresholds, end2end: bool) -> None:
+def accuracies(run: Run, artifacts: Sequence[Artifact], chosen: Thresholds) -> None:
     """Metrics of each artifact, the change against the first (the .pt), and what the thresholds give, on the gate split.
 
     An artifact that cannot be run is refused.
     """
     model, *others = artifacts
-    reference = measure(run, model, chosen, end2end, None)
+    reference = measure(run, model, chosen, None)
     for one in others:
         try:
-            measure(run, one, chosen, end2end, reference)
+            measure(run, one, chosen, reference)
         except Exception as error:  # a runtime that cannot run its own file must not stop a run of hours
             log.warning("export %s: it cannot be run", one.name, exc_info=error)
             one.leave("refused", f"it cannot be run: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
 
 
-def measure(run: Run, one: Artifact, chosen: Thresholds, end2end: bool, reference: Reference | None) -> Reference:
+def measure(run: Run, one: Artifact, chosen: Thresholds, reference: Reference | None) -> Reference:
     """What an artifact says, with its facts filled in."""
     names = run.dataset.names
     images = accuracy.measured(one.file, run.task, run.data, run.dataset, run.settings, run.split["name"])
     figures = metrics(images, names)
     one.facts["metrics"] = {f"{kind}.{name}": figures[kind][name] for kind in images[0].tp for name in accuracy.METRICS}
     one.facts["bytes"] = size(one.file)
-    network = OPENERS[one.name](one.file, run.imgsz)
-    stored = thresholds.store(network, run.images, len(names), run.imgsz, end2end, run.data.parent / "raw")
+    network = OPENERS[one.name](one.file, run.imgsz, run.max_rows)
+    stored = thresholds.store(network, run.images, len(names), run.imgsz, run.end2end, run.data.parent / "raw")
     one.facts["verified"] = thresholds.figures(stored, chosen, names)
     outputs = network(inputs(some(run.images, NUM_PARITY), run.imgsz))
     if reference is not None:
         compared = accuracy.compare(reference.images, images, run.dataset, run.task, run.split, run.params.gate)
         one.facts["changes"] = {metric: asdict(found) for metric, found in compared.items()}
-        one.facts["parity"] = accuracy.parity(outputs, reference.outputs, len(names), end2end)
+        one.facts["parity"] = accuracy.parity(outputs, reference.outputs, len(names), run.end2end)
         served = inputs(some(run.images, NUM_SERVED), run.imgsz)
-        one.served = accuracy.ultralytics_detections(network, served, len(names), chosen, end2end)
+        one.served = accuracy.ultralytics_detections(network, served, len(names), chosen, run.end2end)
     return Reference(images, outputs)
 
 
@@ -86,7 +86,8 @@ def processes(run: Run, artifacts: Sequence[Artifact], card: Path) -> dict[str, 
         alive: dict[str, Process] = {}
         for one in (one for one in artifacts if one.status == "kept"):
             try:
-                process = stack.enter_context(Process(one.name, one.file, run.imgsz, card.parent / f"{one.name}.log"))
+                worker = Process(one.name, one.file, run.imgsz, run.max_rows, card.parent / f"{one.name}.log")
+                process = stack.enter_context(worker)
                 if one is not artifacts[0]:
                     _serve(one, process, paths, card)
                 alive[one.name] = process

@@ -25,12 +25,13 @@ class RuntimeEndedError(Exception):
 class Process:
     """`tasks.export.worker` with one artifact; a context in which it answers."""
 
-    def __init__(self, name: str, file: Path, imgsz: int, log: Path) -> None:
+    def __init__(self, name: str, file: Path, imgsz: int, max_rows: int | None, log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
+        head = [] if max_rows is None else [str(max_rows)]
         with log.open("w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tasks.export.worker", name, str(file), str(imgsz)],
+                [sys.executable, "-m", "tasks.export.worker", name, str(file), str(imgsz), *head],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -1,6 +1,6 @@
 """A clean process that runs one artifact with nothing but its runtime, for the measurements and the serving check.
 
-`python -m tasks.export.worker FORMAT FILE IMGSZ` reads a JSON request a line and answers each with a line:
+`python -m tasks.export.worker FORMAT FILE IMGSZ [MAX_ROWS]` reads a JSON request a line and answers each with a line:
 {"do": "outputs", "images": [...], "to": FILE.npz}, {"do": "detect", "images": [...], "card": FILE},
 {"do": "time", "batch": N, "calls": K} and {"do": "facts"}.
 """
@@ -30,14 +30,18 @@ Session = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 """(B, 3, S, S) float32 in, raw outputs out."""
 
 
-def open_pt(file: Path, imgsz: int) -> Session:
-    """The .pt with fused layers, as Ultralytics runs it."""
+def open_pt(file: Path, imgsz: int, max_rows: int | None) -> Session:
+    """The .pt with fused layers, as Ultralytics runs it; its head that gives `max_rows` detections, or the one with all cells."""
     import torch
 
     from tasks.common import yolo
 
     yolo.prepare()
-    model = yolo.load(file).model.fuse(verbose=False).eval()
+    model = yolo.load(file).model
+    if yolo.has_nms_free_head(model):  # a checkpoint remembers the head that its training was validated with
+        model.end2end = max_rows is not None
+        model.set_head_attr(max_det=max_rows or model.model[-1].max_det)
+    model = model.fuse(verbose=False).eval()
 
     def run(batch: NDArray[np.float32]) -> list[NDArray[Any]]:
         with torch.inference_mode():
@@ -47,7 +51,7 @@ def open_pt(file: Path, imgsz: int) -> Session:
     return run
 
 
-def open_torchscript(file: Path, imgsz: int) -> Session:
+def open_torchscript(file: Path, imgsz: int, max_rows: int | None) -> Session:
     """A traced module."""
     import torch
 
@@ -63,7 +67,7 @@ def open_torchscript(file: Path, imgsz: int) -> Session:
     return run
 
 
-def open_onnx(file: Path, imgsz: int) -> Session:
+def open_onnx(file: Path, imgsz: int, max_rows: int | None) -> Session:
     """ONNX Runtime with its defaults, on the CPU."""
     import onnxruntime
 
@@ -72,7 +76,7 @@ def open_onnx(file: Path, imgsz: int) -> Session:
     return lambda batch: list(session.run(None, {name: batch}))
 
 
-def open_openvino(file: Path, imgsz: int) -> Session:
+def open_openvino(file: Path, imgsz: int, max_rows: int | None) -> Session:
     """OpenVINO with its latency hint, compiled for each batch size: INT8 with free shapes crashes on CPUs with AMX (#37577)."""
     import openvino
 
@@ -89,7 +93,7 @@ def open_openvino(file: Path, imgsz: int) -> Session:
     return run
 
 
-def open_engine(file: Path, imgsz: int) -> Session:
+def open_engine(file: Path, imgsz: int, max_rows: int | None) -> Session:
     """TensorRT through Ultralytics' backend, on the GPU."""
     import torch
     from ultralytics.nn.autobackend import AutoBackend
@@ -117,9 +121,9 @@ OPENERS = {
 class Worker:
     """One artifact, opened."""
 
-    def __init__(self, name: str, file: Path, imgsz: int) -> None:
+    def __init__(self, name: str, file: Path, imgsz: int, max_rows: int | None) -> None:
         self.imgsz = imgsz
-        self.session = OPENERS[name](file, imgsz)
+        self.session = OPENERS[name](file, imgsz, max_rows)
 
     def outputs(self, images: Sequence[str], to: str) -> dict[str, Any]:
         """Write the raw outputs of each image, `0`, `1` ... (N, ...), to the .npz file `to`."""
@@ -164,8 +168,8 @@ def main() -> None:
     stage.die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    name, file, imgsz = sys.argv[1:]
-    worker = Worker(name, Path(file), int(imgsz))
+    name, file, imgsz, *max_rows = sys.argv[1:]
+    worker = Worker(name, Path(file), int(imgsz), int(max_rows[0]) if max_rows else None)
     answers.write("{}\n")
     answers.flush()
     for line in sys.stdin:

@@ -86,7 +86,8 @@ def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...
     data = yolo.write_data_yaml(dataset, work)
     settings = {
         "imgsz": params.train.imgsz, "batch": params.evaluate.batch, "conf": MIN_CONF, "iou": params.evaluate.iou,
-        "max_det": params.evaluate.max_det, "device": str(params.train.device), "rect": True, "half": False,
+        "max_det": params.evaluate.max_det, "nms": params.evaluate.nms, "device": str(params.train.device),
+        "rect": True, "half": False,
     }  # fmt: skip
     found = []
     for split in splits:

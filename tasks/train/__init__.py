@@ -146,6 +146,7 @@ def train_arguments(params: Params, schedule: ScheduleParams) -> dict[str, Any]:
         "seed": params.train.seed,
         "cache": params.train.cache,
         "max_det": params.evaluate.max_det,
+        "nms": yolo.nms_argument(params.evaluate.nms),
         "deterministic": True,
         "plots": False,
         "verbose": False,

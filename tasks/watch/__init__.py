@@ -102,10 +102,11 @@ def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -
     from tasks.evaluate.figures import statistics
 
     settings = evaluation_settings(params)
-    if other := sorted(key for key, value in settings.items() if then.settings.get(key) != value and key != "device"):
+    before = {"nms": True} | dict(then.settings)  # versions before 0.2 do not say it
+    if other := sorted(key for key, value in settings.items() if before.get(key) != value and key != "device"):
         raise EvaluationError(
             "the champion was registered with other settings: "
-            + ", ".join(f"{key} {then.settings.get(key)}, now {settings[key]}" for key in other),
+            + ", ".join(f"{key} {before.get(key)}, now {settings[key]}" for key in other),
             where=str(EVALUATION),
             fix="Set them in params.yaml as they were (evaluate.*, train.imgsz), or promote a version measured with these.",
         )

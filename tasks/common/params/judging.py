@@ -34,6 +34,9 @@ class EvaluateParams:
     """IoU above which non-maximum suppression drops the weaker box."""
     max_det: Positive
     """Detections kept an image. Raise it above the most crowded image."""
+    nms: bool
+    """Suppress overlapping boxes outside the network. false: use the head of YOLO26 and YOLOv10 that needs no suppression, in
+    training's validation, here, and in the exported artifacts; other networks are suppressed all the same, with a warning."""
     golden: RelativePath | None
     """Folder of an older, fixed dataset that the gate uses to notice forgetting; null for none."""
 
