@@ -143,7 +143,7 @@ def jittered(num_images: int, seed: int) -> tuple[Targets, Detections]:
     import torch
     from ultralytics.engine.validator import BaseValidator
 
-    from tasks.gate.slices import box_iou
+    from tasks.common.boxes import box_iou
 
     rng = np.random.default_rng(seed)
     validator = BaseValidator.__new__(BaseValidator)

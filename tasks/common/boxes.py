@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
-def box_iou(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+def box_iou(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """(D, T) intersection over union of boxes (D, 4) and (T, 4), corners x1 y1 x2 y2; 0 for boxes without area."""
     low = np.maximum(one[:, None, :2], other[None, :, :2]).astype(np.float64)
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.common.boxes import box_iou
+
 PAD = 114
 """Grey of the border, 0 to 255."""
 
@@ -145,16 +147,6 @@ def mask_logits(found: Candidates, prototypes: NDArray[np.float32], imgsz: int) 
 def logit(probability: float) -> float:
     """The logit of a probability within 0 and 1."""
     return math.log(probability / (1 - probability))
-
-
-def box_iou(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N, T) intersection over union of boxes (N, 4) and (T, 4), corners; 0 for boxes without area."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2, dtype=np.float64)
-    areas = [np.prod(np.clip(box[:, 2:] - box[:, :2], 0, None), axis=1, dtype=np.float64) for box in (one, other)]
-    union = areas[0][:, None] + areas[1][None, :] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def match(

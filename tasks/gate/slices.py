@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.common.boxes import box_iou
 from tasks.common.errors import DatasetError
 from tasks.common.metadata import column
 from tasks.gate.compare import IOU, Draws, Part, curves, mean_comparison
@@ -95,13 +96,3 @@ def object_area(detections: Detections, targets: Targets) -> NDArray[np.float64]
         overlaps = iou[np.arange(len(best)), best] >= LOWEST_IOU
         area[own] = np.where(overlaps, targets.area_px2[there][best], area[own])
     return np.asarray(area)
-
-
-def box_iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(D, T) intersection over union of boxes (D, 4) and (T, 4), corners x1 y1 x2 y2; 0 for boxes without area."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(np.clip(box[:, 2:] - box[:, :2], 0, None), axis=1) for box in (one, other)]
-    union = areas[0][:, None] + areas[1][None, :] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))

@@ -1,7 +1,7 @@
 """Look at the champion on data that came since: is it worse, or does it see other images than those it was judged on?
 
 reads   watch.path, the champion's weights, and reports/evaluation.{json,npz} of its registered version
-writes  runs/watch/watch.json, runs/watch/watch.md
+writes  runs/watch/watch.json, watch.md; watch.html with pictures, and some of these as watch.svg
 
 `python -m tasks.watch`; the flow `watch` runs it on a schedule. It is no stage of dvc.yaml: it judges what is in production,
 and changes nothing. New data that has no label files is compared by its images and detections alone.
@@ -23,14 +23,21 @@ from tasks import registry
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.errors import DatasetError, EvaluationError, RegistryError
 from tasks.common.metadata import read_metadata
+from tasks.common.page.document import Panel, Shot
+from tasks.common.page.montage import montage
 from tasks.common.params import Params
-from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_PAGE
+from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
 from tasks.common.stage import write_json, write_text
-from tasks.watch import drift, drop
-from tasks.watch.page import page
+from tasks.watch import drift, drop, pictures
+from tasks.watch.page import page, pictured
+from tasks.watch.pictures import Seen
 from tasks.watch.registered import Registered, registered
 
 log = logging.getLogger(__name__)
+NUM_USUAL = 3
+"""Usual images of registration on the page, and images of a kind in watch.svg."""
+MAX_GALLERY_BYTES = 330_000
+"""Of watch.svg, which becomes part of an artifact in Prefect's database."""
 
 
 class Finding(StrEnum):
@@ -90,8 +97,34 @@ def run(params: Params) -> Watch:
     found = judge(params, version, then, now)
     write_json(WATCH, asdict(found))
     write_text(WATCH_PAGE, page(found))
-    log.info("watch: %s -> %s", found.summary(), WATCH_PAGE)
+    look(params, found, then, Seen(dataset.root, now, dataset.names, params.report.conf))
+    log.info("watch: %s -> %s", found.summary(), WATCH_PICTURES)
     return found
+
+
+def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
+    """Write the pictures of the finding."""
+    drifts, has_images = sorted(found.drifts, key=lambda d: -d.psi), params.watch.page_images > 0
+    before, after = (drift.features(arrays, "candidate", seen.min_conf) for arrays in (then.arrays, seen.arrays))
+    histograms = {d.feature: pictures.histogram(d.feature, before[d.feature], after[d.feature]) for d in drifts}
+    told = {d.feature: after[d.feature] for d in drifts if d.is_real}
+    galleries: list[tuple[str, list[Shot]]] = []
+    if found.drops and has_images:
+        chosen = pictures.most_missed(seen, params.watch.page_images)
+        galleries.append(("The images of which the champion misses most", pictures.shots(seen, chosen, told, {}, True)))
+    if told and has_images:
+        unlike = pictures.unlikeness(before, after, drifts)
+        chosen = [int(i) for i in np.argsort(-unlike, kind="stable")][: params.watch.page_images]
+        medians = {d.feature: d.median_then for d in drifts}
+        galleries.append(("The new images least like those at registration", pictures.shots(seen, chosen, told, medians, False)))
+        home = Seen(Path(then.dataset), then.arrays, seen.names, seen.min_conf)
+        usual = [int(i) for i in np.argsort(pictures.unlikeness(before, before, drifts), kind="stable")][:NUM_USUAL]
+        own = {name: before[name] for name in told}
+        galleries.append(("Usual images at registration", pictures.shots(home, usual, own, {}, False)))
+    write_text(WATCH_PICTURES, pictured(found, histograms, galleries, has_labels=bool(found.drops)))
+    drawn = [Shot(f"{d.feature}, PSI {d.psi:.2f}", "", "", (Panel("", histograms[d.feature]),)) for d in drifts]
+    some = [shot for _, shots in galleries for shot in shots[:NUM_USUAL]]
+    write_text(WATCH_GALLERY, montage([*drawn, *some], MAX_GALLERY_BYTES))
 
 
 def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -> dict[str, NDArray[Any]]:

@@ -1,16 +1,39 @@
-"""What the watch found, as markdown for a person."""
+"""What the watch found, for a person: as Markdown with the figures, and as a page with the pictures too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tasks.common.page.document import (
+    Block,
+    Callout,
+    Card,
+    Cards,
+    Cell,
+    Document,
+    Figure,
+    Gallery,
+    Panel,
+    Paragraph,
+    Section,
+    Shot,
+    Table,
+    Tone,
+    blocks,
+    code,
+    plain,
+)
+from tasks.common.page.forest import ALONE, Effect, forest
+from tasks.common.page.render import English, render
 from tasks.watch.drift import FEATURES, Drift
 from tasks.watch.drop import Drop
 
 if TYPE_CHECKING:
     from tasks.watch import Watch
 
+TONES: dict[str, Tone] = {"DROP": "bad", "DRIFT": "warn", "STEADY": "good", "TOO_FEW": "warn"}
+MARKS = (("box other", "what the champion detects"), ("box missed", "labelled, and not detected"))
 NEXT = {
     "DROP": "The champion is worse on the new data, beyond luck. Add it to the dataset and run the flow `improve`.",
     "DRIFT": "The new images are not like those the champion was judged on. Label some: only labels show whether it is worse.",
@@ -38,10 +61,9 @@ def page(watch: Watch) -> str:
 
 
 def _drop_row(row: Drop) -> Sequence[str]:
-    interval = f"{row.interval.low:+.1%} to {row.interval.high:+.1%}" if row.interval else "too few images"
     mark = "**worse**" if row.is_real else ""
     figures = f"{row.then:.4f}", f"{row.now:.4f}", f"{row.change:+.1%}"
-    return _safe(row.part), str(row.images), str(row.instances), *figures, interval, mark
+    return _safe(row.part), str(row.images), str(row.instances), *figures, _span(row), mark
 
 
 def _drift_row(row: Drift) -> Sequence[str]:
@@ -57,3 +79,85 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def _safe(text: str) -> str:
     """A value of metadata.csv that cannot break the table or become HTML."""
     return text.translate(str.maketrans("|<>`\n", "/()' "))
+
+
+def pictured(
+    watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tuple[str, Sequence[Shot]]], *, has_labels: bool
+) -> str:
+    """watch.html.
+
+    Args:
+        watch: the finding.
+        histograms: a drawing of each feature, then and now.
+        galleries: titles, and the images below each; one without images is left out.
+        has_labels: whether the metric could be measured.
+    """
+    subtitle = f"{watch.images} images of {code(watch.path)}, split {code(watch.split)}, seen by champion {watch.champion}"
+    head: list[Block] = [Callout(NEXT[watch.finding], TONES[watch.finding], "")] if watch.finding != "STEADY" else []
+    sections = [Section("glance", "At a glance", (*head, *blocks(_cards(watch)), *([] if head else [Paragraph(NEXT["STEADY"])])))]
+    if watch.drops:
+        sections.append(Section("metric", f"{watch.metric.replace('.', ' ')}", _drop_blocks(watch)))
+    elif not has_labels and watch.finding != "TOO_FEW":
+        sections.append(Section("metric", "No labels", (Paragraph("The images have no labels: nothing is said of the metric."),)))
+    if watch.drifts:
+        sections.append(Section("drift", "What the champion sees, then and now", _drift_blocks(watch, histograms)))
+    shown = [Gallery(title, tuple(shots), "", MARKS) for title, shots in galleries if shots]
+    if shown:
+        sections.append(Section("images", "Images", tuple(shown)))
+    badge = Cell(watch.finding.replace("_", " "), TONES[watch.finding])
+    return render(Document(f"Watch of {watch.champion}", subtitle, badge, tuple(sections)), English())
+
+
+def _cards(watch: Watch) -> Cards | None:
+    cards = [
+        Card(
+            f"{d.then:.4f} → {d.now:.4f}",
+            f"{watch.metric.replace('.', ' ')}, {d.change:+.1%}",
+            _span(d),
+            "bad" if d.is_real else "",
+        )
+        for d in watch.drops[:1]
+    ]
+    if watch.drifts:
+        real = [d.feature for d in watch.drifts if d.is_real]
+        text = "distributed otherwise than at registration" if real else "distributed as at registration"
+        cards.append(Card(f"{len(real)} of {len(watch.drifts)}", text, ", ".join(real), "warn" if real else "good"))
+    return Cards(tuple(cards), "") if cards else None
+
+
+def _span(row: Drop) -> str:
+    return f"{row.interval.low:+.1%} to {row.interval.high:+.1%}" if row.interval else "too few images"
+
+
+def _drop_blocks(watch: Watch) -> tuple[Block, ...]:
+    tones: list[Tone] = ["bad" if d.is_real else "" for d in watch.drops]
+    rows = tuple(
+        (
+            plain(d.part),
+            str(d.images),
+            str(d.instances),
+            f"{d.then:.4f}",
+            f"{d.now:.4f}",
+            Cell(f"{d.change:+.1%}", tone),
+            _span(d),
+        )
+        for d, tone in zip(watch.drops, tones, strict=True)
+    )
+    head = ("part", "images", "objects", "at registration", "now", "change", "interval")
+    effects = [Effect(d.part, d.change, d.interval, f"{d.change:+.1%}", tone) for d, tone in zip(watch.drops, tones, strict=True)]
+    panel = Panel("", forest("relative change of each part", effects, percent=True, width=ALONE))
+    return Table(head, rows, ""), Figure("Relative change against registration, with its interval", (panel,), "", wide=True)
+
+
+def _drift_blocks(watch: Watch, histograms: Mapping[str, str]) -> tuple[Block, ...]:
+    rows = tuple(
+        (
+            f"{d.feature}: {FEATURES[d.feature]}", Cell(f"{d.psi:.2f}", "warn" if d.is_real else ""), f"{d.noise:.2f}",
+            f"{d.median_then:.4g}", f"{d.median_now:.4g}",
+        )
+        for d in watch.drifts
+    )  # fmt: skip
+    head = ("feature", "PSI", "noise up to", "median at registration", "now")
+    panels = tuple(Panel(f"{d.feature}, PSI {d.psi:.2f}", histograms[d.feature]) for d in watch.drifts)
+    legend = (("was", "at registration"), ("candidate", "now"))
+    return Figure("One value an image", panels, "", legend), Table(head, rows, "")

@@ -30,6 +30,8 @@ class Registered:
     """Image size, thresholds and so on, see `tasks.evaluate.evaluation_settings`."""
     arrays: Mapping[str, NDArray[Any]]
     """The content of its evaluation.npz."""
+    dataset: str = ""
+    """The folder of the images, which may have changed or gone since."""
 
 
 def registered(params: Params, version: str) -> Registered:
@@ -49,7 +51,7 @@ def registered(params: Params, version: str) -> Registered:
         except (WorkspaceError, ValueError, OSError, zipfile.BadZipFile) as error:
             fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
             raise RegistryError(f"its {STATISTICS} cannot be read: {error}", where=found.tag, fix=fix) from None
-    return Registered(evaluation["settings"], arrays)
+    return Registered(evaluation["settings"], arrays, evaluation["split"].get("dataset", ""))
 
 
 def _bring(params: Params, version: registry.Version, target: Path) -> None:

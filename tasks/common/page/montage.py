@@ -13,7 +13,8 @@ CELL_PX, GAP_PX, CAPTION_PX, COLUMNS = 300, 14, 22, 3
 STYLE = (
     "svg{font-family:system-ui,sans-serif}.box{fill:none;stroke-width:2.5}.box.other{stroke:#4da3ff;stroke-width:1.4}"
     ".box.fault{stroke:#ff4d3d;fill:#ff4d3d38}.box.doubt{stroke:#ffb31a;fill:#ffb31a2e}.spot{fill:none;stroke-width:2}"
-    ".spot.fault{stroke:#ff4d3d}.spot.doubt{stroke:#ffb31a}.blank{fill:#8883;stroke:#888}.m{fill:#888;font-size:12px}"
+    ".box.missed{stroke:#ffb31a;stroke-dasharray:6 4}.g{stroke:#8884}.a{stroke:#888}.was{fill:#8886}.l{fill:none;stroke-width:2}"
+    ".l.candidate{stroke:#4d8fe8}.t{fill:#888}.spot.fault{stroke:#ff4d3d}.spot.doubt{stroke:#ffb31a}.blank{fill:#8883;stroke:#888}.m{fill:#888;font-size:12px}"
     ".tag{fill:#fff;font-size:15px;font-weight:600;paint-order:stroke;stroke:#000c;stroke-width:3px}"
 )
 """The page's marks; the ground is the reader's own, light or dark."""

@@ -48,6 +48,8 @@ class WatchParams:
     """A champion whose gate.metric lies this share below its registered figure is worse, if that is not luck."""
     max_psi: Annotated[float, Field(gt=0)]
     """Population stability index at which a distribution counts as another one, if that is not noise."""
+    page_images: Annotated[int, Field(ge=0, le=100)]
+    """Images of a kind that are drawn on watch.html."""
     start_improve: bool
     """Whether the flow `watch` starts the flow `improve` where the champion is worse."""
 

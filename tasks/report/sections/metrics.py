@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from tasks.common.page import forest
 from tasks.common.page.document import Cell, Figure, Panel, Paragraph, Section, Table, join, tone_of
+from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS
 from tasks.report import figures
 from tasks.report.detections import RECALL, detections, precision_curve
-from tasks.report.figures import Effect, Series
+from tasks.report.figures import Series
 from tasks.report.material import Material
 
 NAMES = ("mAP50", "mAP50-95", "precision", "recall")
@@ -69,9 +71,7 @@ def _gains(m: Material) -> Figure:
         for name, own in found.metrics.items()
         if own.gain is not None
     ]
-    panel = Panel(
-        "", figures.forest(words("metrics.gains"), effects, percent=True, threshold=found.threshold, width=figures.ALONE)
-    )
+    panel = Panel("", forest.forest(words("metrics.gains"), effects, percent=True, threshold=found.threshold, width=forest.ALONE))
     legend = [("zero", words("legend.no_change")), ("threshold", words("legend.threshold", value=words.gain(found.threshold)))]
     if found.confidence is not None:
         legend.append(("ci", m.interval_name))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tasks.common.page import forest
 from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Table, blocks, plain, tone_of
+from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION
 from tasks.gate import Comparison
-from tasks.report import figures
-from tasks.report.figures import Effect
 from tasks.report.material import Material
 
 MOST_ROWS = 30
@@ -122,11 +122,11 @@ def _effects(found: Mapping[str, Comparison], m: Material) -> list[Effect]:
 
 def _class_figure(m: Material) -> Figure:
     caption, names = m.words("parts.class_figure"), _metrics(m)
-    width = figures.BESIDE if len(names) > 1 else figures.ALONE
+    width = forest.BESIDE if len(names) > 1 else forest.ALONE
     panels = [
         Panel(
             name.replace(".", " ").replace("mAP", "AP"),
-            figures.forest(caption, _effects(of_classes(m, name), m), percent=False, width=width),
+            forest.forest(caption, _effects(of_classes(m, name), m), percent=False, width=width),
         )
         for name in names
     ]
@@ -188,5 +188,5 @@ def _slice_figure(m: Material) -> Figure | None:
     ]
     if not effects:
         return None
-    panel = Panel("", figures.forest(m.words("parts.slice_figure"), effects, percent=True, width=figures.ALONE))
+    panel = Panel("", forest.forest(m.words("parts.slice_figure"), effects, percent=True, width=forest.ALONE))
     return Figure(m.words("parts.slice_figure"), (panel,), f"{DECISION}: slices", change_legend(m), wide=True)

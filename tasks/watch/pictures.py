@@ -1,0 +1,154 @@
+"""What the watch found, to look at: each feature then and now, and the images that speak for the finding.
+
+reads   the images, of the new data and of the gate split at registration where they are still here
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.common.boxes import box_iou
+from tasks.common.page.document import Cell, Panel, Shot, Tone, plain
+from tasks.common.page.picture import Picture, read_picture, tag
+from tasks.common.page.svg import Canvas, axes, labelled, ticks
+from tasks.watch.drift import Drift
+
+WIDTH, HEIGHT = 360, 200
+"""Of a histogram, user units."""
+NUM_BINS = 24
+MOST_TAGS = 8
+"""An image with more boxes than this shows no class names."""
+FOUND_IOU = 0.5
+Features = Mapping[str, NDArray[np.float64]]
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A set of images, and what the champion said of them."""
+
+    root: Path
+    """The dataset's folder."""
+    arrays: Arrays
+    """As in evaluation.npz, with the champion as model `candidate`."""
+    names: tuple[str, ...]
+    """Class names."""
+    min_conf: float
+    """Detections below it are not drawn."""
+
+    def missed(self) -> NDArray[np.bool_]:
+        """(T,) labelled objects on which no detection of their class lies, at IoU 0.5."""
+        a = self.arrays
+        missed = np.ones(len(a["target_img"]), bool)
+        sure = a["candidate.conf"] >= self.min_conf
+        for image in np.unique(a["target_img"]):
+            own, seen = np.flatnonzero(a["target_img"] == image), np.flatnonzero((a["candidate.pred_img"] == image) & sure)
+            overlap = box_iou(a["target_box_xyxy"][own], a["candidate.box_xyxy"][seen])
+            overlap[a["target_cls"][own][:, None] != a["candidate.pred_cls"][seen][None, :]] = 0
+            missed[own] = overlap.max(1, initial=0) < FOUND_IOU
+        return missed
+
+
+def histogram(feature: str, then: NDArray[np.float64], now: NDArray[np.float64]) -> str:
+    """The shares of images, an area at registration and a line now, over bins that both have in common."""
+    canvas, both = Canvas(WIDTH, HEIGHT), np.concatenate([then, now])
+    is_count = bool((both == both.round()).all()) and 0 < np.ptp(both) <= NUM_BINS
+    low, high = (both.min() - 0.5, both.max() + 0.5) if is_count else (both.min(), both.max())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, (round(high - low) if is_count else NUM_BINS) + 1)
+    shares = [np.histogram(values, edges)[0] / len(values) for values in (then, now)]
+    top = max(float(own.max()) for own in shares) * 1.08
+    area = axes(
+        canvas, (float(low), float(high)), (0, top), ticks(float(low), float(high)), labelled(ticks(0, top, 4)), feature,
+        "share of images",
+    )  # fmt: skip
+    before, after = (area.points(_steps(edges, own)) for own in shares)
+    canvas.polygon(before, "was")
+    canvas.path(after, "candidate")
+    return canvas.svg(f"{feature} at registration and now")
+
+
+def _steps(edges: NDArray[np.float64], shares: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """The outline of a histogram, from its left foot to its right one."""
+    tops = [(float(x), float(share)) for left, right, share in zip(edges, edges[1:], shares, strict=False) for x in (left, right)]
+    return [(float(edges[0]), 0.0), *tops, (float(edges[-1]), 0.0)]
+
+
+def unlikeness(then: Features, now: Features, drifts: Sequence[Drift]) -> NDArray[np.float64]:
+    """(N,) how far each new image lies from those at registration: robust z of the features that drifted, damped, added up."""
+    total = np.zeros(len(next(iter(now.values()))))
+    for name in (own.feature for own in drifts if own.is_real):
+        low, middle, high = np.quantile(then[name], (0.25, 0.5, 0.75))
+        total += np.log1p(np.abs(now[name] - middle) / max(high - low, 1e-3 * max(abs(middle), 1)))
+    return total
+
+
+def most_missed(seen: Seen, most: int) -> list[int]:
+    """The images with the largest share of labelled objects missed; of equals the one with more of them."""
+    num = len(seen.arrays["images"])
+    labelled_, missed = (np.bincount(img, minlength=num) for img in (seen.arrays["target_img"], _images_of_missed(seen)))
+    share = missed / np.maximum(labelled_, 1)
+    order = np.lexsort((-missed, -share))
+    return [int(i) for i in order if missed[i]][:most]
+
+
+def _images_of_missed(seen: Seen) -> NDArray[np.int32]:
+    return np.asarray(seen.arrays["target_img"][seen.missed()], np.int32)
+
+
+def shots(seen: Seen, chosen: Iterable[int], facts: Features, medians: Mapping[str, float], has_labels: bool) -> list[Shot]:
+    """The chosen images with what the champion detects and, where labels are meant, what it misses; those that can be read.
+
+    Args:
+        seen: the images.
+        chosen: numbers of images.
+        facts: values that are told of each image.
+        medians: the same values in the middle of the other set; empty for none.
+        has_labels: the images have labels.
+    """
+    missed = seen.missed() if has_labels else np.zeros(len(seen.arrays["target_img"]), bool)
+    found = []
+    for image in chosen:
+        path = str(seen.arrays["images"][image])
+        width, height = (int(side) for side in seen.arrays["size_wh"][image])
+        picture = read_picture(seen.root / path, (width, height))
+        if picture is None:
+            continue
+        lost = np.flatnonzero((seen.arrays["target_img"] == image) & missed)
+        drawing, num_sure = _drawing(seen, image, picture, lost)
+        note, tone = f"{num_sure} detected", ""
+        if has_labels:
+            num = int((seen.arrays["target_img"] == image).sum())
+            note, tone = f"{num - len(lost)} of {num} found", "bad" if len(lost) else "good"
+        details = tuple(Cell(plain(_fact(name, own[image], medians.get(name)))) for name, own in facts.items())
+        found.append(Shot(plain(path), note, _tone(tone), (Panel("", drawing),), details))
+    return found
+
+
+def _tone(text: str) -> Tone:
+    return "good" if text == "good" else "bad" if text == "bad" else ""
+
+
+def _fact(name: str, value: float, median: float | None) -> str:
+    return f"{name} {value:.4g}" + ("" if median is None else f", {median:.4g} at registration")
+
+
+def _drawing(seen: Seen, image: int, picture: Picture, lost: NDArray[np.int64]) -> tuple[str, int]:
+    """The image with its sure detections and lost labels, and the number of detections."""
+    a, canvas = seen.arrays, picture.drawn()
+    sure = np.flatnonzero((a["candidate.pred_img"] == image) & (a["candidate.conf"] >= seen.min_conf))
+    for style, boxes in (("missed", a["target_box_xyxy"][lost]), ("other", a["candidate.box_xyxy"][sure])):
+        for x1, y1, x2, y2 in boxes.astype(float) * (*picture.scale_xy, *picture.scale_xy):
+            canvas.rect(x1, y1, x2 - x1, y2 - y1, f"box {style}")
+    if len(sure) <= MOST_TAGS:
+        for d in sure:
+            left, top = a["candidate.box_xyxy"][d][:2] * picture.scale_xy
+            tag(canvas, float(left), float(top), f"{seen.names[a['candidate.pred_cls'][d]]} {a['candidate.conf'][d]:.2f}")
+    return canvas.svg(str(a["images"][image])), len(sure)
