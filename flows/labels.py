@@ -5,7 +5,6 @@ reads   reports/ or, where the labels were refused, runs/refused/: validation.js
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 import re
@@ -18,10 +17,9 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
+from flows.pictures import with_picture
 from tasks.common.paths import ISSUES, REFUSED, REPORTS, VALIDATION, VALIDATION_GALLERY
 
-MAX_BYTES = 500_000
-"""Of an artifact, which Prefect's database bears."""
 MAX_ISSUES, MAX_CELL = 500, 300
 SEVERITIES = ("critical", "warning", "info")
 
@@ -68,9 +66,7 @@ def page(report: Mapping[str, Any], gallery: bytes, folder: Path) -> str:
         f"Everything: `{folder / VALIDATION.with_suffix('.html').name}`",
     ]
     text = "\n\n".join(part for part in parts if part)
-    data = base64.b64encode(gallery).decode()
-    picture = f"\n\n## The worst labels\n\n![labels drawn on their images](data:image/svg+xml;base64,{data})"
-    return text + picture if gallery and len(text.encode()) + len(picture) < MAX_BYTES else text
+    return with_picture(text, "The worst labels", "labels drawn on their images", gallery)
 
 
 def issues(file: Path) -> list[dict[str, str]]:

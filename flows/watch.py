@@ -20,8 +20,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.local import temporary_server_ends_with_us
+from flows.pictures import with_picture
 from tasks.common import params, stage
-from tasks.common.paths import WATCH, WATCH_PAGE
+from tasks.common.paths import WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
 from tasks.common.program import run_module
 
 IMPROVE = "improve/improve"
@@ -38,7 +39,9 @@ def watch() -> State[str]:
         return Completed(name="Off", message="watch.path in params.yaml names no data")
     log = get_run_logger()
     run_module("tasks.watch", on_line=log.info)
-    create_markdown_artifact(WATCH_PAGE.read_text(encoding="utf-8"), key="watch", description="The champion on new data")
+    text = f"{WATCH_PAGE.read_text(encoding='utf-8')}\nEverything: `{WATCH_PICTURES}`"
+    text = with_picture(text, "Pictures", "features then and now, and images", WATCH_GALLERY.read_bytes())
+    create_markdown_artifact(text, key="watch", description="The champion on new data")
     found = json.loads(WATCH.read_text(encoding="utf-8"))
     message = f"{found['finding']}: {found['champion']} on {found['images']} images of {found['path']}"
     if found["finding"] == "DROP" and settings.watch.start_improve:

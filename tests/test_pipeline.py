@@ -216,7 +216,10 @@ def test_the_watch_finds_that_the_champion_is_worse_on_dark_images(ran: tuple[Pa
     assert next(drift["feature"] for drift in found["drifts"] if drift["is_real"]) == "brightness"
     assert "there is no deployment improve/improve on this server" in output
     with sqlite3.connect(root / ".prefect/prefect.db") as db:
-        assert "# DROP: champion" in db.execute("select data from artifact where key = 'watch'").fetchone()[0]
+        shown = db.execute("select data from artifact where key = 'watch'").fetchone()[0]
+    assert "# DROP: champion" in shown
+    assert "data:image/svg+xml;base64," in shown
+    assert "The new images least like those at registration" in (root / "runs/watch/watch.html").read_text()
 
 
 def champion(root: Path) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tasks import watch
 from tasks.common import params
-from tasks.watch import drift, drop
+from tasks.watch import drift, drop, pictures
 from tasks.watch.page import page
 from tests.gate_data import ROOT, gate_params, random_files
 
@@ -121,3 +124,102 @@ def test_images_without_a_label_file_are_unlabelled_and_not_background(tmp_path,
 
     assert found.drops == ()
     assert found.finding in (watch.Finding.DRIFT, watch.Finding.STEADY)
+
+
+SIDE_PX = 120
+
+
+def with_files(content: dict[str, np.ndarray], root: Path, grey: int) -> dict[str, np.ndarray]:
+    """The arrays with boxes shrunk to images of SIDE_PX, and the images as files of one grey."""
+    content = content | {"size_wh": np.full((len(content["images"]), 2), SIDE_PX, np.int32)}
+    content["brightness"] = np.full(len(content["images"]), grey / 255, np.float32)
+    for name in ("target_box_xyxy", "candidate.box_xyxy"):
+        content[name] = content[name] * (SIDE_PX / 1200)
+    for path in content["images"]:
+        file = root / str(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (SIDE_PX, SIDE_PX), (grey, grey, grey)).save(file)
+        label = Path(str(file).replace("images", "labels")).with_suffix(".txt")
+        label.parent.mkdir(parents=True, exist_ok=True)
+        label.write_text("0 0.5 0.5 0.1 0.1\n")
+    return content
+
+
+def looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, grey: int = 200) -> tuple[str, str]:
+    """watch.html and watch.svg of a champion that became worse, on images of another brightness."""
+    monkeypatch.chdir(tmp_path)
+    settings = params.load(ROOT / "params.yaml", ["watch.path=data/new", "gate.resamples=1000", *overrides])
+    then = watch.Registered({}, with_files(arrays(0.9, 1), Path("data/home"), 60), "data/home")
+    now = with_files(arrays(0.4, 2), Path("data/new"), grey)
+    found = watch.judge(settings, "v1.0.0", then, now)
+    watch.look(settings, found, then, pictures.Seen(Path("data/new"), now, ("a", "b", "c"), settings.report.conf))
+    return Path("runs/watch/watch.html").read_text(), Path("runs/watch/watch.svg").read_text()
+
+
+def test_the_page_shows_every_feature_and_the_images_that_speak_for_the_finding(tmp_path, monkeypatch) -> None:
+    html, svg = looked_at(tmp_path, monkeypatch, "watch.page_images=5")
+
+    assert html.count("at registration and now") == len(drift.FEATURES)
+    for title, most in (("misses most", 5), ("least like those", 5), ("Usual images", watch.NUM_USUAL)):
+        section = html.split(title)[1].split('class="caption"')[0]
+        assert section.count("<image") == most, title
+    assert "brightness 0.7843, 0.2353 at registration" in html
+    assert not re.search(r"(src|href)=.https?:", html), "it asks nothing of the network"
+    assert svg.startswith("<svg xmlns=")
+    assert len(svg) < watch.MAX_GALLERY_BYTES
+    assert svg.count("<image") == 3 * watch.NUM_USUAL
+
+
+def test_the_page_goes_without_images_that_are_gone_or_not_wanted(tmp_path, monkeypatch) -> None:
+    html, svg = looked_at(tmp_path, monkeypatch, "watch.page_images=0")
+
+    assert "<image" not in html
+    assert "<image" not in svg
+    assert "PSI" in html
+
+
+def test_an_object_is_missed_where_no_sure_detection_of_its_class_lies_on_it() -> None:
+    box = np.array([[0, 0, 10, 10]] * 4, np.float32)
+    seen = pictures.Seen(
+        Path(),
+        {
+            "images": np.array(["a", "b", "c", "d"]),
+            "target_img": np.arange(4), "target_cls": np.array([0, 0, 0, 0]), "target_box_xyxy": box,
+            "candidate.pred_img": np.array([0, 1, 2]), "candidate.pred_cls": np.array([0, 1, 0]),
+            "candidate.conf": np.array([0.9, 0.9, 0.1]), "candidate.box_xyxy": box[:3],
+        },
+        ("x", "y"), 0.25,
+    )  # fmt: skip
+
+    assert seen.missed().tolist() == [False, True, True, True]
+    assert pictures.most_missed(seen, 2) == [1, 2]
+
+
+def test_images_are_ranked_by_the_features_that_drifted_alone() -> None:
+    rng = np.random.default_rng(0)
+    then = {"brightness": rng.normal(0.3, 0.05, 400), "size": np.full(400, 640.0)}
+    now = {"brightness": np.array([0.3, 0.9, 0.5]), "size": np.array([9000.0, 640.0, 640.0])}
+    real = drift.Drift("brightness", 1.0, 0.1, 0.3, 0.5, True)
+    steady = drift.Drift("size", 0.0, 0.1, 640, 640, False)
+
+    order = np.argsort(-pictures.unlikeness(then, now, [real, steady]))
+
+    assert order.tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "bars"),
+    [
+        (np.full(9, 640.0), np.full(9, 640.0), pictures.NUM_BINS),
+        (np.array([0.0, 1, 1, 2]), np.array([2.0, 4]), 5),
+        (np.linspace(0, 1, 50), np.linspace(0, 2, 50), pictures.NUM_BINS),
+    ],
+    ids=["one value", "counts have a bar each", "continuous"],
+)
+def test_a_histogram_has_bins_that_fit_the_values(then: np.ndarray, now: np.ndarray, bars: int) -> None:
+    svg = pictures.histogram("size", then, now)
+
+    area = re.search(r'<polygon points="([^"]+)" class="was"', svg)
+    assert area
+    assert len(area[1].split()) == 2 * bars + 2
+    assert "nan" not in svg
