@@ -127,10 +127,24 @@ def test_gto_and_dvc_find_the_version(ran: tuple[Path, str], tmp_path: Path) -> 
         "reports/export.json",
         "tasks/train/__init__.py",
     } <= set(files)
-    checkout.run(root, "dvc", "get", ".", "models/export", "--rev", "detector@v1.0.0", "-o", str(tmp_path / "deployed"))
+
+
+def test_the_artifacts_of_a_version_come_back_by_its_name_and_are_served(ran: tuple[Path, str], tmp_path: Path) -> None:
+    root, _ = ran
+    own = [sys.executable, "-m", "tasks.registry", "artifacts"]
+    checkout.run(root, "dvc", "get", ".", "models/export", "--rev", "detector@v1.0.0", "-o", str(tmp_path / "by-dvc"))
+
+    checkout.run(root, *own, "v1.0.0", "--to", str(tmp_path / "deployed"))
+
     exported = json.loads((root / "reports/export.json").read_text())["formats"]["onnx"]
-    for name, own in exported["files"].items():
-        assert sha256(tmp_path / "deployed" / name) == own["sha256"]
+    for folder in ("by-dvc", "deployed"):
+        for name, facts in exported["files"].items():
+            assert sha256(tmp_path / folder / name) == facts["sha256"]
+    image = next((root / "data/sample/images/test").iterdir())
+    served = checkout.run(root, sys.executable, "examples/serve_onnx.py", str(tmp_path / "deployed"), str(image))
+    assert all(line.startswith(str(image)) for line in served.splitlines())
+    assert "there is no champion yet" in checkout.run(root, *own, "--to", str(tmp_path / "other"), ok=False)
+    assert "is there already" in checkout.run(root, *own, "v1.0.0", "--to", str(tmp_path / "deployed"), ok=False)
 
 
 def test_metrics_and_plots_can_be_shown_by_dvc(ran: tuple[Path, str]) -> None:

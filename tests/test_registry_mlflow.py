@@ -102,14 +102,14 @@ def bare(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return root
 
 
-def make_version(params: Params, content: str, **changes: Any) -> str:
+def make_version(params: Params, content: str, files: dict[str, str] | None = None, **changes: Any) -> str:
     """A version whose weights are `content`."""
     md5 = hashlib.md5(content.encode()).hexdigest()
     cached = Path(f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}")
     cached.parent.mkdir(parents=True, exist_ok=True)
     cached.write_text(content)
     head = sh("git", "rev-parse", "HEAD")
-    record = replace(RECORD, md5=md5, code=head, files={"reports/report.md": ""}, **changes)
+    record = replace(RECORD, md5=md5, code=head, files=files or {"reports/report.md": ""}, **changes)
     return chosen(params).add(params, record, head).version
 
 
@@ -169,6 +169,45 @@ class TestRegister:
         assert path == Path(f"models/registered/{params.registry.name}@v1.1.0.pt")
         assert path.read_text() == "one"
         assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+    def test_exported_artifacts_are_kept_with_the_version_and_come_back_elsewhere(
+        self, bare: Path, params: Params, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        content = b"an exported network"
+        digest = hashlib.sha256(content).hexdigest()
+        files = {"onnx/model.onnx": {"bytes": len(content), "sha256": digest}}
+        listing = json.dumps([{"relpath": "onnx/model.onnx", "md5": hashlib.md5(content).hexdigest()}]).encode()
+        folder = f"{hashlib.md5(listing).hexdigest()}.dir"
+        for md5, own in ((hashlib.md5(content).hexdigest(), content), (folder, listing)):
+            cached = bare / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            cached.write_bytes(own)
+        lock = {"stages": {"export": {"outs": [{"path": "models/export", "md5": folder}]}}}
+        (bare / "dvc.lock").write_text(json.dumps(lock))
+        (bare / "reports/export.json").write_text(json.dumps({"formats": {"onnx": {"status": "kept", "files": files}}}))
+        sh("git", "add", "-A", "reports", "dvc.lock")
+        sh("git", "commit", "-qm", "Export")
+        version = make_version(params, "one", files=dict.fromkeys(("reports/report.md", "reports/export.json", "dvc.lock"), ""))
+        other = tmp_path / "other"
+        (other / ".dvc").mkdir(parents=True)
+        monkeypatch.chdir(other)
+
+        found = registry.artifacts(params, version, Path("served/here"))
+
+        assert (found / "onnx/model.onnx").read_bytes() == content
+        assert [path.name for path in found.parent.iterdir()] == ["here"]
+        stored(server, "model.onnx").write_bytes(b"something else")
+        assert "registered was " + digest in the_error(lambda: registry.artifacts(params, version, Path("again"))).what
+        assert not Path("again").exists()
+        assert "models/export/onnx/model.onnx in MLflow" in [fault.what for fault in registry.verify(params)]
+
+    def test_a_version_without_artifacts_says_so(self, bare: Path, params: Params) -> None:
+        (bare / "reports/export.json").write_text(json.dumps({"formats": {}}))
+        sh("git", "add", "-A", "reports")
+        sh("git", "commit", "-qm", "Export nothing")
+        version = make_version(params, "one", files=dict.fromkeys(("reports/report.md", "reports/export.json"), ""))
+
+        assert "no artifact was kept with it" in the_error(lambda: registry.artifacts(params, version, Path("served"))).what
 
     def test_the_same_model_twice_is_one_version(self, root: Path, params: Params) -> None:
         assert registry.register(params) == registry.register(params)

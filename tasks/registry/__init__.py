@@ -19,6 +19,7 @@ not promote it. No tag is ever moved. Others read them so (`--rev` takes the bar
 verb is the same.
 """
 
+from tasks.registry.exported import artifacts
 from tasks.registry.history import Assignment, history
 from tasks.registry.record import Record, Version
 from tasks.registry.refusals import Refusal, refusals, refuse
@@ -34,6 +35,7 @@ __all__ = [
     "Record",
     "Refusal",
     "Version",
+    "artifacts",
     "champion",
     "deprecate",
     "fetch",

@@ -8,6 +8,7 @@ import logging
 import sys
 from dataclasses import asdict
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from tasks import registry
@@ -35,9 +36,10 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
         case "list":
             versions = registry.list_versions(values, with_deprecated=True)
             return [_data(v) for v in versions], "\n".join(v.summary() for v in versions) or f"no version of {name} yet"
-        case "fetch":
-            path = str(registry.fetch(values, args.version))
-            return {"path": path}, path
+        case "fetch" | "artifacts":
+            is_weights = args.verb == "fetch"
+            path = registry.fetch(values, args.version) if is_weights else registry.artifacts(values, args.version, args.to)
+            return {"path": str(path)}, str(path)
         case "champion":
             current = registry.pin_champion(values) if args.pin else registry.champion(values)
             return {"name": name, "version": current}, f"{name}@{current}" if current else f"{name} has no champion yet"
@@ -143,6 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     audit = verb("verify", "hash again everything that a version pins; exit code 1 where something differs")
     audit.add_argument("version", nargs="?", default="all", metavar="vX.Y.Z", help="all by default")
     verb("fetch", "weights to models/registered/", one)
+    out = verb("artifacts", "the exported artifacts and the model card of a version, to a new folder")
+    out.add_argument("version", nargs="?", metavar="vX.Y.Z", help="the champion by default")
+    out.add_argument("--to", type=Path, required=True, metavar="FOLDER")
     verb("champion", "the version in production").add_argument(
         "--pin", action="store_true", help="also write champion.yaml and fetch its weights"
     )

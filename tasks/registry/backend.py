@@ -73,6 +73,9 @@ class Backend(Protocol):
     def copy_weights(self, params: Params, version: Version, record: Record | None, target: Path) -> str | None:
         """Write the version's weights to `target`; their MD5 as registered, None where it is not known."""
 
+    def copy_export(self, params: Params, version: Version, target: Path) -> None:
+        """Write the version's models/export to the new folder `target`."""
+
     def check(self, audit: Audit, versions: tuple[Version, ...]) -> None:
         """Add to `audit` what differs from the records in this place."""
 

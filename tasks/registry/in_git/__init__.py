@@ -8,7 +8,7 @@ from tasks.registry.in_git.tags import catch_up
 from tasks.registry.in_git.tags import fetch_tags as refresh
 from tasks.registry.in_git.verify import check, stored_weights
 from tasks.registry.in_git.versions import champion, list_versions
-from tasks.registry.in_git.weights import copy_weights, read_file
+from tasks.registry.in_git.weights import copy_export, copy_weights, read_file
 
 HOLDER = "the commit"
 
@@ -20,6 +20,7 @@ __all__ = [
     "catch_up",
     "champion",
     "check",
+    "copy_export",
     "copy_weights",
     "finish",
     "list_versions",

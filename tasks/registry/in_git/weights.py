@@ -9,6 +9,7 @@ from pathlib import Path
 from tasks.common import dvc, dvcfiles, git
 from tasks.common.errors import LockError, RegistryError, WorkspaceError
 from tasks.common.params import Params
+from tasks.common.paths import EXPORT
 from tasks.common.weights import md5_of
 from tasks.common.yaml import parse_scalar
 from tasks.registry.record import Record, Version
@@ -33,16 +34,25 @@ def copy_weights(params: Params, version: Version, record: Record | None, target
         if cached.is_file() and md5_of(cached) == md5:
             shutil.copyfile(cached, target)
             return md5
-    command = ["get", ".", weights, "--rev", version.tag, "--out", str(target)]
+    _get(params, version, weights, target, "its weights are neither in the DVC cache nor on a remote")
+    return md5
+
+
+def copy_export(params: Params, version: Version, target: Path) -> None:
+    """Write models/export to the new folder `target`, from the DVC cache or the DVC remote."""
+    _get(params, version, EXPORT.as_posix(), target, "its artifacts are neither in the DVC cache nor on a remote")
+
+
+def _get(params: Params, version: Version, path: str, target: Path, absent: str) -> None:
+    """`dvc get` of a file or folder of the version's commit; `absent` says in words that there is none."""
+    command = ["get", ".", path, "--rev", version.tag, "--out", str(target)]
     try:
         dvc.run(command, lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)
     except LockError:
         raise
     except WorkspaceError as error:
-        what = f"its weights are neither in the DVC cache nor on a remote\n{error.what}"
         fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
-        raise RegistryError(what, where=version.tag, fix=fix) from None
-    return md5
+        raise RegistryError(f"{absent}\n{error.what}", where=version.tag, fix=fix) from None
 
 
 def _source(version: Version) -> tuple[str, str | None]:

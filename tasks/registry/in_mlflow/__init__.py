@@ -2,14 +2,14 @@
 
 - A version is a version of the registered model registry.name. Its number is vM.N.0: N is MLflow's own number, which the
   server hands out once; M rises where classes or task are not those before. `models:/detector/3` is v1.3.0.
-- Its run keeps weights, report, decision, params.yaml, dvc.lock and what git does not know of the code as artifacts, with their
-  hashes in the record: tag `ratchet.record` and artifact record.json. The version is created last, with its record in the same
-  request, so that none is ever half there.
+- Its run keeps weights, exported artifacts, report, decision, params.yaml, dvc.lock and what git does not know of the code as
+  artifacts, with their hashes in the record (tag `ratchet.record` and artifact record.json) or in export.json. The version is
+  created last, with its record in the same request, so that none is ever half there.
 - MLflow keeps no history of aliases (mlflow #2169). Each assignment and withdrawal is a version of the registered model
   NAME.history, whose numbers order them; nothing there is ever changed. The alias registry.stage follows it.
 """
 
-from tasks.registry.in_mlflow.files import copy_weights, read_file
+from tasks.registry.in_mlflow.files import copy_export, copy_weights, read_file
 from tasks.registry.in_mlflow.journal import assign, assignments, catch_up, champion, refresh, withdraw
 from tasks.registry.in_mlflow.refusals import refusals, refuse
 from tasks.registry.in_mlflow.register import add, finish
@@ -26,6 +26,7 @@ __all__ = [
     "catch_up",
     "champion",
     "check",
+    "copy_export",
     "copy_weights",
     "finish",
     "list_versions",

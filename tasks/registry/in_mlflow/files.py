@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.common import dvcfiles
 from tasks.common.params import Params
+from tasks.common.paths import EXPORT
 from tasks.common.weights import md5_of
 from tasks.registry.in_mlflow.client import speaking
 from tasks.registry.in_mlflow.versions import run_of
@@ -23,6 +24,13 @@ def read_artifact(params: Params, run: str, path: str) -> bytes:
     """The bytes of the artifact `path` of a run."""
     with tempfile.TemporaryDirectory() as folder, speaking(params) as client:
         return Path(client.download_artifacts(run, path, folder)).read_bytes()
+
+
+def copy_export(params: Params, version: Version, target: Path) -> None:
+    """Write models/export to the new folder `target`."""
+    run = run_of(params, version)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder, speaking(params) as client:
+        Path(client.download_artifacts(run, EXPORT.as_posix(), folder)).replace(target)
 
 
 def copy_weights(params: Params, version: Version, record: Record | None, target: Path) -> str | None:

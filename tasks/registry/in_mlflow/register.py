@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import dvcfiles, git
 from tasks.common.params import Params
-from tasks.common.paths import PARAMS, REPORT_PAGE
+from tasks.common.paths import EXPORT, PARAMS, REPORT_PAGE
 from tasks.common.yaml import parse_scalar
 from tasks.registry.candidate import EVIDENCE
 from tasks.registry.in_mlflow.client import MAJOR, RECORD, ensure_model, model_versions, speaking
@@ -77,18 +77,27 @@ def _contents(record: Record, commit: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _upload(client: MlflowClient, run: str, record: Record, contents: Mapping[str, bytes]) -> None:
-    """Weights, evidence and record as artifacts, in the folders that they have in the workspace."""
-    cached = dvcfiles.cache_object(dvcfiles.settings().cache, record.md5)
+    """Weights, exported artifacts, evidence and record as artifacts, in the folders that they have in the workspace."""
+    weights = dvcfiles.cache_object(dvcfiles.settings().cache, record.md5)
     with tempfile.TemporaryDirectory() as folder:
         files = {**contents, RECORD_FILE: f"{to_json(record)}\n".encode()}
         for path, content in files.items():
             file = Path(folder, path)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        weights = Path(folder, record.weights)
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        weights.symlink_to(cached.resolve())
+        for path, cached in {record.weights: weights, **_exported(contents)}.items():
+            file = Path(folder, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.symlink_to(cached.resolve())
         client.log_artifacts(run, folder)
+
+
+def _exported(contents: Mapping[str, bytes]) -> dict[str, Path]:
+    """{path: object in the DVC cache} of each file of models/export."""
+    cache = dvcfiles.settings().cache
+    out = dvcfiles.locked_outputs(contents.get(dvcfiles.DVC_LOCK.as_posix(), b"").decode()).get(EXPORT.as_posix())
+    files = (dvcfiles.directory_files(cache, out.md5) or {}) if out else {}
+    return {f"{EXPORT.as_posix()}/{path}": dvcfiles.cache_object(cache, md5) for path, md5 in files.items()}
 
 
 def _log(client: MlflowClient, run: str, record: Record, contents: Mapping[str, bytes]) -> None:

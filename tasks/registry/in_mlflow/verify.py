@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from tasks.common.errors import RegistryError
+from tasks.common.paths import EXPORT, EXPORTED
+from tasks.registry.exported import exported_files
 from tasks.registry.in_mlflow.client import model_versions, speaking
 from tasks.registry.in_mlflow.files import read_artifact
 from tasks.registry.in_mlflow.journal import alias, champion, journal
@@ -22,6 +25,8 @@ def check(audit: Audit, versions: tuple[Version, ...]) -> None:
         run = run_of(audit.params, version)
         for path, expected in version.record.files.items():
             audit.expect(version, f"{path} in MLflow", expected, _sha256(audit, run, path))
+        for path, expected in _exported(audit, version).items():
+            audit.expect(version, f"{path} in MLflow", expected, _sha256(audit, run, path))
         text = hashlib.sha256(f"{to_json(version.record)}\n".encode()).hexdigest()
         audit.expect(version, f"the record, as {RECORD_FILE} in MLflow has it", text, _sha256(audit, run, RECORD_FILE))
         with speaking(audit.params) as client:
@@ -37,6 +42,13 @@ def stored_weights(audit: Audit, version: Version, record: Record) -> dict[str, 
     except RegistryError:
         return {"in MLflow": "unreadable"}
     return {"in MLflow": hashlib.md5(content, usedforsecurity=False).hexdigest()}
+
+
+def _exported(audit: Audit, version: Version) -> dict[str, str]:
+    """{path: SHA-256} of the exported artifacts, by the export.json that the record pins."""
+    if not (version.record and EXPORTED.as_posix() in version.record.files and (text := audit.text(version, EXPORTED))):
+        return {}
+    return {f"{EXPORT.as_posix()}/{path}": expected for path, expected in exported_files(json.loads(text)).items()}
 
 
 def _sha256(audit: Audit, run: str, path: str) -> str:

@@ -1,0 +1,69 @@
+"""Bring the exported artifacts of a version, with its model card, to where they are served from.
+
+reads   reports/export.json and models/export of the version, where the registry keeps them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.common.errors import RegistryError
+from tasks.common.params import Params
+from tasks.common.paths import EXPORTED
+from tasks.registry.backend import chosen
+from tasks.registry.record import Version
+from tasks.registry.versions import champion, show
+
+log = logging.getLogger(__name__)
+
+
+def artifacts(params: Params, version: str | None, target: Path) -> Path:
+    """The folder `target` with the artifacts and the card of `version`, by default the champion; every byte is as registered.
+
+    Raises:
+        RegistryError: there is no such version, it has no artifact, or what is stored is not what was registered.
+        RegistryError: `target` is there already.
+    """
+    name = version or champion(params)
+    if name is None:
+        fix = "Name a version: `python -m tasks.registry list`."
+        raise RegistryError("there is no champion yet", where=params.registry.name, fix=fix)
+    found = show(params, name)
+    hashes = exported_files(json.loads(chosen(params).read_file(params, found, EXPORTED.as_posix())))
+    if not hashes:
+        what = f"no artifact was kept with it, see {EXPORTED} of the version"
+        raise RegistryError(what, where=found.tag, fix="Name formats in export.formats, and run again.")
+    if target.exists():
+        raise RegistryError("is there already", where=str(target), fix="Remove it, or name another folder with --to.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        chosen(params).copy_export(params, found, part)
+        _require_same(part, hashes, found)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    log.info("%s: %d files of %s", target, len(hashes), found.tag)
+    return target
+
+
+def exported_files(exported: Mapping[str, Any]) -> dict[str, str]:
+    """{path below models/export: SHA-256} of the artifacts in the content of an export.json."""
+    return {path: str(own["sha256"]) for facts in exported["formats"].values() for path, own in facts.get("files", {}).items()}
+
+
+def _require_same(folder: Path, hashes: Mapping[str, str], version: Version) -> None:
+    for path, expected in hashes.items():
+        file = folder / path
+        found = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no such file"
+        if found != expected:
+            raise RegistryError(
+                f"{path} has SHA-256 {found}, registered was {expected}", where=version.tag, fix="Restore it from a backup."
+            )
