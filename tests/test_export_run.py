@@ -136,6 +136,16 @@ def test_letterbox_and_masks_are_ultralytics_own(root: Path) -> None:
     assert np.mean(shares) > 0.9
 
 
+def test_judged_on_squares_the_candidate_has_the_map_that_export_measures(root: Path, exported: dict[str, Any]) -> None:
+    stage(root, "evaluate", "--set", "evaluate.rect=false")
+
+    own = json.loads((root / "reports/metrics.json").read_text())["candidate"]["box"]["mAP50"]
+    stage(root, "evaluate")
+    other = json.loads((root / "reports/metrics.json").read_text())["candidate"]["box"]["mAP50"]
+    assert own == pytest.approx(exported["pt"]["metrics"]["box.mAP50"], abs=1e-6)
+    assert own != pytest.approx(other, abs=1e-6)
+
+
 def test_a_format_that_is_too_slow_is_refused_and_not_kept(root: Path, exported: dict[str, Any], tmp_path: Path) -> None:
     text = stage(root, "export", "--set", "export.formats=[onnx]", "--set", "export.max_latency_ms=0.0001")
 

@@ -121,7 +121,7 @@ def evaluation_settings(params: Params) -> dict[str, Any]:
         "max_det": params.evaluate.max_det,
         "nms": params.evaluate.nms,
         "device": str(params.train.device),
-        "rect": True,
+        "rect": params.evaluate.rect,
         "half": False,
     }
 

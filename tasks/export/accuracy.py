@@ -1,6 +1,7 @@
 """How good an artifact is: the mAP of the gate split, by evaluate's harness and with the gate's intervals, and raw outputs.
 
-Every artifact and the .pt see square letterboxed images here, as they will in service; `evaluate` shows the .pt rectangles.
+Every artifact and the .pt see square letterboxed images here, as they will in service; `evaluate` shows the .pt rectangles
+unless `evaluate.rect` is false.
 Imports ultralytics and torch.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,9 +49,11 @@ def accuracies(run: Run, artifacts: Sequence[Artifact], chosen: Thresholds) -> N
     """
     model, *others = artifacts
     reference = measure(run, model, chosen, None)
-    for one in others:
+    for i, one in enumerate(others, 1):
+        started = time.monotonic()
         try:
             measure(run, one, chosen, reference)
+            log.info("export %s: measured in %.1f s, %d of %d", one.name, time.monotonic() - started, i, len(others))
         except Exception as error:  # a runtime that cannot run its own file must not stop a run of hours
             log.warning("export %s: it cannot be run", one.name, exc_info=error)
             one.leave("refused", f"it cannot be run: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")

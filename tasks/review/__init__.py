@@ -87,7 +87,7 @@ def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...
     settings = {
         "imgsz": params.train.imgsz, "batch": params.evaluate.batch, "conf": MIN_CONF, "iou": params.evaluate.iou,
         "max_det": params.evaluate.max_det, "nms": params.evaluate.nms, "device": str(params.train.device),
-        "rect": True, "half": False,
+        "rect": params.evaluate.rect, "half": False,
     }  # fmt: skip
     found = []
     for split in splits:

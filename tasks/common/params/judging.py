@@ -34,6 +34,8 @@ class EvaluateParams:
     """IoU above which non-maximum suppression drops the weaker box."""
     max_det: Positive
     """Detections kept an image. Raise it above the most crowded image."""
+    rect: bool
+    """Pad images to rectangles, as Ultralytics' val does; false: to squares, as exported models see them."""
     nms: bool
     """Suppress overlapping boxes outside the network. false: use the head of YOLO26 and YOLOv10 that needs no suppression, in
     training's validation, here, and in the exported artifacts; other networks are suppressed all the same, with a warning."""
