@@ -1,6 +1,6 @@
 """What a person sees before a version is promoted, read from the version's own files.
 
-reads   reports/decision.json and reports/report.md as the version holds them; the registry
+reads   reports/decision.json, reports/report.md and reports/export.json as the version holds them; the registry
 """
 
 from __future__ import annotations
@@ -8,16 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from tasks import registry
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, REPORT
+from tasks.common.paths import DECISION, EXPORTED, REPORT
 from tasks.gate.decision import Comparison, Decision, Guard, Verdict
+from tasks.gate.intervals import Interval
 from tasks.gate.words import interval, share
 
 MAX_ROWS = 30
@@ -37,6 +39,8 @@ class Evidence:
     report: str
     """The text of report.md."""
     report_sha256: str
+    exported: Mapping[str, Any] = field(default_factory=dict)
+    """The content of export.json, which the report shows too; empty where the version has none."""
 
     @property
     def speaks_for_itself(self) -> bool:
@@ -71,11 +75,20 @@ def read(params: Params, version: str | None) -> Evidence:
         decision=_decision(params, found),
         report=report,
         report_sha256=hashlib.sha256(report.encode("utf-8", "surrogateescape")).hexdigest(),
+        exported=_exported(params, found),
     )
 
 
 def _stored(params: Params, version: registry.Version, path: str) -> str:
     return registry.read_file(params, version, path).decode("utf-8", "surrogateescape")
+
+
+def _exported(params: Params, version: registry.Version) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(_stored(params, version, EXPORTED.as_posix()))
+    except (RegistryError, json.JSONDecodeError):  # a version of an earlier release
+        return {}
+    return content
 
 
 def _decision(params: Params, version: registry.Version) -> Decision:
@@ -107,6 +120,9 @@ def _sections(evidence: Evidence) -> Iterator[str]:
     worse += [(f"class {name}, {metric}", found) for name, by in decision.per_class.items() for metric, found in by.items()]
     worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
     yield "## Slices that got worse\n\n" + (_comparisons("slice", worse) if worse else "None.")
+    if formats := evidence.exported.get("formats"):
+        rows = [_format(name, facts, decision.metric) for name, facts in formats.items()]
+        yield "## In other runtimes\n\n" + _table(("format", "", f"{decision.metric} against the .pt", "interval", "why"), rows)
     place = f"[{REPORT} of version {evidence.version.version} in MLflow]({link})" if link else f"    git show {tag}:{REPORT}"
     yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n{place}"
 
@@ -124,6 +140,14 @@ def _gain(decision: Decision) -> str:
     if decision.evidence is None or decision.confidence is None:
         return f"{text}; gate.confidence is null, so the point alone decided."
     return f"{text}, at least {share(decision.evidence.lower_bound)} with {decision.confidence:.4g} confidence."
+
+
+def _format(name: str, facts: Mapping[str, Any], metric: str) -> tuple[str, ...]:
+    """The row of an exported format."""
+    change = facts.get("changes", {}).get(metric)
+    gain, span = (change["gain"], change["gain_interval"]) if change else (None, None)
+    words = "none" if gain is None else share(gain)
+    return name, facts["status"], words, interval(Interval(**span) if span else None), "; ".join(facts["reasons"])
 
 
 def _comparisons(head: str, rows: Iterable[tuple[str, Comparison]]) -> str:

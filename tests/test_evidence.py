@@ -26,6 +26,15 @@ EVIDENCE = Evidence(
     report=REPORT,
     report_sha256=hashlib.sha256(REPORT.encode()).hexdigest(),
 )
+EXPORTED = {
+    "formats": {
+        "onnx": {
+            "status": "kept", "reasons": [],
+            "changes": {"box.mAP50": {"gain": -0.001, "gain_interval": {"low": -0.002, "high": 0.0}}},
+        },
+        "engine": {"status": "skipped", "reasons": ["tensorrt is not | installed"]},
+    }
+}  # fmt: skip
 OTHER_VERSION = replace(EVIDENCE.version, version="v1.2.0")
 CHANGES: dict[str, dict[str, Any]] = {
     "another version": {"version": OTHER_VERSION},
@@ -120,3 +129,12 @@ def test_a_version_that_was_judged_against_another_champion_says_so() -> None:
 )
 def test_auto_promotes_only_what_speaks_for_itself(change: dict[str, Any], expected: bool) -> None:
     assert replace(EVIDENCE, **change).speaks_for_itself is expected
+
+
+def test_the_page_says_in_which_runtimes_the_version_was_kept() -> None:
+    text = page(replace(EVIDENCE, exported=EXPORTED))
+
+    assert "| onnx | kept | -0.10 % | -0.20 % to +0.00 % |  |" in text
+    assert "| engine | skipped | none | " in text
+    assert "tensorrt is not \\| installed |" in text
+    assert "In other runtimes" not in page(EVIDENCE)
