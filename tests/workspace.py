@@ -41,6 +41,7 @@ if name == "sample":
         write(f"data/sample/images/{split}/0.png", split); write(f"data/sample/labels/{split}/0.txt", "")
 elif name == "soup":
     write("models/candidate/best.pt", read("weights", "first weights"))
+    write("models/candidate/soup.json", json.dumps({"shares": {"finetune": 1.0}}))
 elif name == "evaluate":
     models = {"baseline": {"box": {"mAP50": 0.5}}, "candidate": {"box": {"mAP50": candidate, "per_class": []}}}
     models["candidate"]["tensors_sha256"] = read("tensors", "")

@@ -20,7 +20,7 @@ from tasks.common.dataset import Dataset, read_accepted
 from tasks.common.params import Params
 from tasks.common.paths import BASELINE, CANDIDATE, DATASET, FINETUNE, SOUP
 from tasks.common.stage import read_json, write_json
-from tasks.soup.greedy import Shares, Trial, chosen, search
+from tasks.soup.greedy import Shares, Trial, chosen, search, words
 
 log = logging.getLogger(__name__)
 OWN = "finetune"
@@ -99,11 +99,6 @@ def cook(params: Params, dataset: Dataset) -> Soup:
     else:
         log.info("soup: no average is better than each alone, the candidate is the fine-tune -> %s/%s", CANDIDATE, WEIGHTS)
     return found
-
-
-def words(shares: Shares) -> str:
-    """Such as `0.75 finetune + 0.25 baseline`."""
-    return " + ".join(f"{share:g} {name}" for name, share in shares.items())
 
 
 def ingredients(params: Params) -> dict[str, Path]:

@@ -46,3 +46,8 @@ def chosen(single: Mapping[str, float], trials: Sequence[Trial], fallback: str) 
     alone = Trial({fallback: 1.0}, single[fallback])
     best = max(trials, key=lambda trial: trial.value, default=alone)
     return best if best.value > max(single.values()) else alone
+
+
+def words(shares: Shares) -> str:
+    """Such as `0.75 finetune + 0.25 baseline`."""
+    return " + ".join(f"{share:g} {name}" for name, share in shares.items())
