@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.boxes import box_iou
-from tasks.common.page.document import Cell, Panel, Shot, Tone, plain
+from tasks.common.page.document import Cell, Panel, Shot, plain
 from tasks.common.page.picture import Picture, read_picture, tag
 from tasks.common.page.svg import Canvas, axes, labelled, ticks
 from tasks.watch.drift import Drift
@@ -93,14 +93,11 @@ def unlikeness(then: Features, now: Features, drifts: Sequence[Drift]) -> NDArra
 def most_missed(seen: Seen, most: int) -> list[int]:
     """The images with the largest share of labelled objects missed; of equals the one with more of them."""
     num = len(seen.arrays["images"])
-    labelled_, missed = (np.bincount(img, minlength=num) for img in (seen.arrays["target_img"], _images_of_missed(seen)))
-    share = missed / np.maximum(labelled_, 1)
+    own = seen.arrays["target_img"]
+    num_labelled, missed = (np.bincount(img, minlength=num) for img in (own, own[seen.missed()]))
+    share = missed / np.maximum(num_labelled, 1)
     order = np.lexsort((-missed, -share))
     return [int(i) for i in order if missed[i]][:most]
-
-
-def _images_of_missed(seen: Seen) -> NDArray[np.int32]:
-    return np.asarray(seen.arrays["target_img"][seen.missed()], np.int32)
 
 
 def shots(seen: Seen, chosen: Iterable[int], facts: Features, medians: Mapping[str, float], has_labels: bool) -> list[Shot]:
@@ -116,24 +113,23 @@ def shots(seen: Seen, chosen: Iterable[int], facts: Features, medians: Mapping[s
     missed = seen.missed() if has_labels else np.zeros(len(seen.arrays["target_img"]), bool)
     found = []
     for image in chosen:
-        path = str(seen.arrays["images"][image])
         width, height = (int(side) for side in seen.arrays["size_wh"][image])
-        picture = read_picture(seen.root / path, (width, height))
-        if picture is None:
-            continue
-        lost = np.flatnonzero((seen.arrays["target_img"] == image) & missed)
-        drawing, num_sure = _drawing(seen, image, picture, lost)
-        note, tone = f"{num_sure} detected", ""
-        if has_labels:
-            num = int((seen.arrays["target_img"] == image).sum())
-            note, tone = f"{num - len(lost)} of {num} found", "bad" if len(lost) else "good"
-        details = tuple(Cell(plain(_fact(name, own[image], medians.get(name)))) for name, own in facts.items())
-        found.append(Shot(plain(path), note, _tone(tone), (Panel("", drawing),), details))
+        picture = read_picture(seen.root / str(seen.arrays["images"][image]), (width, height))
+        if picture is not None:
+            details = tuple(Cell(plain(_fact(name, own[image], medians.get(name)))) for name, own in facts.items())
+            found.append(_shot(seen, image, picture, missed if has_labels else None, details))
     return found
 
 
-def _tone(text: str) -> Tone:
-    return "good" if text == "good" else "bad" if text == "bad" else ""
+def _shot(seen: Seen, image: int, picture: Picture, missed: NDArray[np.bool_] | None, details: tuple[Cell, ...]) -> Shot:
+    """An image with its sure detections and lost labels; `missed` (T,) is None where labels are not meant."""
+    own = seen.arrays["target_img"] == image
+    lost = np.flatnonzero(own & missed) if missed is not None else np.zeros(0, np.int64)
+    drawing, num_sure = _drawing(seen, image, picture, lost)
+    note, tone = f"{num_sure} detected", Cell("").tone
+    if missed is not None:
+        note, tone = f"{own.sum() - len(lost)} of {own.sum()} found", "bad" if len(lost) else "good"
+    return Shot(plain(str(seen.arrays["images"][image])), note, tone, (Panel("", drawing),), details)
 
 
 def _fact(name: str, value: float, median: float | None) -> str:
