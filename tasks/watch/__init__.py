@@ -121,7 +121,7 @@ def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
         usual = [int(i) for i in np.argsort(pictures.unlikeness(before, before, drifts), kind="stable")][:NUM_USUAL]
         own = {name: before[name] for name in told}
         galleries.append(("Usual images at registration", pictures.shots(home, usual, own, {}, False)))
-    write_text(WATCH_PICTURES, pictured(found, histograms, galleries, has_labels=bool(found.drops)))
+    write_text(WATCH_PICTURES, pictured(found, histograms, galleries))
     drawn = [Shot(f"{d.feature}, PSI {d.psi:.2f}", "", "", (Panel("", histograms[d.feature]),)) for d in drifts]
     some = [shot for _, shots in galleries for shot in shots[:NUM_USUAL]]
     write_text(WATCH_GALLERY, montage([*drawn, *some], MAX_GALLERY_BYTES))

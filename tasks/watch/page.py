@@ -81,23 +81,20 @@ def _safe(text: str) -> str:
     return text.translate(str.maketrans("|<>`\n", "/()' "))
 
 
-def pictured(
-    watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tuple[str, Sequence[Shot]]], *, has_labels: bool
-) -> str:
+def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tuple[str, Sequence[Shot]]]) -> str:
     """watch.html.
 
     Args:
         watch: the finding.
         histograms: a drawing of each feature, then and now.
         galleries: titles, and the images below each; one without images is left out.
-        has_labels: whether the metric could be measured.
     """
     subtitle = f"{watch.images} images of {code(watch.path)}, split {code(watch.split)}, seen by champion {watch.champion}"
     head: list[Block] = [Callout(NEXT[watch.finding], TONES[watch.finding], "")] if watch.finding != "STEADY" else []
     sections = [Section("glance", "At a glance", (*head, *blocks(_cards(watch)), *([] if head else [Paragraph(NEXT["STEADY"])])))]
     if watch.drops:
         sections.append(Section("metric", f"{watch.metric.replace('.', ' ')}", _drop_blocks(watch)))
-    elif not has_labels and watch.finding != "TOO_FEW":
+    elif watch.finding != "TOO_FEW":
         sections.append(Section("metric", "No labels", (Paragraph("The images have no labels: nothing is said of the metric."),)))
     if watch.drifts:
         sections.append(Section("drift", "What the champion sees, then and now", _drift_blocks(watch, histograms)))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.boxes import box_iou
-from tasks.common.page.document import Cell, Panel, Shot, plain
+from tasks.common.page.document import Cell, Panel, Shot, Tone, plain
 from tasks.common.page.picture import Picture, read_picture, tag
 from tasks.common.page.svg import Canvas, axes, labelled, ticks
 from tasks.watch.drift import Drift
@@ -110,14 +110,14 @@ def shots(seen: Seen, chosen: Iterable[int], facts: Features, medians: Mapping[s
         medians: the same values in the middle of the other set; empty for none.
         has_labels: the images have labels.
     """
-    missed = seen.missed() if has_labels else np.zeros(len(seen.arrays["target_img"]), bool)
+    missed = seen.missed() if has_labels else None
     found = []
     for image in chosen:
         width, height = (int(side) for side in seen.arrays["size_wh"][image])
         picture = read_picture(seen.root / str(seen.arrays["images"][image]), (width, height))
         if picture is not None:
             details = tuple(Cell(plain(_fact(name, own[image], medians.get(name)))) for name, own in facts.items())
-            found.append(_shot(seen, image, picture, missed if has_labels else None, details))
+            found.append(_shot(seen, image, picture, missed, details))
     return found
 
 
@@ -126,7 +126,8 @@ def _shot(seen: Seen, image: int, picture: Picture, missed: NDArray[np.bool_] | 
     own = seen.arrays["target_img"] == image
     lost = np.flatnonzero(own & missed) if missed is not None else np.zeros(0, np.int64)
     drawing, num_sure = _drawing(seen, image, picture, lost)
-    note, tone = f"{num_sure} detected", Cell("").tone
+    note = f"{num_sure} detected"
+    tone: Tone = ""
     if missed is not None:
         note, tone = f"{own.sum() - len(lost)} of {own.sum()} found", "bad" if len(lost) else "good"
     return Shot(plain(str(seen.arrays["images"][image])), note, tone, (Panel("", drawing),), details)
