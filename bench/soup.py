@@ -6,7 +6,7 @@ reads   params.yaml, models/tiny-seg.yaml
 writes  runs/bench/soup/<recipe>/: a workspace of its own; rows of docs/soup.md on standard output
 
 A turn has 200 more images, starts from the model of the turn before, taken over as it is, and tries `soup.shares` with it and two
-before that. About 7 min a recipe on two cores.
+before that. About 10 min a recipe on two cores.
 """
 
 from __future__ import annotations
