@@ -18,7 +18,7 @@ from tasks.common.paths import CANDIDATE, DATASET, EVALUATION, EXPORT, RUNS
 from tasks.common.stage import read_json, write_json, write_text
 from tasks.evaluate.inputs import gate_split
 from tasks.export import accuracy, convert, measure, thresholds
-from tasks.export.card import card, markdown
+from tasks.export.card import KEYS, card, markdown
 from tasks.export.decode import Candidates, Thresholds
 from tasks.export.formats import unavailable
 from tasks.export.judge import reasons
@@ -192,6 +192,7 @@ def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact])
     kept = [one for one in artifacts if one.status == "kept"]
     content["verified"] = model.facts["verified"]
     content["metrics"] = {one.name: one.facts["metrics"] for one in (model, *kept)}
+    content["at_thresholds"] = {one.name: {key: one.facts["verified"][key] for key in KEYS} for one in (model, *kept)}
     content["files"] = {}
     for one in kept:
         target = EXPORT / one.file.parent.name

@@ -85,9 +85,14 @@ def markdown(content: Mapping[str, Any]) -> str:
         f"## Accuracy on split {content['split']['name']} ({content['split']['images']} images)",
         "",
         *_table(
-            ("artifact", *metrics["pt"]),
-            [(name, *(_number(value) for value in own.values())) for name, own in metrics.items()],
+            ("artifact", *metrics["pt"], "precision", "recall", "F1"),
+            [
+                (name, *(_number(value) for value in (*own.values(), *(content["at_thresholds"][name][key] for key in KEYS))))
+                for name, own in metrics.items()
+            ],
         ),
+        "",
+        "Precision, recall and F1 are the means over the classes at the thresholds above, which were chosen for the .pt.",
         "",
         "## Files",
         "",
