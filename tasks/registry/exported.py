@@ -50,7 +50,7 @@ def artifacts(params: Params, version: str | None, target: Path) -> Path:
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    log.info("%s: %d files of %s", target, len(hashes), found.tag)
+    log.info("%s holds the artifacts and the model card of %s", target, found.tag)
     return target
 
 
