@@ -156,6 +156,15 @@ class TestStage:
         made = yolo.load(root / "models/candidate/best.pt").model.state_dict()
         assert all((made[name] - tensor).abs().max() <= 2e-3 * tensor.abs().max() + 1e-3 for name, tensor in whole.items())
 
+    def test_a_split_that_is_not_the_validated_one_is_refused(self, root: Path) -> None:
+        next((root / "data/sample/labels/val").iterdir()).write_text("")
+
+        words = [sys.executable, "-m", "tasks.soup", "--set", "soup.enabled=true"]
+        done = subprocess.run(words, cwd=root, env=training.ENVIRONMENT, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 1
+        assert "error: split `val` changed since it was validated" in done.stderr
+
     def test_a_network_of_another_shape_is_left_out_with_its_reason(self, root: Path) -> None:
         network = (root / "models/tiny-seg.yaml").read_text().replace("[nc, 16, 256]", "[nc, 8, 256]")
         (root / "models/other.yaml").write_text(network)

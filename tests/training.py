@@ -13,6 +13,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tasks.common import dataset
+
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, dict[str, object]] = {
     "sample": {"num_train": 24, "num_val": 12, "num_test": 8, "imgsz": 96},
@@ -31,7 +33,10 @@ def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Pat
     change(root, SMALL)
     change(root, changes or {})
     subprocess.run([sys.executable, "-m", "tasks.sample"], cwd=root, env=ENVIRONMENT, check=True, capture_output=True)
-    splits = {split: {"images": len(list((root / "data/sample/images" / split).iterdir()))} for split in ("train", "val", "test")}
+    data = dataset.read_dataset(root / "data/sample")
+    splits = {
+        split: {"images": len(images), "sha256": dataset.digest(data.root, images)} for split, images in data.splits.items()
+    }
     manifest = {"path": "data/sample", "task": "segment", "sha256": "ab" * 32, "splits": splits}
     (root / "reports").mkdir()
     (root / "reports/dataset.json").write_text(json.dumps(manifest))

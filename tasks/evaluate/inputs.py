@@ -26,6 +26,15 @@ def gate_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any]) ->
         )
     if name == "val":
         log.warning("evaluate: the gate split is val, which training used to choose its best epoch: gains are flattered")
+    return validated_split(params, dataset, manifest, name)
+
+
+def validated_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Name, hash and number of images of a split.
+
+    Raises:
+        DatasetError: it is not the validated one.
+    """
     found = describe_split(dataset, name)
     if manifest["path"] != params.data.path or manifest["splits"][name]["sha256"] != found["sha256"]:
         raise DatasetError(f"split `{name}` changed since it was validated", where=params.data.path, fix="Run `dvc repro`.")

@@ -16,7 +16,7 @@ from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.params import Params
 from tasks.common.paths import CANDIDATE, DATASET, EVALUATION, EXPORT, RUNS
 from tasks.common.stage import read_json, write_json, write_text
-from tasks.evaluate.inputs import gate_split
+from tasks.evaluate.inputs import gate_split, validated_split
 from tasks.export import accuracy, convert, measure, thresholds
 from tasks.export.card import KEYS, card, markdown
 from tasks.export.decode import Candidates, Thresholds
@@ -122,10 +122,11 @@ def export(params: Params, verdict: str) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def gather(params: Params) -> Run:
-    """The inputs of the stage; raises DatasetError where the gate split is not the validated one."""
+    """The inputs of the stage; raises DatasetError where the gate split or val is not the validated one."""
     manifest, evaluation = read_json(DATASET, "validate"), read_json(EVALUATION, "evaluate")
     dataset = read_dataset(Path(params.data.path))
     split = gate_split(params, dataset, manifest)
+    validated_split(params, dataset, manifest, "val")
     yolo.remove_label_caches(dataset)
     end2end = not params.evaluate.nms and accuracy.has_nms_free_head(WEIGHTS)
     return Run(params, manifest, evaluation, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)

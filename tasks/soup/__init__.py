@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tasks.common.champion import earlier_weights, pinned_weights
-from tasks.common.dataset import Dataset, read_accepted
+from tasks.common.dataset import read_accepted
 from tasks.common.params import Params
 from tasks.common.paths import BASELINE, CANDIDATE, DATASET, FINETUNE, SOUP
 from tasks.common.stage import read_json, write_json
@@ -52,14 +52,12 @@ def run(params: Params) -> Soup:
 
     Raises:
         WeightsError: weights are missing or broken, or the champion's are not here.
-        DatasetError: the dataset on disk is not the validated one.
+        DatasetError: split val is not the validated one.
+        EvaluationError: the gate's metric is one of masks, and the fine-tune has none.
     """
     shutil.rmtree(CANDIDATE, ignore_errors=True)
     CANDIDATE.mkdir(parents=True)
-    if params.soup.enabled:
-        found = cook(params, read_accepted(Path(params.data.path), read_json(DATASET, "validate")))
-    else:
-        found = Soup({OWN: 1.0}, params.gate.metric, None)
+    found = cook(params) if params.soup.enabled else Soup({OWN: 1.0}, params.gate.metric, None)
     if not found.is_average:
         shutil.copyfile(FINETUNE / WEIGHTS, CANDIDATE / WEIGHTS)
     write_json(SOUP, asdict(found))
@@ -68,11 +66,15 @@ def run(params: Params) -> Soup:
     return found
 
 
-def cook(params: Params, dataset: Dataset) -> Soup:
+def cook(params: Params) -> Soup:
     """Measure the models and their averages on split val; the best average, if it is taken, is written."""
     from tasks.common import yolo
+    from tasks.evaluate.inputs import validated_split
     from tasks.soup import weights
 
+    manifest = read_json(DATASET, "validate")
+    dataset = read_accepted(Path(params.data.path), manifest)
+    validated_split(params, dataset, manifest, "val")
     yolo.prepare()
     files = ingredients(params)
     states, left_out = weights.read(files, OWN, dataset.names)

@@ -11,6 +11,7 @@ import torch
 
 from tasks.common import yolo
 from tasks.common.dataset import Dataset
+from tasks.common.errors import EvaluationError
 from tasks.common.params import Params
 from tasks.common.paths import RUNS
 from tasks.common.predict import predict
@@ -62,6 +63,9 @@ def measure(params: Params, dataset: Dataset, like: Path, state: State) -> float
     data = yolo.write_data_yaml(dataset, RUNS / "soup")
     images = predict(model, data, dataset, evaluation_settings(params), "val", RUNS / "soup")
     kind, _, metric = params.gate.metric.partition(".")
+    if kind not in images[0].tp:
+        fix = "Set gate.metric to a box metric, or start from a segmentation model."
+        raise EvaluationError(f"a detection model has no {params.gate.metric}", where=str(like), fix=fix)
     return float(metrics(images, dataset.names)[kind][metric])
 
 
