@@ -98,7 +98,7 @@ def test_values_never_seen_before_are_a_drift() -> None:
 
 def test_the_page_says_what_to_do_and_cannot_be_broken_by_a_metadata_value() -> None:
     bad = drop.compare("site=a|<b>\n`", *samples(0.9, 0.5, 1), max_drop=0.05, confidence=0.95)
-    found = watch.Watch(watch.Finding.DROP, "v1.0.0", "data/new", "test", 80, "box.mAP50", (bad,), ())
+    found = watch.Watch(watch.Finding.DROP, "v1.0.0", "data/new", "test", 80, "box.mAP50", (bad,), (), 80)
 
     text = page(found)
 
@@ -160,7 +160,7 @@ def test_the_page_shows_every_feature_and_the_images_that_speak_for_the_finding(
     html, svg = looked_at(tmp_path, monkeypatch, "watch.page_images=5")
 
     assert html.count("at registration and now") == len(drift.FEATURES)
-    for title, most in (("misses most", 5), ("least like those", 5), ("Usual images", watch.NUM_USUAL)):
+    for title, most in (("Missed most", 5), ("Least like registration", 5), ("Usual at registration", watch.NUM_USUAL)):
         section = html.split(title)[1].split('class="caption"')[0]
         assert section.count("<image") == most, title
     assert "brightness 0.7843, 0.2353 at registration" in html
@@ -223,3 +223,26 @@ def test_a_histogram_has_bins_that_fit_the_values(then: np.ndarray, now: np.ndar
     assert area
     assert len(area[1].split()) == 2 * bars + 2
     assert "nan" not in svg
+
+
+def test_an_image_without_a_label_file_does_not_count_as_background(tmp_path, monkeypatch) -> None:
+    """The images of registration, of which a third lost their label files and another one's file is empty."""
+    monkeypatch.chdir(tmp_path)
+    settings = params.load(ROOT / "params.yaml", ["watch.path=data/new", "watch.min_images=40", "gate.resamples=1000"])
+    content = with_files(arrays(0.9, 1), Path("data/new"), 60)
+    gone = [i for i in range(80) if i % 3 == 0]
+    for i in gone:
+        Path("data/new", str(content["images"][i]).replace("images", "labels")).with_suffix(".txt").unlink()
+    kept = ~np.isin(content["target_img"], gone)
+    partly = content | {name: own[kept] for name, own in content.items() if name.startswith("target_")}
+
+    found = watch.judge(settings, "v1.0.0", watch.Registered({}, content), partly)
+    few = watch.judge(
+        replace(settings, watch=replace(settings.watch, min_images=60)), "v1", watch.Registered({}, content), partly
+    )
+
+    assert (found.finding, found.labelled, found.drops[0].images) == (watch.Finding.STEADY, 53, 53)
+    assert abs(found.drops[0].change) < 0.05
+    assert "53 of 80 images have a label file; the metric is measured on these" in page(found)
+    assert (few.drops, few.labelled) == ((), 53)
+    assert "too few for the metric" in page(few)

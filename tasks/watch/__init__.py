@@ -4,14 +4,15 @@ reads   watch.path, the champion's weights, and reports/evaluation.{json,npz} of
 writes  runs/watch/watch.json, watch.md; watch.html with pictures, and some of these as watch.svg
 
 `python -m tasks.watch`; the flow `watch` runs it on a schedule. It is no stage of dvc.yaml: it judges what is in production,
-and changes nothing. New data that has no label files is compared by its images and detections alone.
+and changes nothing. An image without a label file is unlabelled, and counts for its image and detections alone; an empty file
+means background.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from tasks.common.params import Params
 from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
 from tasks.common.stage import write_json, write_text
 from tasks.watch import drift, drop, pictures
-from tasks.watch.page import page, pictured
+from tasks.watch.page import MISSED_MOST, page, pictured
 from tasks.watch.pictures import Seen
 from tasks.watch.registered import Registered, registered
 
@@ -64,8 +65,10 @@ class Watch:
     images: int
     metric: str
     drops: tuple[drop.Drop, ...]
-    """All new images first, then each part; empty where they have no labels."""
+    """All new images that have labels first, then each part; empty where fewer than watch.min_images have some."""
     drifts: tuple[drift.Drift, ...]
+    labelled: int
+    """Images that have a label file."""
 
     def summary(self) -> str:
         """The finding in one line."""
@@ -108,22 +111,24 @@ def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
     before, after = (drift.features(arrays, "candidate", seen.min_conf) for arrays in (then.arrays, seen.arrays))
     histograms = {d.feature: pictures.histogram(d.feature, before[d.feature], after[d.feature]) for d in drifts}
     told = {d.feature: after[d.feature] for d in drifts if d.is_real}
+    medians = {d.feature: d.median_then for d in drifts}
     galleries: list[tuple[str, list[Shot]]] = []
     if found.drops and has_images:
         chosen = pictures.most_missed(seen, params.watch.page_images)
-        galleries.append(("The images of which the champion misses most", pictures.shots(seen, chosen, told, {}, True)))
+        galleries.append((MISSED_MOST, pictures.shots(seen, chosen, told, medians, True)))
     if told and has_images:
         unlike = pictures.unlikeness(before, after, drifts)
         chosen = [int(i) for i in np.argsort(-unlike, kind="stable")][: params.watch.page_images]
-        medians = {d.feature: d.median_then for d in drifts}
-        galleries.append(("The new images least like those at registration", pictures.shots(seen, chosen, told, medians, False)))
+        galleries.append(("Least like registration", pictures.shots(seen, chosen, told, medians, False)))
         home = Seen(Path(then.dataset), then.arrays, seen.names, seen.min_conf)
         usual = [int(i) for i in np.argsort(pictures.unlikeness(before, before, drifts), kind="stable")][:NUM_USUAL]
         own = {name: before[name] for name in told}
-        galleries.append(("Usual images at registration", pictures.shots(home, usual, own, {}, False)))
+        galleries.append(("Usual at registration", pictures.shots(home, usual, own, {}, False)))
     write_text(WATCH_PICTURES, pictured(found, histograms, galleries))
-    drawn = [Shot(f"{d.feature}, PSI {d.psi:.2f}", "", "", (Panel("", histograms[d.feature]),)) for d in drifts]
-    some = [shot for _, shots in galleries for shot in shots[:NUM_USUAL]]
+    drawn = [
+        Shot(f"{d.feature}, grey then, blue now, PSI {d.psi:.2f}", "", "", (Panel("", histograms[d.feature]),)) for d in drifts
+    ]
+    some = [replace(shot, name=f"{title}: {shot.name}") for title, shots in galleries for shot in shots[:NUM_USUAL]]
     write_text(WATCH_GALLERY, montage([*drawn, *some], MAX_GALLERY_BYTES))
 
 
@@ -160,14 +165,16 @@ def judge(params: Params, version: str, then: Registered, now: Mapping[str, NDAr
     num_images = len(now["images"])
     enough = num_images >= rule.min_images
     drops: list[drop.Drop] = []
-    if has_labels(Path(rule.path), now) and enough:
+    labelled = have_labels(Path(rule.path), now)
+    if labelled.sum() >= rule.min_images:
         reference = drop.sample(then.arrays, "candidate", params.gate)
-        whole = {"all": np.ones(num_images, bool)} | drop.parts(now, params.gate.slices)
+        whole = {"all": labelled} | {name: kept & labelled for name, kept in drop.parts(now, params.gate.slices).items()}
         drops = [
             drop.compare(
                 part, reference, drop.sample(now, "candidate", params.gate, kept), rule.max_drop, params.gate.confidence or 0.95
             )
             for part, kept in whole.items()
+            if kept.any()
         ]
     before, after = (drift.features(arrays, "candidate", params.report.conf) for arrays in (then.arrays, now))
     drifts = drift.compare(before, after, rule.max_psi) if enough else ()
@@ -176,9 +183,10 @@ def judge(params: Params, version: str, then: Registered, now: Mapping[str, NDAr
         finding = Finding.DRIFT
     if any(d.is_real for d in drops):
         finding = Finding.DROP
-    return Watch(finding, version, rule.path, rule.split, num_images, params.gate.metric, tuple(drops), drifts)
+    num_labelled = int(labelled.sum())
+    return Watch(finding, version, rule.path, rule.split, num_images, params.gate.metric, tuple(drops), drifts, num_labelled)
 
 
-def has_labels(root: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether any of the images has a label file: without one they are unlabelled, and not background."""
-    return any(label_file(root / str(path)).is_file() for path in arrays["images"])
+def have_labels(root: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """(N,) which images have a label file: one without is unlabelled, and not background; that is an empty file."""
+    return np.array([label_file(root / str(path)).is_file() for path in arrays["images"]], bool)

@@ -15,8 +15,8 @@ ALPHA = 0.01
 FEATURES = {
     "brightness": "mean of the pixels, 0 to 1",
     "size": "longer side of the image, px",
-    "detections": "detections an image",
-    "confidence": "confidence of the surest detection, 0 where there is none",
+    "detections": "detections an image, from confidence report.conf on",
+    "confidence": "of the surest detection, however unsure; 0 where there is none",
 }
 """What is compared: one value an image."""
 

@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from tasks.watch import Watch
 
 TONES: dict[str, Tone] = {"DROP": "bad", "DRIFT": "warn", "STEADY": "good", "TOO_FEW": "warn"}
-MARKS = (("box other", "what the champion detects"), ("box missed", "labelled, and not detected"))
+MISSED_MOST = "Missed most"
+DETECTED, MISSED = ("box other", "what the champion detects"), ("box missed", "labelled, and not detected")
 NEXT = {
     "DROP": "The champion is worse on the new data, beyond luck. Add it to the dataset and run the flow `improve`.",
-    "DRIFT": "The new images are not like those the champion was judged on. Label some: only labels show whether it is worse.",
+    "DRIFT": "The new images are not like those the champion was judged on. Label some, `watch.min_images` or more: only labels "
+    "show whether it is worse.",
     "STEADY": "Nothing to do.",
-    "TOO_FEW": "Too few images to say anything (watch.min_images).",
+    "TOO_FEW": "Too few images to say anything: wait for more, or lower `watch.min_images`.",
 }
 
 
@@ -50,14 +52,25 @@ def page(watch: Watch) -> str:
         NEXT[watch.finding],
     ]
     if watch.drops:
+        lines += ["", unlabelled(watch)] if watch.labelled < watch.images else []
         head = ("part", "images", "objects", f"{watch.metric} at registration", "now", "change", "interval", "")
         lines += ["", *_table(head, [_drop_row(row) for row in watch.drops])]
     elif watch.finding != "TOO_FEW":
-        lines += ["", "The images have no labels, so that nothing is said of the metric."]
+        lines += ["", unlabelled(watch)]
     if watch.drifts:
         drift_head = ("feature", "PSI", "noise up to", "median at registration", "now", "")
         lines += ["", *_table(drift_head, [_drift_row(row) for row in watch.drifts])]
     return "\n".join(lines) + "\n"
+
+
+def unlabelled(watch: Watch) -> str:
+    """What is said where some or all images have no labels."""
+    if not watch.labelled:
+        return "The images have no labels, so that nothing is said of the metric."
+    text = f"{watch.labelled} of {watch.images} images have a label file"
+    if watch.drops:
+        return f"{text}; the metric is measured on these. An image without one is unlabelled, an empty file means background."
+    return f"{text}: too few for the metric (watch.min_images)."
 
 
 def _drop_row(row: Drop) -> Sequence[str]:
@@ -93,12 +106,14 @@ def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tu
     head: list[Block] = [Callout(NEXT[watch.finding], TONES[watch.finding], "")] if watch.finding != "STEADY" else []
     sections = [Section("glance", "At a glance", (*head, *blocks(_cards(watch)), *([] if head else [Paragraph(NEXT["STEADY"])])))]
     if watch.drops:
-        sections.append(Section("metric", f"{watch.metric.replace('.', ' ')}", _drop_blocks(watch)))
+        partly = (Paragraph(unlabelled(watch)),) if watch.labelled < watch.images else ()
+        sections.append(Section("metric", f"{watch.metric.replace('.', ' ')}", (*partly, *_drop_blocks(watch))))
     elif watch.finding != "TOO_FEW":
-        sections.append(Section("metric", "No labels", (Paragraph("The images have no labels: nothing is said of the metric."),)))
+        sections.append(Section("metric", "Labels", (Paragraph(unlabelled(watch)),)))
     if watch.drifts:
         sections.append(Section("drift", "What the champion sees, then and now", _drift_blocks(watch, histograms)))
-    shown = [Gallery(title, tuple(shots), "", MARKS) for title, shots in galleries if shots]
+    marks = {MISSED_MOST: (DETECTED, MISSED)}
+    shown = [Gallery(title, tuple(shots), "", marks.get(title, (DETECTED,))) for title, shots in galleries if shots]
     if shown:
         sections.append(Section("images", "Images", tuple(shown)))
     badge = Cell(watch.finding.replace("_", " "), TONES[watch.finding])

@@ -61,7 +61,7 @@ def histogram(feature: str, then: NDArray[np.float64], now: NDArray[np.float64])
     is_count = bool((both == both.round()).all()) and 0 < np.ptp(both) <= NUM_BINS
     low, high = (both.min() - 0.5, both.max() + 0.5) if is_count else (both.min(), both.max())
     if low == high:
-        low, high = low - 0.5, high + 0.5
+        low, high = low - max(0.5, 0.1 * abs(low)), high + max(0.5, 0.1 * abs(high))
     edges = np.linspace(low, high, (round(high - low) if is_count else NUM_BINS) + 1)
     shares = [np.histogram(values, edges)[0] / len(values) for values in (then, now)]
     top = max(float(own.max()) for own in shares) * 1.08

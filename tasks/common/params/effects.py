@@ -39,7 +39,7 @@ class PromoteParams:
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WatchParams:
     path: RelativePath | None
-    """Folder of new data, with data.yaml; null watches nothing. Without any label file the images alone are compared."""
+    """Folder of new data, with data.yaml; null watches nothing. An image without a label file is unlabelled, not background."""
     split: Literal["train", "val", "test"]
     """The split of it that is looked at."""
     min_images: Positive
