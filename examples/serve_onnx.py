@@ -16,12 +16,10 @@ import onnxruntime
 
 def letterbox(image, side):
     """The image in a grey square: the network's input (1, 3, side, side), the scale, and where the image begins."""
-    height, width = image.shape[:2]
-    scale = min(side / height, side / width)
-    w, h = round(width * scale), round(height * scale)
+    scale = min(side / image.shape[0], side / image.shape[1])
+    w, h = round(image.shape[1] * scale), round(image.shape[0] * scale)
     left, top = round((side - w) / 2 - 0.1), round((side - h) / 2 - 0.1)
-    square = np.full((side, side, 3), 114, np.uint8)
-    square[top : top + h, left : left + w] = cv2.resize(image, (w, h))
+    square = cv2.copyMakeBorder(cv2.resize(image, (w, h)), top, side - h - top, left, side - w - left, 0, value=[114] * 3)
     return square[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255, scale, np.array([left, top] * 2)
 
 
@@ -40,8 +38,10 @@ def objects(output, card):
 
 
 def main(folder, files):
+    if not (network := Path(folder) / "onnx/model.onnx").is_file():
+        sys.exit(f"{network}: no such file; it comes with `onnx` in export.formats")
     card = json.loads((Path(folder) / "card.json").read_text())
-    session, side, mask = onnxruntime.InferenceSession(f"{folder}/onnx/model.onnx"), card["imgsz"], card["thresholds"]["mask"]
+    session, side, mask = onnxruntime.InferenceSession(network), card["imgsz"], card["thresholds"]["mask"]
     for file in files:
         if (image := cv2.imread(file)) is None:
             sys.exit(f"{file}: not an image that can be read")

@@ -57,6 +57,9 @@ def test_every_format_is_kept_with_the_hash_of_its_files(root: Path, exported: d
 
     assert {name: own["status"] for name, own in exported["formats"].items()} == dict.fromkeys(FORMATS, "kept")
     assert set(card["files"]) == files
+    for name, own in exported["card_files"].items():
+        assert hashlib.sha256((root / "models/export" / name).read_bytes()).hexdigest() == own["sha256"]
+    assert set(exported["card_files"]) == {"card.json", "card.md"}
     for name, own in card["files"].items():
         assert hashlib.sha256((root / "models/export" / name).read_bytes()).hexdigest() == own["sha256"]
     assert all((root / own["path"]).is_file() for own in exported["formats"].values())

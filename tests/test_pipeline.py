@@ -143,6 +143,8 @@ def test_the_artifacts_of_a_version_come_back_by_its_name_and_are_served(ran: tu
     image = next((root / "data/sample/images/test").iterdir())
     served = checkout.run(root, sys.executable, "examples/serve_onnx.py", str(tmp_path / "deployed"), str(image))
     assert all(line.startswith(str(image)) for line in served.splitlines())
+    assert (tmp_path / "deployed/version.txt").read_text() == "detector@v1.0.0\n"
+    assert "cannot be written" in checkout.run(root, *own, "v1.0.0", "--to", "/proc/nope/x", ok=False)
     assert "there is no champion yet" in checkout.run(root, *own, "--to", str(tmp_path / "other"), ok=False)
     assert "is there already" in checkout.run(root, *own, "v1.0.0", "--to", str(tmp_path / "deployed"), ok=False)
 

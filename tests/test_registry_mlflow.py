@@ -196,6 +196,7 @@ class TestRegister:
 
         assert (found / "onnx/model.onnx").read_bytes() == content
         assert [path.name for path in found.parent.iterdir()] == ["here"]
+        assert (found / "version.txt").read_text() == f"{params.registry.name}@{version}\n"
         stored(server, "model.onnx").write_bytes(b"something else")
         assert "registered was " + digest in the_error(lambda: registry.artifacts(params, version, Path("again"))).what
         assert not Path("again").exists()

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,13 +109,13 @@ def export(params: Params, verdict: str) -> tuple[dict[str, Any], dict[str, Any]
     for one in made:
         for reason in reasons(one.facts, speed.get(one.name), params.export, params.gate.metric) if one.status == "kept" else ():
             one.leave("refused", reason)
-    publish(content, model, artifacts)
+    cards = publish(content, model, artifacts)
     for one in artifacts:
         log.info("export %s: %s", one.name, line(one, speed, params.gate.metric))
     kept = sum(one.status == "kept" for one in artifacts)
     log.info("export: %d of %d kept in %.0f s -> %s", kept, len(artifacts), time.monotonic() - started, EXPORT)
     shutil.rmtree(WORK, ignore_errors=True)
-    result = {"verdict": verdict, "exported": True, "reason": "", "card": content, PT: model.facts}
+    result = {"verdict": verdict, "exported": True, "reason": "", "card": content, "card_files": cards, PT: model.facts}
     return result | {
         "formats": {one.name: {"status": one.status, "reasons": one.reasons, **one.facts} for one in artifacts}
     }, speed
@@ -188,8 +188,8 @@ def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
     return card(facts, chosen, run.end2end)
 
 
-def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact]) -> None:
-    """Move what is kept to models/export/ and finish the card with what was measured."""
+def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact]) -> dict[str, Any]:
+    """Move what is kept to models/export/, and finish the card with what was measured; size and hash of its files."""
     kept = [one for one in artifacts if one.status == "kept"]
     content["verified"] = model.facts["verified"]
     content["metrics"] = {one.name: one.facts["metrics"] for one in (model, *kept)}
@@ -199,18 +199,21 @@ def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact])
         target = EXPORT / one.file.parent.name
         shutil.move(one.file.parent, target)
         one.facts["path"] = (target / one.file.name).as_posix()
-        one.facts["files"] = {
-            file.relative_to(EXPORT).as_posix(): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-            for file in sorted(target.iterdir())
-        }
+        one.facts["files"] = _described(target.iterdir())
         content["files"] |= one.facts["files"]
     write_json(EXPORT / "card.json", content)
     write_text(EXPORT / "card.md", markdown(content))
+    return _described(EXPORT.glob("card.*"))
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _described(files: Iterable[Path]) -> dict[str, Any]:
+    """{path below models/export: its size and SHA-256}."""
+    found: dict[str, Any] = {}
+    for file in sorted(files):
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        found[file.relative_to(EXPORT).as_posix()] = {"bytes": file.stat().st_size, "sha256": digest}
+    return found
 
 
 def line(one: Artifact, speed: Mapping[str, Any], metric: str) -> str:

@@ -17,11 +17,15 @@ from typing import Any
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import EXPORTED
+from tasks.common.stage import DISK_FULL
 from tasks.registry.backend import chosen
 from tasks.registry.record import Version
 from tasks.registry.versions import champion, show
 
 log = logging.getLogger(__name__)
+CARD = {"card.json", "card.md"}
+VERSION_FILE = "version.txt"
+"""Beside the artifacts: which version they are of."""
 
 
 def artifacts(params: Params, version: str | None, target: Path) -> Path:
@@ -42,12 +46,19 @@ def artifacts(params: Params, version: str | None, target: Path) -> Path:
         raise RegistryError(what, where=found.tag, fix="Name formats in export.formats, and run again.")
     if target.exists():
         raise RegistryError("is there already", where=str(target), fix="Remove it, or name another folder with --to.")
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         chosen(params).copy_export(params, found, part)
         _require_same(part, hashes, found)
+        (part / VERSION_FILE).write_text(f"{found.tag}\n", encoding="utf-8")
         part.rename(target)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise RegistryError(
+            f"cannot be written: {error.strerror}", where=str(target), fix="Name another folder with --to."
+        ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     log.info("%s holds the artifacts and the model card of %s", target, found.tag)
@@ -55,15 +66,16 @@ def artifacts(params: Params, version: str | None, target: Path) -> Path:
 
 
 def exported_files(exported: Mapping[str, Any]) -> dict[str, str]:
-    """{path below models/export: SHA-256} of the artifacts in the content of an export.json."""
-    return {path: str(own["sha256"]) for facts in exported["formats"].values() for path, own in facts.get("files", {}).items()}
+    """{path below models/export: SHA-256} of artifacts and model card in the content of an export.json; {} without artifacts."""
+    files = {path: own for facts in exported["formats"].values() for path, own in facts.get("files", {}).items()}
+    return {path: str(own["sha256"]) for path, own in (files | exported.get("card_files", {})).items()} if files else {}
 
 
 def _require_same(folder: Path, hashes: Mapping[str, str], version: Version) -> None:
-    for path, expected in hashes.items():
-        file = folder / path
-        found = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no such file"
-        if found != expected:
-            raise RegistryError(
-                f"{path} has SHA-256 {found}, registered was {expected}", where=version.tag, fix="Restore it from a backup."
-            )
+    """Every file is there and is the registered one, and there is no other; versions before 0.2 state no hash of the card."""
+    found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    for path in sorted(hashes.keys() | (found.keys() - CARD)):
+        digest = hashlib.sha256(found[path].read_bytes()).hexdigest() if path in found else "no such file"
+        if digest != hashes.get(path, "no such file"):
+            what = f"{path} has SHA-256 {digest}, registered was {hashes.get(path, 'no such file')}"
+            raise RegistryError(what, where=version.tag, fix="Restore it from a backup.")
