@@ -5,7 +5,9 @@ reads   reports/decision.json, reports/evaluation.json, models/candidate/soup.js
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tasks.common import dvcfiles
 from tasks.common.params import Params
@@ -24,7 +26,8 @@ def summarise(params: Params, version: Version | None) -> str:
     decision = read_json(DECISION, "gate")
     evaluation = read_json(EVALUATION, "evaluate")
     part, metric = params.gate.metric.split(".")
-    scores = {name: model[part][metric] for name, model in evaluation["models"].items()}
+    models = {name: own for name, own in evaluation["models"].items() if not _is_champion_too(name, evaluation["models"])}
+    scores = {name: model[part][metric] for name, model in models.items()}
     split, shares = evaluation["split"], read_json(SOUP, "soup")["shares"]
     made = f", an average: {words(shares)}" if len(shares) > 1 else ""
     rows = [
@@ -39,6 +42,12 @@ def summarise(params: Params, version: Version | None) -> str:
         verb = f"python -m tasks.registry promote {version.version} --approver NAME --reason WHY"
         rows.append(("next", f"{verb}, or the flow promote (`make serve`)"))
     return "\n".join(f"{head:10} {text}" for head, text in rows)
+
+
+def _is_champion_too(name: str, models: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Is it a baseline that is the champion, taken over as it is?"""
+    digests = [models.get(own, {}).get("tensors_sha256") for own in ("baseline", "champion")]
+    return name == "baseline" and digests[0] is not None and digests[0] == digests[1]
 
 
 def _data_version(params: Params) -> str:

@@ -223,6 +223,13 @@ def no_average_is_better() -> Run:
     return run
 
 
+def nothing_to_average() -> Run:
+    """The fine-tune kept its start weights, which the champion's are too."""
+    run = kept_start()
+    run.soup = {"shares": {"finetune": 1.0}, "trials": [], "left_out": {"baseline": "the same tensors as finetune"}}
+    return run
+
+
 def champion() -> Run:
     """Boxes only, against a champion; the baseline is measured too."""
     run = tiny_run(task="detect", reference="champion", num_classes=20)
@@ -307,6 +314,7 @@ def exported() -> Run:
     run.exported = {
         "exported": True,
         "card": {"imgsz": 128},
+        "pt": {"metrics": {"box.mAP50": 0.8156}, "bytes": 600_000},
         "formats": {
             "onnx": {"status": "kept", "reasons": [], **facts},
             "onnx-int8": {"status": "refused", "reasons": ["box.mAP50 falls by 30.00%", "one image takes | 9.00 ms"], **lost},
@@ -328,6 +336,7 @@ SITUATIONS: dict[str, Callable[[], Run]] = {
     "kept start by": kept_start_by_another_metric,
     "soup": average_of_weights,
     "no soup": no_average_is_better,
+    "empty soup": nothing_to_average,
     "champion": champion,
     "taken over": taken_over,
     "no epochs": no_epochs,

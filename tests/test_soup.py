@@ -156,6 +156,17 @@ class TestStage:
         made = yolo.load(root / "models/candidate/best.pt").model.state_dict()
         assert all((made[name] - tensor).abs().max() <= 2e-3 * tensor.abs().max() + 1e-3 for name, tensor in whole.items())
 
+    def test_the_last_epoch_is_tried_where_no_epoch_was_better_than_the_start(self, root: Path) -> None:
+        spoil = ("finetune.epochs=1", "finetune.lr0=1.0", "finetune.nbs=8")
+        training.train(root, "finetune", "train.imgsz=96", *spoil)
+
+        _, soup = self.cook(root, "soup.enabled=true", "soup.shares=[0.25]")
+
+        assert training.result(root, "finetune")["best_epoch"] == 0
+        assert set(soup["single"]) == {"finetune", "last"}
+        assert soup["left_out"] == {"baseline": "the same tensors as finetune"}
+        assert len(soup["trials"]) == 1
+
     def test_a_split_that_is_not_the_validated_one_is_refused(self, root: Path) -> None:
         next((root / "data/sample/labels/val").iterdir()).write_text("")
 

@@ -60,6 +60,9 @@ def run(params: Params) -> dict[str, Any]:
     weights = {"baseline": BASELINE / "best.pt", "candidate": CANDIDATE / "best.pt"} | champion_weights()
     yolo.prepare()
     models = {name: yolo.load(path) for name, path in weights.items()}
+    for name, model in models.items():
+        if not params.evaluate.nms and not yolo.has_nms_free_head(model.model):
+            log.warning("evaluate: evaluate.nms false is without effect for the %s, which has no head without suppression", name)
     facts = {name: model_facts(weights[name], model) for name, model in models.items()}
     evaluation, arrays = measure(models, facts, dataset, split, params)
     if params.evaluate.golden is not None:

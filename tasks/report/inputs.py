@@ -97,6 +97,11 @@ class Inputs:
     finetune: Phase
 
     @property
+    def is_average(self) -> bool:
+        """Is the candidate an average of weights, and not the fine-tune itself?"""
+        return len(self.soup["shares"]) > 1
+
+    @property
     def phases(self) -> tuple[Phase, Phase]:
         return self.baseline, self.finetune
 

@@ -62,7 +62,9 @@ def run(params: Params) -> None:
     is_weak = content["agreed_share"] < WEAK_SHARE
     write(content, doubts.table(ranked), page(params.data.path, model, ranked, len(reviewed), rule, is_weak))
     if is_weak:
-        log.warning("review: the %s agrees with %.0f %% of the labels: too weak to judge", model, 100 * content["agreed_share"])
+        words = "review: the %s agrees with %.0f %% of the labels: too weak to judge, %s says little"
+        log.warning(words, model, 100 * content["agreed_share"], REVIEW_PAGE)
+        return
     worst = f", first {ranked[0].place()}" if ranked else ""
     log.info("review: the %s doubts %d labels in %d images%s -> %s", model, len(ranked), content["images"], worst, REVIEW_PAGE)
 

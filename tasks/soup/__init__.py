@@ -99,15 +99,23 @@ def cook(params: Params) -> Soup:
         weights.write(weights.mixed(states, found.shares), files[OWN], CANDIDATE / WEIGHTS)
         log.info("soup: the candidate is %s -> %s/%s", words(found.shares), CANDIDATE, WEIGHTS)
     else:
-        log.info("soup: no average is better than each alone, the candidate is the fine-tune -> %s/%s", CANDIDATE, WEIGHTS)
+        log.info(
+            "soup: no average is better than the best model alone, the candidate is the fine-tune -> %s/%s", CANDIDATE, WEIGHTS
+        )
     return found
 
 
 def ingredients(params: Params) -> dict[str, Path]:
-    """The weights that may be averaged: the fine-tune, its baseline, the champion, and champions before it."""
+    """The weights that may be averaged: the fine-tune, its baseline, the champion, and champions before it.
+
+    Where no epoch of the fine-tune was better than its start, best.pt is the start, and the last epoch is tried too: what it
+    forgot and what it learned may both be there.
+    """
     champion = pinned_weights()
+    kept_start = read_json(FINETUNE / "training.json", OWN)["best_epoch"] == 0
     return {
         OWN: FINETUNE / WEIGHTS,
+        **({"last": FINETUNE / "last.pt"} if kept_start else {}),
         "baseline": BASELINE / WEIGHTS,
         **({"champion": champion} if champion else {}),
         **earlier_weights(),

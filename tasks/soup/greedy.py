@@ -50,4 +50,4 @@ def chosen(single: Mapping[str, float], trials: Sequence[Trial], fallback: str) 
 
 def words(shares: Shares) -> str:
     """Such as `0.75 finetune + 0.25 baseline`."""
-    return " + ".join(f"{share:g} {name}" for name, share in shares.items())
+    return " + ".join(f"{share:g} {name}" for name, share in sorted(shares.items(), key=lambda own: -own[1]))

@@ -9,7 +9,7 @@ One frozen dataclass per section of params.yaml. They are dataclasses because a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -86,16 +86,16 @@ def load(path: Path = PARAMS, overrides: Iterable[str] = ()) -> Params:
     values = load_yaml(path)
     if not isinstance(values, dict):
         raise ParamsError("expected sections such as `gate:`", where=str(path), fix="Restore it: git checkout params.yaml")
-    for override in overrides:
-        _apply(values, override)
+    given = [_apply(values, override) for override in overrides]
     values = fill(values)
     try:
         return TypeAdapter(Params).validate_python(values)
     except ValidationError as error:
-        raise _explain(error, values, path) from None
+        raise _explain(error, values, path, given) from None
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str) -> str:
+    """Apply an override; its key."""
     key, equals, text = override.partition("=")
     head, _, name = key.strip().partition(".")
     if not equals or not name or not isinstance(values.get(head), dict):
@@ -105,13 +105,17 @@ def _apply(values: dict[str, Any], override: str) -> None:
             fix="Write --set section.key=value, for example --set gate.min_gain=0.02",
         )
     values[head][name] = parse_scalar(text)
+    return key.strip()
 
 
-def _explain(error: ValidationError, values: Mapping[str, Any], path: Path) -> ParamsError:
+def _explain(error: ValidationError, values: Mapping[str, Any], path: Path, given: Sequence[str]) -> ParamsError:
+    """Every bad key with its line, or with `--set` where that gave it."""
     lines = []
     for item in error.errors():
         location = [str(part) for part in item["loc"]]
-        lines.append(f"line {line_of(values, location)}: {'.'.join(location)}: {_reason(item, location)}")
+        key = ".".join(location)
+        place = "--set" if any(f"{key}.".startswith(f"{own}.") for own in given) else f"line {line_of(values, location)}"
+        lines.append(f"{place}: {key}: {_reason(item, location)}")
     return ParamsError(
         "\n".join(lines), where=str(path), fix=f"Each key and its range is described in {path} and tasks/common/params/."
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from statistics import NormalDist
 
 from tasks.common.page.document import code, plain
-from tasks.common.paths import CURVES, DECISION, EVALUATION
+from tasks.common.paths import CURVES, DECISION, EVALUATION, SOUP
 from tasks.report.advice.item import Item, Rule
 from tasks.report.material import Material
 from tasks.report.quality import convergence
@@ -33,9 +33,12 @@ def mix_splits(m: Material) -> Iterator[Item]:
     best = m.inputs.finetune.best
     number = int(m.inputs.finetune.training["best_epoch"])
     value = next((epoch.metric(m.metric) for epoch in m.of(m.inputs.finetune) if epoch.phase_epoch == number), None)
+    source = "models/finetune/results.csv"
+    if m.inputs.is_average:
+        value, source = m.inputs.soup["value"], f"{SOUP}: value"
     if best is not None and value is not None and m.inputs.evaluation["split"]["name"] != "val":
         values = {"val": m.words.value(value), "gate": m.words.value(m.inputs.decision.candidate), "metric": m.metric_name}
-        yield Item("mix_splits", values, f"models/finetune/results.csv; {EVALUATION}: models.candidate")
+        yield Item("mix_splits", values, f"{source}; {EVALUATION}: models.candidate")
 
 
 def compare_losses(m: Material) -> Iterator[Item]:

@@ -22,9 +22,16 @@ def block(m: Material) -> Paragraph | Table:
         return Paragraph(words("export.rejected" if rejected else "export.empty"), f"{EXPORTED}: reason")
     first, rest = (tuple(words(f"export.{name}") for name in names) for names in COLUMNS)
     head = (*first, m.metric_name, *rest)
-    rows = tuple(_row(m, name, facts) for name, facts in exported["formats"].items())
+    rows = (_pt(m), *(_row(m, name, facts) for name, facts in exported["formats"].items()))
     source = f"{EXPORTED}: formats; {EXPORT_SPEED}"
     return Table(head, rows, source, words("export.caption", imgsz=exported["card"]["imgsz"]), num_text_columns=2)
+
+
+def _pt(m: Material) -> tuple[Cell | str, ...]:
+    """The candidate itself, on the same images."""
+    words, facts, latency = m.words, m.inputs.exported["pt"], m.inputs.export_speed.get("pt", {}).get("batch_1")
+    time = f"{latency['p50_ms']:.2f} ms" if latency else words.none
+    return "`pt`", "", words.value(facts["metrics"][m.metric]), "", time, "", words.size(facts["bytes"]), ""
 
 
 def _row(m: Material, name: str, facts: Mapping[str, Any]) -> tuple[Cell | str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, code, join
+from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, code, join, plain
 from tasks.common.paths import DATASET, DECISION, EVALUATION, SOUP
 from tasks.gate import Decision, Verdict
 from tasks.report.material import Material
@@ -109,7 +109,7 @@ def _argument(value: object) -> str:
 def _kept_start(m: Material) -> Callout | None:
     """The fine-tune did not help: the candidate is the baseline."""
     phase = m.inputs.finetune
-    if not phase.kept_start or phase.start is None:
+    if not phase.kept_start or phase.start is None or m.inputs.is_average:
         return None
     chosen_by = str(phase.training["choose_by"])
     best = max((value for epoch in m.of(phase) if (value := epoch.metric(m.metric)) is not None), default=None)
@@ -126,11 +126,14 @@ def _soup(m: Material) -> Paragraph | None:
     """What the candidate is made of, where averages were measured."""
     soup, words = m.inputs.soup, m.words
     if not soup["trials"]:
-        return None
+        left_out = [f"{code(name)} ({plain(reason)})" for name, reason in soup.get("left_out", {}).items()]
+        return Paragraph(words("outcome.empty_soup", models=words.listing(left_out)), f"{SOUP}: left_out") if left_out else None
     best = max(soup["single"], key=lambda name: float(soup["single"][name]))
     shown = {"metric": soup["metric"].replace(".", " "), "best": code(best), "single": words.value(soup["single"][best])}
-    if len(soup["shares"]) > 1:
-        parts = [f"{words.share(share, 0)} {code(name)}" for name, share in soup["shares"].items()]
+    if m.inputs.is_average:
+        parts = [
+            f"{words.share(share, 0)} {code(name)}" for name, share in sorted(soup["shares"].items(), key=lambda own: -own[1])
+        ]
         text = words("outcome.soup", shares=words.listing(parts), value=words.value(soup["value"]), **shown)
     else:
         text = words("outcome.no_soup", tried=len(soup["trials"]), **shown)
