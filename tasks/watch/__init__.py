@@ -128,7 +128,9 @@ def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
     drawn = [
         Shot(f"{d.feature}, grey then, blue now, PSI {d.psi:.2f}", "", "", (Panel("", histograms[d.feature]),)) for d in drifts
     ]
-    some = [replace(shot, name=f"{title}: {shot.name}") for title, shots in galleries for shot in shots[:NUM_USUAL]]
+    some = [
+        replace(shot, name=f"{title}: {shot.name.rpartition('/')[2]}") for title, shots in galleries for shot in shots[:NUM_USUAL]
+    ]
     write_text(WATCH_GALLERY, montage([*drawn, *some], MAX_GALLERY_BYTES))
 
 
