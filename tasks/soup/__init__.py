@@ -84,10 +84,11 @@ def cook(params: Params) -> Soup:
     if len(states) == 1:
         log.info("soup: there is nothing to average, the candidate is the fine-tune -> %s/%s", CANDIDATE, WEIGHTS)
         return Soup({OWN: 1.0}, metric, None, left_out=left_out)
+    data = weights.prepare(dataset)
     most, values = len(states) + (len(states) - 1) * len(newcomer), list[float]()
 
     def measure(shares: Shares) -> float:
-        values.append(weights.measure(params, dataset, files[OWN], weights.mixed(states, shares)))
+        values.append(weights.measure(params, dataset, data, files[OWN], weights.mixed(states, shares)))
         log.info("soup: %d of %d, %s %.4f for %s", len(values), most, metric, values[-1], words(shares))
         return values[-1]
 

@@ -55,12 +55,20 @@ def mixed(states: Mapping[str, State], shares: Shares) -> State:
     return {name: tensor.half().float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
 
 
-def measure(params: Params, dataset: Dataset, like: Path, state: State) -> float:
-    """gate.metric of the network of the checkpoint `like` with other tensors, on split val, by the harness of `evaluate`."""
+def prepare(dataset: Dataset) -> Path:
+    """data.yaml for Ultralytics; the labels are read anew once, and not for every average."""
+    yolo.remove_label_caches(dataset)
+    return yolo.write_data_yaml(dataset, RUNS / "soup")
+
+
+def measure(params: Params, dataset: Dataset, data: Path, like: Path, state: State) -> float:
+    """gate.metric of the network of the checkpoint `like` with other tensors, on split val, by the harness of `evaluate`.
+
+    Raises:
+        EvaluationError: the metric is one of masks, and the network has none.
+    """
     model = yolo.load(like)
     model.model.load_state_dict(state)
-    yolo.remove_label_caches(dataset)
-    data = yolo.write_data_yaml(dataset, RUNS / "soup")
     images = predict(model, data, dataset, evaluation_settings(params), "val", RUNS / "soup")
     kind, _, metric = params.gate.metric.partition(".")
     if kind not in images[0].tp:
