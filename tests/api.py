@@ -31,9 +31,18 @@ class Api:
         return "\n".join(entry["message"] for entry in entries)
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
-        """The answer; 503 means that SQLite was locked for a moment (prefect #18934), and Prefect's own client repeats too."""
-        for _ in range(10):
-            response = httpx.request(method, f"{self.api}{path}", timeout=60, auth=self.user, **options)
+        """The answer; 503 means that SQLite was locked for a moment (prefect #18934), and Prefect's own client repeats too.
+
+        A question that changes nothing is also asked again where the server was silent for a minute, as it is on a stalled disk.
+        """
+        reads = method == "GET" or path.endswith("/filter")
+        for tries_left in reversed(range(10)):
+            try:
+                response = httpx.request(method, f"{self.api}{path}", timeout=60, auth=self.user, **options)
+            except httpx.ReadTimeout:
+                if not reads or not tries_left:
+                    raise
+                continue
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             time.sleep(1)
