@@ -40,7 +40,8 @@ def open_pt(file: Path, imgsz: int, max_rows: int | None) -> Session:
     model = yolo.load(file).model
     if yolo.has_nms_free_head(model):  # a checkpoint remembers the head that its training was validated with
         model.end2end = max_rows is not None
-        model.set_head_attr(max_det=max_rows or model.model[-1].max_det)
+        if max_rows is not None:
+            model.set_head_attr(max_det=max_rows)
     model = model.fuse(verbose=False).eval()
 
     def run(batch: NDArray[np.float32]) -> list[NDArray[Any]]:

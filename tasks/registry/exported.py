@@ -32,8 +32,8 @@ def artifacts(params: Params, version: str | None, target: Path) -> Path:
     """The folder `target` with the artifacts and the card of `version`, by default the champion; every byte is as registered.
 
     Raises:
-        RegistryError: there is no such version, it has no artifact, or what is stored is not what was registered.
-        RegistryError: `target` is there already.
+        RegistryError: there is no such version, it has no artifact, what is stored is not what was registered, or `target` is
+            there already or cannot be written.
     """
     name = version or champion(params)
     if name is None:
