@@ -30,14 +30,16 @@ def snapshot_data(settings: Params) -> snapshot.Snapshot:
 
 
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass_by_itself)
-def register_model(settings: Params) -> registry.Version | None:
-    """Make the candidate a version unless the gate rejects it; the same model again is the same version.
+def register_model(settings: Params) -> tuple[registry.Version | None, bool]:
+    """The candidate as a version, made now unless the gate rejects it, and whether it was one before; the same model is the same.
 
-    An INCONCLUSIVE one becomes a version too: a person may decide with the evidence in front of them.
+    An INCONCLUSIVE one becomes a version too: a person may decide with the evidence in front of them. One that is a version
+    already stays that version, whatever the gate says of it today.
     """
+    known = registry.registered(settings)
     if read_json(DECISION, "gate")["verdict"] == "REJECT":
-        return None
-    return registry.register(settings, allow_inconclusive=True)
+        return known, known is not None
+    return registry.register(settings, allow_inconclusive=True), known is not None
 
 
 @task

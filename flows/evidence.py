@@ -41,6 +41,8 @@ class Evidence:
     report_sha256: str
     exported: Mapping[str, Any] = field(default_factory=dict)
     """The content of export.json, which the report shows too; empty where the version has none."""
+    since: tuple[str, ...] = ()
+    """What of the gate is another thing today than when the version was judged, a sentence each."""
 
     @property
     def speaks_for_itself(self) -> bool:
@@ -68,14 +70,16 @@ def read(params: Params, version: str | None) -> Evidence:
         raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")
     found = registry.show(params, version) if version else versions[-1]
     report = _stored(params, found, REPORT.as_posix())
+    decision = _decision(params, found)
     return Evidence(
         version=found,
         newest=versions[-1].version,
         champion=registry.champion(params),
-        decision=_decision(params, found),
+        decision=decision,
         report=report,
         report_sha256=hashlib.sha256(report.encode("utf-8", "surrogateescape")).hexdigest(),
         exported=_exported(params, found),
+        since=registry.gate_since(params, found),
     )
 
 
@@ -133,6 +137,8 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
         yield f"> **Not the newest**: `{version.name}@{evidence.newest}` is."
     if record and record.parent != evidence.champion:
         yield f"> **The champion has changed**: this version was judged against {record.parent or 'the baseline'}."
+    for text in evidence.since:
+        yield f"> **The gate has changed**: {_plain(text)}."
 
 
 def _gain(decision: Decision) -> str:

@@ -35,15 +35,16 @@ def improve() -> State[str]:
     drop_duplicates()
     settings, is_current = prepare()
     if is_current:
-        return ended("Unchanged", f"{NOTHING}\n{summary.summarise(settings, register_model(settings))}")
+        return ended("Unchanged", f"{NOTHING}\n{summary.summarise(settings, *register_model(settings))}")
     if settings.data.path == SAMPLE.as_posix():
         build("sample", settings.flow.lock_wait_s)
     snapshot_data(settings)
     for name in STAGES:
         build(name, settings.flow.lock_wait_s)
     publish_evidence()
-    version = register_model(settings)
-    return ended("Registered" if version else "Rejected", summary.summarise(settings, version))
+    version, is_known = register_model(settings)
+    outcome = "Rejected" if version is None else "AlreadyRegistered" if is_known else "Registered"
+    return ended(outcome, summary.summarise(settings, version, is_known))
 
 
 def prepare() -> tuple[Params, bool]:
@@ -67,7 +68,7 @@ def main() -> None:
     with stage.user_errors():
         settings, is_current = prepare()
         if is_current:  # without the seconds that a temporary server takes
-            text = f"{NOTHING}\n{summary.summarise(settings, register_model.fn(settings))}"
+            text = f"{NOTHING}\n{summary.summarise(settings, *register_model.fn(settings))}"
         else:
             try:
                 with temporary_server_ends_with_us():

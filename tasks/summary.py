@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks import registry
 from tasks.common import dvcfiles
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EVALUATION, REPORT, SOUP
@@ -17,8 +18,8 @@ from tasks.registry import Version
 from tasks.soup.greedy import words
 
 
-def summarise(params: Params, version: Version | None) -> str:
-    """The outcome of the last run as aligned lines.
+def summarise(params: Params, version: Version | None, is_known: bool = False) -> str:
+    """The outcome of the last run as aligned lines; `is_known` says that the candidate was `version` before the run.
 
     Raises:
         WorkspaceError: a stage has not run.
@@ -34,14 +35,26 @@ def summarise(params: Params, version: Version | None) -> str:
         ("data", f"{_data_version(params)}  {params.data.path}, gate split {split['name']} of {split['images']} images"),
         *((name, f"{part} {metric} {score:.4f}{made if name == 'candidate' else ''}") for name, score in scores.items()),
         ("gain", f"{decision['gain']:+.2%} over the {decision['reference_model']} (threshold {decision['threshold']:+.2%})"),
-        ("verdict", decision["verdict"] + ("" if decision["verdict"] == "PROMOTE" else f": {decision['reasons'][0]}")),
-        ("version", version.tag if version else "none registered; the reference stays"),
+        ("verdict", decision["verdict"] + ("" if decision["verdict"] == "PROMOTE" else f": {registry.why(decision)}")),
+        ("version", _version(params, version, is_known) if version else "none registered; the reference stays"),
+        *(("warning", text) for text in (registry.since_judged(params, version, today=decision) if version else ())),
         ("report", str(REPORT)),
     ]
     if version and params.registry.stage not in version.stages:
         verb = f"python -m tasks.registry promote {version.version} --approver NAME --reason WHY"
         rows.append(("next", f"{verb}, or the flow promote (`make serve`)"))
     return "\n".join(f"{head:10} {text}" for head, text in rows)
+
+
+def _version(params: Params, version: Version, is_known: bool) -> str:
+    """Its tag, and how it was judged then if this run did not make it."""
+    if not is_known:
+        return version.tag
+    stages = f", in {' and '.join(version.stages)}" if version.stages else ""
+    threshold = registry.decision_of(params, version).get("threshold")
+    at = "" if threshold is None else f" at a threshold of {threshold:+.2%}"
+    judged = f"; judged then {version.record.summary()}{at}" if version.record else ""
+    return f"this model is {version.tag} already (registered {version.created[:10]}{stages}){judged}"
 
 
 def _is_champion_too(name: str, models: Mapping[str, Mapping[str, Any]]) -> bool:

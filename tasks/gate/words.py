@@ -18,18 +18,20 @@ def reasons(
     rule: GateParams,
     same: bool,
 ) -> tuple[str, ...]:
-    """Why the verdict is what it is; the first sentence decides."""
-    failed = [f"{guard.name}: {guard.text}" for guard in guards if not guard.passed]
+    """Why the verdict is what it is; what decided comes first."""
     assert main.gain is not None
-    words = [_gain(main, rule)]
-    if same:
-        words.append("candidate and reference have the same tensors")
-    if evidence is not None:
-        words.append(_evidence(evidence, rule))
-        words.append(_power(evidence, rule.min_gain))
+    failed = [f"{guard.name}: {guard.text}" for guard in guards if not guard.passed]
+    gain, tensors = [_gain(main, rule)], ["candidate and reference have the same tensors"] if same else []
+    bound = [_evidence(evidence, rule)] if evidence else []
+    power = [_power(evidence, rule.min_gain)] if evidence else []
     if verdict is Verdict.INCONCLUSIVE:
-        words.append("the gain could be luck; it is not promoted by itself, a person may decide")
-    words = [*failed, *words] if at_least(main.gain, rule.min_gain) else [*words, *failed]
+        luck = "the gain could be luck; it is not promoted by itself, a person may decide"
+        has_too_few = evidence is not None and evidence.groups < MIN_GROUPS
+        words = [*tensors, *(power + bound if has_too_few else bound + power), *gain, luck]
+    elif at_least(main.gain, rule.min_gain):
+        words = [*failed, *gain, *tensors, *bound, *power]
+    else:
+        words = [*gain, *tensors, *failed, *bound, *power]
     worse = [part for part in slices if part.comparison.gain_interval is not None and part.comparison.gain_interval.high < 0]
     return (*words, *(_worse(part) for part in worse))
 

@@ -21,9 +21,10 @@ verb is the same.
 
 from tasks.registry.exported import artifacts
 from tasks.registry.history import Assignment, history
+from tasks.registry.judged import decision_of, gate_since, since_judged, why
 from tasks.registry.record import Record, Version
 from tasks.registry.refusals import Refusal, refusals, refuse
-from tasks.registry.registration import register
+from tasks.registry.registration import register, registered
 from tasks.registry.stages import deprecate, promote, rollback
 from tasks.registry.verify import Fault, verify
 from tasks.registry.versions import champion, list_versions, read_file, refresh, show
@@ -37,8 +38,10 @@ __all__ = [
     "Version",
     "artifacts",
     "champion",
+    "decision_of",
     "deprecate",
     "fetch",
+    "gate_since",
     "history",
     "list_versions",
     "pin_champion",
@@ -48,7 +51,10 @@ __all__ = [
     "refusals",
     "refuse",
     "register",
+    "registered",
     "rollback",
     "show",
+    "since_judged",
     "verify",
+    "why",
 ]

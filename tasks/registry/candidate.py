@@ -82,6 +82,7 @@ def describe(params: Params, md5: str) -> Record:
         metrics={kind: _numbers(figures[kind]) for kind in ("box", "mask") if kind in figures},
         libraries=_library_versions(),
         tensors=str(evaluation["models"]["candidate"].get("tensors_sha256", "")),
+        lower_bound=(decision.get("evidence") or {}).get("lower_bound"),
     )
 
 

@@ -49,9 +49,14 @@ class Record:
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of params.yaml, dvc.lock, metrics, decision, report and the other evidence in the version's commit, by path."""
 
+    lower_bound: float | None = None
+    """What the gain is at least, by gate.confidence; None where none was asked for, and in tags of an earlier release."""
+
     def summary(self) -> str:
-        """Verdict and figures in one line."""
-        return f"{self.verdict}, {self.metric} {self.reference:.4f} -> {self.candidate:.4f} ({self.gain:+.2%})"
+        """Verdict and figures in one line; of an INCONCLUSIVE one also the bound that made it so."""
+        bound = self.lower_bound if self.verdict == "INCONCLUSIVE" else None
+        luck = "" if bound is None else f", at least {bound:+.2%}" if bound > -1 else ", too few images to tell"
+        return f"{self.verdict}, {self.metric} {self.reference:.4f} -> {self.candidate:.4f} ({self.gain:+.2%}{luck})"
 
 
 @dataclass(frozen=True)

@@ -46,21 +46,32 @@ def register(params: Params, *, allow_inconclusive: bool = False) -> Version:
     return backend.add(params, replace(record, code=code, files=files_of(commit)), commit)
 
 
+def registered(params: Params) -> Version | None:
+    """The version that the candidate of the last run is already, as far as is known here; None for one that was withdrawn."""
+    same = _same(params, dvcfiles.file_md5(dvcfiles.settings().cache, WEIGHTS))
+    return next((version for version in reversed(same) if not version.deprecated), None)
+
+
 def version_of(params: Params, md5: str) -> Version | None:
     """The newest version with the candidate's weights: the same file, or the same tensors in another one.
 
     Raises:
         RegistryError: that version was withdrawn.
     """
-    tensors = read_json(EVALUATION, "evaluate")["models"]["candidate"].get("tensors_sha256")
-    known = [(version, version.record) for version in list_versions(params, with_deprecated=True) if version.record]
-    same = [version for version, record in known if record.md5 == md5 or (tensors and record.tensors == tensors)]
+    same = _same(params, md5)
     if not same:
         return None
     if usable := [version for version in same if not version.deprecated]:
         return usable[-1]
     what = f"these weights are {same[-1].version}, which was deprecated {same[-1].deprecated}"
     raise RegistryError(what, where=same[-1].tag, fix="Change the data or params.yaml, so that another model comes of it.")
+
+
+def _same(params: Params, md5: str | None) -> list[Version]:
+    """The versions with these weights, oldest first: the same file, or the same tensors in another one."""
+    tensors = read_json(EVALUATION, "evaluate")["models"]["candidate"].get("tensors_sha256")
+    known = [(version, version.record) for version in list_versions(params, with_deprecated=True) if version.record]
+    return [version for version, record in known if record.md5 == md5 or (tensors and record.tensors == tensors)]
 
 
 def store(params: Params, settings: dvcfiles.Settings) -> None:

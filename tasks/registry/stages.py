@@ -12,6 +12,7 @@ from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry.backend import Backoff, chosen
 from tasks.registry.history import PINNED, Assignment, history, line_of
+from tasks.registry.judged import since_judged
 from tasks.registry.record import Version
 from tasks.registry.versions import champion, list_versions, show
 
@@ -116,6 +117,9 @@ def _move(params: Params, version: str, step: Step, expected: str | EllipsisType
             log.info("%s is in %s already", found.tag, stage)
             return found
         _require_allowed(found, current, expected)
+        if not step.is_rollback and not backoff.num_tries:
+            for text in since_judged(params, found):
+                log.warning("%s: %s", found.tag, text)
         if backend.assign(params, found, current, step):
             log.info("%s is in %s now, after %s", found.tag, stage, current or "none")
             return show(params, version)
