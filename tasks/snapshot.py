@@ -206,7 +206,11 @@ def _last_taken(path: Path) -> Output | None:
     """The version of a dataset that a stage makes, as of the last snapshot here."""
     if not TAKEN.is_file():
         return None
-    output = Output(**json.loads(TAKEN.read_text(encoding="utf-8")))
+    try:
+        output = Output(**json.loads(TAKEN.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        log.warning("%s cannot be read, and is written anew; what the last snapshot held is taken from git", TAKEN)
+        return None
     return output if output.path == path.as_posix() else None
 
 

@@ -11,7 +11,6 @@ import ctypes
 import errno
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 
 from tasks.common import isolation, params
 from tasks.common.errors import PipelineError, WorkspaceError
+from tasks.common.replace import replace_files
 
 PR_SET_PDEATHSIG = 1
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -90,7 +90,16 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         ValueError: `content` holds NaN or infinity.
     """
-    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+    write_bytes(path, as_json(content))
+
+
+def as_json(content: Any) -> bytes:
+    """`content` as sorted, indented JSON in UTF-8.
+
+    Raises:
+        ValueError: `content` holds NaN or infinity.
+    """
+    return f"{json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)}\n".encode()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -100,25 +109,39 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` in one step: readers see the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    replace_files({path: content})
 
 
-def read_json(path: Path, made_by: str) -> Any:
-    """The content of a stage's result.
+class Result(dict[str, Any]):
+    """A JSON object in a stage's result. A key that it lacks is no bug of ours: the error names the stage to run."""
+
+    where = ""
+    fix = ""
+
+    def __missing__(self, key: str) -> Any:
+        raise WorkspaceError(f"`{key}` is missing", where=self.where, fix=self.fix)
+
+
+def read_json(path: Path, made_by: str, refusal: type[PipelineError] = WorkspaceError) -> Result:
+    """The content of a stage's result, an object.
 
     Raises:
-        PipelineError: the file is missing or not JSON; the message names the stage that writes it.
+        PipelineError: the file is missing or not a JSON object; the message names the stage that writes it. So does the
+            look-up of a key that the object, or one inside it, lacks. Another JSON value is a `refusal`.
     """
     fix = f"Run `dvc repro {made_by}`."
+
+    def placed(values: dict[str, Any]) -> Result:
+        result = Result(values)
+        result.where, result.fix = str(path), fix
+        return result
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=placed)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise WorkspaceError("no such file", where=str(path), fix=fix) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WorkspaceError(f"not JSON: {error}", where=str(path), fix=fix) from None
+    if not isinstance(content, Result):
+        raise refusal(f"expected the result of stage {made_by}", where=str(path), fix=fix)
+    return content

@@ -11,6 +11,7 @@ The metrics are Ultralytics' own (`ap_per_class`), over images in the order of t
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Mapping
@@ -36,7 +37,8 @@ from tasks.common.paths import (
     STATISTICS,
 )
 from tasks.common.predict import Image, predict
-from tasks.common.stage import read_json, write_json
+from tasks.common.replace import replace_files
+from tasks.common.stage import as_json, read_json
 from tasks.evaluate.figures import metrics, statistics
 from tasks.evaluate.inputs import champion_weights, describe_split, gate_split
 
@@ -70,11 +72,17 @@ def run(params: Params) -> dict[str, Any]:
         older, older_arrays = measure(models, facts, golden, describe_split(golden, params.evaluate.split), params)
         evaluation["golden"] = older
         arrays |= {f"golden.{name}": array for name, array in older_arrays.items()}
-    STATISTICS.parent.mkdir(exist_ok=True)
-    np.savez_compressed(STATISTICS, **arrays)  # type: ignore[arg-type]
-    write_json(SPEED, latency(models, params.train.imgsz))
-    write_json(METRICS, {name: {kind: own[kind] for kind in KINDS if kind in own} for name, own in evaluation["models"].items()})
-    write_json(EVALUATION, evaluation)
+    statistics_npz = io.BytesIO()
+    np.savez_compressed(statistics_npz, **arrays)  # type: ignore[arg-type]
+    headline = {name: {kind: own[kind] for kind in KINDS if kind in own} for name, own in evaluation["models"].items()}
+    replace_files(
+        {
+            STATISTICS: statistics_npz.getvalue(),
+            SPEED: as_json(latency(models, params.train.imgsz)),
+            METRICS: as_json(headline),
+            EVALUATION: as_json(evaluation),
+        }
+    )
     return evaluation
 
 

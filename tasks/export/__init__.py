@@ -12,12 +12,12 @@ and a clean process for each artifact that has its runtime and nothing else.
 from __future__ import annotations
 
 import logging
-import shutil
 from typing import Any
 
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORT, EXPORT_SPEED, EXPORTED
-from tasks.common.stage import read_json, write_json
+from tasks.common.replace import replace_files, replacing
+from tasks.common.stage import as_json, read_json
 
 log = logging.getLogger(__name__)
 
@@ -29,17 +29,16 @@ def run(params: Params) -> dict[str, Any]:
         PipelineError: a stage's result is missing, or the gate split changed since it was validated.
     """
     verdict = str(read_json(DECISION, "gate")["verdict"])
-    shutil.rmtree(EXPORT, ignore_errors=True)
-    EXPORT.mkdir(parents=True)
     reason = "the gate rejected the candidate" if verdict == "REJECT" else "export.formats is empty"
-    if verdict == "REJECT" or not params.export.formats:
-        content: dict[str, Any] = {"verdict": verdict, "exported": False, "reason": reason, "formats": {}}
-        speed: dict[str, Any] = {}
-        log.info("export: nothing, %s", reason)
-    else:
-        from tasks.export.artifacts import export
+    with replacing(EXPORT) as folder:
+        folder.mkdir()
+        if verdict == "REJECT" or not params.export.formats:
+            content: dict[str, Any] = {"verdict": verdict, "exported": False, "reason": reason, "formats": {}}
+            speed: dict[str, Any] = {}
+            log.info("export: nothing, %s", reason)
+        else:
+            from tasks.export.artifacts import export
 
-        content, speed = export(params, verdict)
-    write_json(EXPORT_SPEED, speed)
-    write_json(EXPORTED, content)
+            content, speed = export(params, verdict, folder)
+    replace_files({EXPORT_SPEED: as_json(speed), EXPORTED: as_json(content)})
     return content

@@ -93,8 +93,8 @@ class Artifact:
         self.reasons.append(reason)
 
 
-def export(params: Params, verdict: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The contents of export.json and export_speed.json, with what is kept in models/export/."""
+def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The contents of export.json and export_speed.json, with what is kept in `folder`, which becomes models/export/."""
     started = time.monotonic()
     yolo.prepare()
     shutil.rmtree(WORK, ignore_errors=True)
@@ -109,7 +109,7 @@ def export(params: Params, verdict: str) -> tuple[dict[str, Any], dict[str, Any]
     for one in made:
         for reason in reasons(one.facts, speed.get(one.name), params.export, params.gate.metric) if one.status == "kept" else ():
             one.leave("refused", reason)
-    cards = publish(content, model, artifacts)
+    cards = publish(content, model, artifacts, folder)
     for one in artifacts:
         log.info("export %s: %s", one.name, line(one, speed, params.gate.metric))
     kept = sum(one.status == "kept" for one in artifacts)
@@ -188,31 +188,31 @@ def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
     return card(facts, chosen, run.end2end)
 
 
-def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact]) -> dict[str, Any]:
-    """Move what is kept to models/export/, and finish the card with what was measured; size and hash of its files."""
+def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact], folder: Path) -> dict[str, Any]:
+    """Move what is kept to `folder`, and finish the card with what was measured; size and hash of its files."""
     kept = [one for one in artifacts if one.status == "kept"]
     content["verified"] = model.facts["verified"]
     content["metrics"] = {one.name: one.facts["metrics"] for one in (model, *kept)}
     content["at_thresholds"] = {one.name: {key: one.facts["verified"][key] for key in KEYS} for one in (model, *kept)}
     content["files"] = {}
     for one in kept:
-        target = EXPORT / one.file.parent.name
-        shutil.move(one.file.parent, target)
-        one.facts["path"] = (target / one.file.name).as_posix()
-        one.facts["files"] = _described(target.iterdir())
+        name = one.file.parent.name
+        shutil.move(one.file.parent, folder / name)
+        one.facts["path"] = (EXPORT / name / one.file.name).as_posix()
+        one.facts["files"] = _described((folder / name).iterdir(), folder)
         content["files"] |= one.facts["files"]
-    write_json(EXPORT / "card.json", content)
-    write_text(EXPORT / "card.md", markdown(content))
-    return _described(EXPORT.glob("card.*"))
+    write_json(folder / "card.json", content)
+    write_text(folder / "card.md", markdown(content))
+    return _described(folder.glob("card.*"), folder)
 
 
-def _described(files: Iterable[Path]) -> dict[str, Any]:
-    """{path below models/export: its size and SHA-256}."""
+def _described(files: Iterable[Path], folder: Path) -> dict[str, Any]:
+    """{path below `folder`: its size and SHA-256}."""
     found: dict[str, Any] = {}
     for file in sorted(files):
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        found[file.relative_to(EXPORT).as_posix()] = {"bytes": file.stat().st_size, "sha256": digest}
+        found[file.relative_to(folder).as_posix()] = {"bytes": file.stat().st_size, "sha256": digest}
     return found
 
 

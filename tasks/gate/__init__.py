@@ -10,13 +10,18 @@ every guard holds. The method, its calibration and its limits are in docs/gate.m
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
 
 from tasks.common import stage
 from tasks.common.errors import EvaluationError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EVALUATION, GAIN, SPEED
+from tasks.common.replace import replace_files
 from tasks.gate.decision import Comparison, Decision, Evidence, Guard, Slice, Verdict, read_decision
-from tasks.gate.files import REPEAT, read
+from tasks.gate.files import REPEAT, judged, load
 from tasks.gate.intervals import Interval
 from tasks.gate.rule import decide
 from tasks.gate.words import block
@@ -31,17 +36,26 @@ def run(params: Params) -> Decision:
 
     Raises:
         EvaluationError: the models cannot be compared, or a figure is missing; there is no decision then.
-        DatasetError: gate.group_by or gate.slices asks for metadata that the dataset does not have.
+        PipelineError: an input is missing or broken, or gate.group_by or gate.slices asks for metadata that the dataset does
+            not have; an older decision stays.
     """
-    DECISION.unlink(missing_ok=True)
-    measured, golden = read()
+    content, arrays = load()
+    try:
+        decision = judge(params, content, arrays)
+    except EvaluationError:
+        DECISION.unlink(missing_ok=True)  # the models that were measured last have none
+        raise
+    replace_files({GAIN: stage.as_json(decision.headline()), DECISION: stage.as_json(decision.content())})
+    log.info("gate: %s\n  written   %s", block(decision), DECISION)
+    return decision
+
+
+def judge(params: Params, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Decision:
+    """The decision on the evaluation of `content` and `arrays`."""
+    measured, golden = judged(content, arrays)
     if params.evaluate.golden is not None and params.gate.max_golden_drop is not None and golden is None:
         raise EvaluationError("evaluate.golden is set, but its result is missing", where=str(EVALUATION), fix=REPEAT)
     latency_ms = None
     if params.gate.max_latency_ratio is not None:
         latency_ms = {name: facts.get("latency_ms") for name, facts in stage.read_json(SPEED, "evaluate").items()}
-    decision = decide(measured, params.gate, golden, latency_ms)
-    stage.write_json(GAIN, decision.headline())
-    stage.write_json(DECISION, decision.content())
-    log.info("gate: %s\n  written   %s", block(decision), DECISION)
-    return decision
+    return decide(measured, params.gate, golden, latency_ms)

@@ -36,8 +36,23 @@ def read(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> tuple[
     Raises:
         EvaluationError: something is missing, empty, NaN or of a wrong shape, or the models were measured differently.
     """
-    content = read_json(evaluation, "evaluate")
-    arrays = _read_arrays(statistics)
+    return judged(*load(evaluation, statistics))
+
+
+def load(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]]]:
+    """The two files as they are.
+
+    Raises:
+        WorkspaceError: evaluation.json is missing or broken.
+        EvaluationError: the arrays are, or evaluation.json is not a result of stage `evaluate`.
+    """
+    content = read_json(evaluation, "evaluate", EvaluationError)
+    _check_keys(content, str(evaluation))
+    return content, _read_arrays(statistics)
+
+
+def judged(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> tuple[Evaluation, Evaluation | None]:
+    """What the two files hold; raises EvaluationError as `read` does."""
     main = parse(content, arrays)
     golden = content.get(GOLDEN)
     if golden is None:

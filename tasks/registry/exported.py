@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import EXPORTED
+from tasks.common.replace import replacing
 from tasks.common.stage import DISK_FULL
 from tasks.registry.backend import chosen
 from tasks.registry.record import Version
@@ -46,21 +45,17 @@ def artifacts(params: Params, version: str | None, target: Path) -> Path:
         raise RegistryError(what, where=found.tag, fix="Name formats in export.formats, and run again.")
     if target.exists():
         raise RegistryError("is there already", where=str(target), fix="Remove it, or name another folder with --to.")
-    part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        chosen(params).copy_export(params, found, part)
-        _require_same(part, hashes, found)
-        (part / VERSION_FILE).write_text(f"{found.tag}\n", encoding="utf-8")
-        part.rename(target)
+        with replacing(target) as part:
+            chosen(params).copy_export(params, found, part)
+            _require_same(part, hashes, found)
+            (part / VERSION_FILE).write_text(f"{found.tag}\n", encoding="utf-8")
     except OSError as error:
         if error.errno in DISK_FULL:
             raise
         raise RegistryError(
             f"cannot be written: {error.strerror}", where=str(target), fix="Name another folder with --to."
         ) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     log.info("%s holds the artifacts and the model card of %s", target, found.tag)
     return target
 

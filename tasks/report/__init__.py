@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import logging
 
-from tasks.common import stage
 from tasks.common.params import Params
 from tasks.common.paths import CURVES, REPORT, REPORT_PAGE
+from tasks.common.replace import replace_files
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,5 @@ def run(params: Params) -> None:
     badge = Cell(m.words(f"verdict.{verdict}"), TONES[verdict])
     document = Document(m.words("document.title"), headline(m), badge, sections.write(m))
     text, html, table = markdown.render(document, m.words), page.render(document, m.words), curves_csv(m.all_epochs)
-    stage.write_text(CURVES, table)
-    stage.write_text(REPORT_PAGE, html)
-    stage.write_text(REPORT, text)
+    replace_files({CURVES: table.encode(), REPORT_PAGE: html.encode(), REPORT: text.encode()})
     log.info("report: %s, %s %s -> %s, %s", verdict, m.metric, m.words.gain(m.inputs.decision.gain), REPORT, REPORT_PAGE)

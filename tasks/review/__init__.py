@@ -23,6 +23,7 @@ from tasks.common.dataset import Dataset, label_file, read_accepted, shown
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
 from tasks.common.paths import BASELINE, DATASET, REVIEW, REVIEW_LIST, REVIEW_PAGE, RUNS
+from tasks.common.replace import replace_files
 from tasks.review import doubts
 from tasks.review.doubts import Reviewed
 
@@ -71,9 +72,7 @@ def run(params: Params) -> None:
 
 def write(content: dict[str, Any], table: str, html: str) -> None:
     """The three files of the stage."""
-    stage.write_text(REVIEW_LIST, table)
-    stage.write_text(REVIEW_PAGE, html)
-    stage.write_json(REVIEW, content)
+    replace_files({REVIEW_LIST: table.encode(), REVIEW_PAGE: html.encode(), REVIEW: stage.as_json(content)})
 
 
 def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[Reviewed]:

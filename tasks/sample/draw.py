@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import logging
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from rich.progress import track
 from tasks.common import paths, stage
 from tasks.common.dataset import SPLITS
 from tasks.common.params import Params, SampleParams
+from tasks.common.replace import replacing
 from tasks.sample.bench import illuminate, noise, photograph, random_bench, random_light
 from tasks.sample.paint import paint_part
 from tasks.sample.parts import Label, lay_parts
@@ -93,13 +93,8 @@ def run(params: Params) -> Drawn:
     """Draw data/sample anew. It appears complete or not at all; an older one is replaced."""
     start = time.perf_counter()
     target = paths.SAMPLE
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    try:
+    with replacing(target) as unfinished:
         num_objects = draw_dataset(params.sample, unfinished)
-        _replace(target, unfinished)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     sample = params.sample
     num_images = sample.num_train + sample.num_val + sample.num_test
     drawn = Drawn(target, num_images, num_objects, time.perf_counter() - start)
@@ -140,13 +135,3 @@ def _write(job: Job) -> int:
     (root / "images" / split / f"{stem}.jpg").write_bytes(jpeg.tobytes())  # cv2.imwrite is silent about a full disk
     (root / "labels" / split / f"{stem}.txt").write_text(label_lines(picture.labels), encoding="utf-8")
     return len(picture.labels)
-
-
-def _replace(target: Path, new: Path) -> None:
-    """Put the folder `new` in the place of `target`."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

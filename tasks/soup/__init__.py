@@ -19,7 +19,9 @@ from tasks.common.champion import earlier_weights, pinned_weights
 from tasks.common.dataset import read_accepted
 from tasks.common.params import Params
 from tasks.common.paths import BASELINE, CANDIDATE, DATASET, FINETUNE, SOUP
+from tasks.common.replace import replacing
 from tasks.common.stage import read_json, write_json
+from tasks.common.weights import require_weights
 from tasks.soup.greedy import Shares, Trial, chosen, search, words
 
 log = logging.getLogger(__name__)
@@ -55,19 +57,20 @@ def run(params: Params) -> Soup:
         DatasetError: split val is not the validated one.
         EvaluationError: the gate's metric is one of masks, and the fine-tune has none.
     """
-    shutil.rmtree(CANDIDATE, ignore_errors=True)
-    CANDIDATE.mkdir(parents=True)
-    found = cook(params) if params.soup.enabled else Soup({OWN: 1.0}, params.gate.metric, None)
-    if not found.is_average:
-        shutil.copyfile(FINETUNE / WEIGHTS, CANDIDATE / WEIGHTS)
-    write_json(SOUP, asdict(found))
+    require_weights(FINETUNE / WEIGHTS)
+    with replacing(CANDIDATE) as folder:
+        folder.mkdir()
+        found = cook(params, folder / WEIGHTS) if params.soup.enabled else Soup({OWN: 1.0}, params.gate.metric, None)
+        if not found.is_average:
+            shutil.copyfile(FINETUNE / WEIGHTS, folder / WEIGHTS)
+        write_json(folder / SOUP.name, asdict(found))
     if not params.soup.enabled:
         log.info("soup: off, the candidate is the fine-tune -> %s/%s", CANDIDATE, WEIGHTS)
     return found
 
 
-def cook(params: Params) -> Soup:
-    """Measure the models and their averages on split val; the best average, if it is taken, is written."""
+def cook(params: Params, target: Path) -> Soup:
+    """Measure the models and their averages on split val; the best average, if it is taken, is written to `target`."""
     from tasks.common import yolo
     from tasks.evaluate.inputs import validated_split
     from tasks.soup import weights
@@ -97,7 +100,7 @@ def cook(params: Params) -> Soup:
     best = chosen(single, trials, OWN)
     found = Soup(best.shares, metric, best.value, single, trials, left_out)
     if found.is_average:
-        weights.write(weights.mixed(states, found.shares), files[OWN], CANDIDATE / WEIGHTS)
+        weights.write(weights.mixed(states, found.shares), files[OWN], target)
         log.info("soup: the candidate is %s -> %s/%s", words(found.shares), CANDIDATE, WEIGHTS)
     else:
         log.info(

@@ -16,6 +16,7 @@ from typing import Literal
 from tasks.common.errors import TrainingError
 from tasks.common.memory import peak_memory_bytes
 from tasks.common.paths import RUNS
+from tasks.common.replace import replacing
 from tasks.common.stage import write_json
 from tasks.common.weights import require_weights
 from tasks.train import contract, state
@@ -108,18 +109,14 @@ def read_rows(text: str) -> list[dict[str, str]]:
 
 def publish(work: Path, target: Path, result: Training) -> None:
     """Move a finished run's files from `work` to `target` in one step; until then the run can be published again."""
-    part = RUNS / f"{target.name}.complete"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     own = work / result.stage
-    for file in (own / "args.yaml", own / "results.csv", work / contract.FILE):
-        shutil.copyfile(file, part / file.name)
-    _strip(work / state.WEIGHTS, part, f"best-{result.best_epoch}.pt")
-    write_json(part / "training.json", asdict(result))
-    _keep_events(own, RUNS / "tensorboard" / result.stage)
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part.rename(target)
+    with replacing(target) as part:
+        part.mkdir()
+        for file in (own / "args.yaml", own / "results.csv", work / contract.FILE):
+            shutil.copyfile(file, part / file.name)
+        _strip(work / state.WEIGHTS, part, f"best-{result.best_epoch}.pt")
+        write_json(part / "training.json", asdict(result))
+        _keep_events(own, RUNS / "tensorboard" / result.stage)
     for name in (state.FILE, state.PREVIOUS):  # first: what is left without them is no unfinished run
         (work / name).unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)

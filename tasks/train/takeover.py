@@ -9,7 +9,8 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from tasks.common.paths import BASELINE, RUNS
+from tasks.common.paths import BASELINE
+from tasks.common.replace import replacing
 from tasks.common.stage import write_json, write_text
 from tasks.train.plan import Plan
 from tasks.train.result import Training
@@ -37,15 +38,11 @@ def take_over(plan: Plan, device: str, num_images: int) -> Training:
         num_threads=0,
         peak_memory_bytes=0,
     )
-    part = RUNS / f"{plan.stage}.complete"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name in ("best.pt", "last.pt"):
-        shutil.copyfile(Path(plan.weights), part / name)
-    write_text(part / "results.csv", "epoch\n")
-    write_text(part / "args.yaml", f"model: {plan.weights}\nepochs: 0\ndevice: {device}\n")
-    write_json(part / "training.json", asdict(result))
-    shutil.rmtree(BASELINE, ignore_errors=True)
-    BASELINE.parent.mkdir(parents=True, exist_ok=True)
-    part.rename(BASELINE)
+    with replacing(BASELINE) as part:
+        part.mkdir()
+        for name in ("best.pt", "last.pt"):
+            shutil.copyfile(Path(plan.weights), part / name)
+        write_text(part / "results.csv", "epoch\n")
+        write_text(part / "args.yaml", f"model: {plan.weights}\nepochs: 0\ndevice: {device}\n")
+        write_json(part / "training.json", asdict(result))
     return result

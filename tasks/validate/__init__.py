@@ -37,6 +37,7 @@ from tasks.common.paths import (
     VALIDATION_GALLERY,
     VALIDATION_PAGE,
 )
+from tasks.common.replace import replace_files
 from tasks.validate import accepted, drift, expectations, quarantine, results, suite
 from tasks.validate.quarantine import Quarantine
 from tasks.validate.suite import Outcome
@@ -113,33 +114,36 @@ def run(params: Params, folder: Path = REPORTS) -> None:
     verdict, path = judge(params), params.data.path
     for block in results.warnings(verdict.outcomes):
         log.warning(block)
-    write_reports(path, verdict, folder)
+    contents = reports(path, verdict)
     if not verdict.passed:
+        replace_files({at / name: content for at in (folder, REFUSED) for name, content in contents.items()})
         (folder / DATASET.name).unlink(missing_ok=True)
-        write_reports(path, verdict, REFUSED)
         raise results.label_error(path, verdict.stopping, verdict.excess)
-    stage.write_text(folder / QUARANTINE.name, verdict.quarantine.table.write_csv())
-    stage.write_json(folder / DATASET.name, manifest(path, verdict))
+    contents[QUARANTINE.name] = verdict.quarantine.table.write_csv().encode()
+    contents[DATASET.name] = stage.as_json(manifest(path, verdict))
+    replace_files({folder / name: content for name, content in contents.items()})
     if folder == REPORTS:
         accepted.write(path, drift.profile(verdict.tables.identity, verdict.tables.frames))
     log.info(results.headline(path, counts(verdict), verdict.outcomes, folder / VALIDATION.name))
 
 
-def write_reports(path: str, verdict: Verdict, folder: Path) -> None:
-    """validation.json, issues.csv and issues.parquet, and validation.html and validation.svg for a person."""
+def reports(path: str, verdict: Verdict) -> dict[str, bytes]:
+    """{name: content} of validation.json, issues.csv and issues.parquet, and validation.html and validation.svg for a person."""
     from tasks.common.page.montage import montage
     from tasks.validate.page import page
     from tasks.validate.worst import shots
 
-    stage.write_json(folder / VALIDATION.name, results.summary(path, verdict.passed, counts(verdict), verdict.outcomes))
-    stage.write_text(folder / ISSUES.name, verdict.issues.write_csv())
-    content = io.BytesIO()
-    verdict.issues.write_parquet(content)
-    stage.write_bytes(folder / ISSUES.with_suffix(".parquet").name, content.getvalue())
+    parquet = io.BytesIO()
+    verdict.issues.write_parquet(parquet)
     worst = shots(verdict.outcomes, verdict.dataset.root, verdict.dataset.names)
     html = page(path, counts(verdict), verdict.outcomes, verdict.tables.frames, worst, verdict.passed, verdict.excess)
-    stage.write_text(folder / VALIDATION_PAGE.name, html)
-    stage.write_text(folder / VALIDATION_GALLERY.name, montage(worst, MAX_GALLERY_BYTES))
+    return {
+        VALIDATION.name: stage.as_json(results.summary(path, verdict.passed, counts(verdict), verdict.outcomes)),
+        ISSUES.name: verdict.issues.write_csv().encode(),
+        ISSUES.with_suffix(".parquet").name: parquet.getvalue(),
+        VALIDATION_PAGE.name: html.encode(),
+        VALIDATION_GALLERY.name: montage(worst, MAX_GALLERY_BYTES).encode(),
+    }
 
 
 def counts(verdict: Verdict) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from tasks.common.page.document import Panel, Shot
 from tasks.common.page.montage import montage
 from tasks.common.params import Params
 from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
-from tasks.common.stage import write_json, write_text
+from tasks.common.replace import replace_files
+from tasks.common.stage import as_json
 from tasks.watch import drift, drop, pictures
 from tasks.watch.page import MISSED_MOST, page, pictured
 from tasks.watch.pictures import Seen
@@ -98,15 +99,13 @@ def run(params: Params) -> Watch:
     then = registered(params, version)
     now = measure(params, registry.fetch(params, version), dataset, then)
     found = judge(params, version, then, now)
-    write_json(WATCH, asdict(found))
-    write_text(WATCH_PAGE, page(found))
     look(params, found, then, Seen(dataset.root, now, dataset.names, params.report.conf))
     log.info("watch: %s -> %s", found.summary(), WATCH_PICTURES)
     return found
 
 
 def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
-    """Write the pictures of the finding."""
+    """Write the finding, and its pictures."""
     drifts, has_images = sorted(found.drifts, key=lambda d: -d.psi), params.watch.page_images > 0
     before, after = (drift.features(arrays, "candidate", seen.min_conf) for arrays in (then.arrays, seen.arrays))
     histograms = {d.feature: pictures.histogram(d.feature, before[d.feature], after[d.feature]) for d in drifts}
@@ -124,14 +123,15 @@ def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
         usual = [int(i) for i in np.argsort(pictures.unlikeness(before, before, drifts), kind="stable")][:NUM_USUAL]
         own = {name: before[name] for name in told}
         galleries.append(("Usual at registration", pictures.shots(home, usual, own, {}, False)))
-    write_text(WATCH_PICTURES, pictured(found, histograms, galleries))
     drawn = [
         Shot(f"{d.feature}, grey then, blue now, PSI {d.psi:.2f}", "", "", (Panel("", histograms[d.feature]),)) for d in drifts
     ]
     some = [
         replace(shot, name=f"{title}: {shot.name.rpartition('/')[2]}") for title, shots in galleries for shot in shots[:NUM_USUAL]
     ]
-    write_text(WATCH_GALLERY, montage([*drawn, *some], MAX_GALLERY_BYTES))
+    gallery = montage([*drawn, *some], MAX_GALLERY_BYTES)
+    texts = {WATCH_PAGE: page(found), WATCH_PICTURES: pictured(found, histograms, galleries), WATCH_GALLERY: gallery}
+    replace_files({WATCH: as_json(asdict(found))} | {path: text.encode() for path, text in texts.items()})
 
 
 def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -> dict[str, NDArray[Any]]:
