@@ -19,12 +19,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tasks.common import dvcfiles, dvclock, isolation, redact
+from tasks.common import dvcfiles, dvclock, dvcstate, isolation, redact
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
 from tasks.common.stage import disk_full
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 log = logging.getLogger(__name__)
 OnLine = Callable[[str], None]
@@ -45,6 +49,11 @@ class _Attempt:
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=NUM_TAIL_LINES))
     error: str = ""
 
+    @property
+    def words(self) -> str:
+        """Everything that is known of what went wrong."""
+        return "\n".join([self.error, *self.tail])
+
 
 def run(args: Sequence[str], *, lock_wait_s: float, on_line: OnLine = log.info) -> None:
     """Run `dvc ARGS`; each line that it or its stage prints goes to `on_line` as it comes.
@@ -62,6 +71,20 @@ def query(args: Sequence[str], *, lock_wait_s: float) -> str:
     out: list[str] = []
     _until_unlocked(lambda: _attempt(args, log.info, out), args, lock_wait_s, log.info)
     return out[-1]
+
+
+def repository() -> Repo:
+    """DVC's own view of this checkout, for what no command tells: a context that closes it."""
+    import sqlite3
+
+    from dvc.repo import Repo
+
+    try:
+        return Repo(".")
+    except sqlite3.DatabaseError:
+        if not dvcstate.drop_broken_databases(_site_cache()):
+            raise
+        return Repo(".")
 
 
 def reproduce(stage: str, *, lock_wait_s: float, on_line: OnLine = log.info) -> None:
@@ -113,10 +136,13 @@ def _reasons(changes: Sequence[str | Mapping[str, Mapping[str, object]]]) -> Ite
 
 def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_wait_s: float, on_line: OnLine) -> None:
     wait = dvclock.Wait(lock_wait_s, on_line)
+    dvcstate.free_locks()
     while (result := attempt()).returncode != 0:
-        if not dvclock.LOCKED.search(result.error):
+        if dvclock.LOCKED.search(result.error):
+            wait.step(result.error)
+        elif not (dvcstate.BROKEN_DATABASE.search(result.words) and dvcstate.drop_broken_databases(_site_cache())):
             raise _failure(args, result)
-        wait.step(result.error)
+        dvcstate.free_locks()
 
 
 def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None) -> _Attempt:
@@ -149,11 +175,16 @@ def _environment() -> dict[str, str]:
     return {**isolation.environment(Path.cwd()), **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
+def _site_cache() -> Path:
+    """Where DVC keeps what it knows of files and links."""
+    return Path(_environment()["DVC_SITE_CACHE_DIR"])
+
+
 def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
     tail = "\n".join(result.tail)
     if block := error_block(result.error):
         return block
-    if DISK_FULL.search(f"{result.error}\n{tail}"):
+    if DISK_FULL.search(result.words):
         return disk_full(OSError(28, "No space left on device"))
     words = result.error.replace("ERROR: ", "").strip()
     fix = "The lines above say why; finished stages are kept."

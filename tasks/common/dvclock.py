@@ -18,8 +18,10 @@ import psutil
 from tasks.common.errors import LockError
 
 LOCK = Path(".dvc/tmp/lock")
-LOCKED = re.compile(r"^ERROR: .*(is busy, it is being blocked by:|Unable to acquire lock\.)", re.MULTILINE)
-"""DVC's words when another process holds what it needs."""
+LOCKED = re.compile(
+    r"^ERROR: .*(is busy, it is being blocked by:|Unable to acquire lock\.|RWLock-file .*(corrupted|format error))", re.MULTILINE
+)
+"""DVC's words when another process holds what it needs, or the list of who holds what cannot be read."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from tasks.common import git
+from tasks.common import dvc, git
 from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.registry.in_git.tags import is_shared, refs_here, refs_there
 from tasks.registry.record import Record, Version
@@ -58,10 +58,9 @@ def _blob_hashes(blob: str) -> tuple[str, str]:
 def _remote_md5(md5: str) -> str | None:
     """The MD5 of what the default DVC remote keeps under the name `md5`; None where it keeps nothing."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
-        with Repo(".") as repo:
+        with dvc.repository() as repo:
             remote = repo.cloud.get_remote_odb(hash_name="md5")
             if not remote.exists(md5):
                 return None
