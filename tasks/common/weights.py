@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 from tasks.common import checkpoint
+from tasks.common.checkpoint.contents import check_description
 from tasks.common.errors import WeightsError
+from tasks.common.filekind import kind_of
 from tasks.common.paths import BASELINE, CANDIDATE, FINETUNE
+from tasks.common.yaml import load_yaml
 
 MADE_BY = {BASELINE: "baseline", FINETUNE: "finetune", CANDIDATE: "soup"}
 FIX = "Give a YOLO detection or segmentation checkpoint (.pt) or network (.yaml)."
@@ -22,30 +24,25 @@ def require_weights(weights: Path) -> None:
             something that a YOLO checkpoint does not need; the message names it.
     """
     if not weights.is_file():
-        if weights.parent in MADE_BY:
-            raise WeightsError("no such file", where=str(weights), fix=f"Run `dvc repro {MADE_BY[weights.parent]}`.")
-        raise WeightsError(
-            "no such weights file",
-            where=str(weights),
-            fix="Put the file there, or name another one in params.yaml (baseline.weights). Nothing is downloaded for you; "
-            "a registered version comes with `python -m tasks.registry fetch VERSION`.",
-        )
-    if weights.suffix in (".yaml", ".yml"):
-        return
-    if not zipfile.is_zipfile(weights) or not _holds_pickle(weights):
-        raise WeightsError(
-            f"not a PyTorch checkpoint ({weights.stat().st_size} bytes)",
-            where=str(weights),
-            fix=FIX + " A Git LFS pointer or an HTML page saved as .pt is a common cause.",
-        )
+        raise _missing(weights)
     try:
+        if weights.suffix in (".yaml", ".yml"):
+            network = load_yaml(weights)
+            if not isinstance(network, dict):
+                raise WeightsError("not a network: expected backbone and head", where=str(weights), fix=FIX)
+            check_description(network)
+            return
+        if kind := kind_of(weights):
+            what, fix = kind
+            raise WeightsError(
+                f"not a PyTorch checkpoint ({weights.stat().st_size} bytes) but {what}", where=str(weights), fix=fix
+            )
         checkpoint.check(weights)
+    except OSError as error:
+        words = (error.strerror or type(error).__name__).lower()
+        raise WeightsError(f"cannot be read: {words}", where=str(weights), fix="Check its permissions.") from None
     except checkpoint.RefusedError as refused:
-        raise WeightsError(
-            f"not loaded, as {refused}",
-            where=str(weights),
-            fix="A YOLO checkpoint does not need it. Loading it could run somebody's program: ask where the file comes from.",
-        ) from None
+        raise WeightsError(f"not loaded, as {refused.why}", where=str(weights), fix=refused.fix) from None
 
 
 def md5_of(path: Path) -> str:
@@ -54,9 +51,23 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _holds_pickle(weights: Path) -> bool:
-    try:
-        with zipfile.ZipFile(weights) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
+def _missing(weights: Path) -> WeightsError:
+    """The error of weights that are no file, with the command that brings them where there is one."""
+    if weights.is_dir():
+        is_openvino = any(weights.glob("*.xml"))
+        what = "an OpenVINO model" if is_openvino else "a folder"
+        return WeightsError(f"{what}, not a checkpoint", where=str(weights), fix=f"{FIX} What was exported cannot be trained.")
+    if weights.exists():
+        return WeightsError("not a regular file but a pipe, a socket or a device", where=str(weights), fix=FIX)
+    if weights.parent in MADE_BY:
+        return WeightsError("no such file", where=str(weights), fix=f"Run `dvc repro {MADE_BY[weights.parent]}`.")
+    for path in (weights, *weights.parents):
+        pointer = path.with_name(f"{path.name}.dvc") if path.name else path
+        if path.name and pointer.is_file():
+            return WeightsError("tracked by DVC, and not here", where=str(weights), fix=f"Run `dvc pull {pointer}`.")
+    return WeightsError(
+        "no such weights file",
+        where=str(weights),
+        fix="Put the file there, or name another one in params.yaml (baseline.weights). Nothing is downloaded for you; "
+        "a registered version comes with `python -m tasks.registry fetch VERSION`.",
+    )
