@@ -9,7 +9,7 @@ import logging
 import re
 from pathlib import Path
 
-from tasks.common import git, stage
+from tasks.common import dvcfiles, dvcrestore, git, stage
 from tasks.common.champion import no_champion
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.errors import DatasetError, WorkspaceError
@@ -34,6 +34,8 @@ def check(params: Params) -> None:
     git.head()
     if not Path(".dvc/config").is_file():
         raise WorkspaceError("not a DVC repository", where=".dvc", fix="Run `dvc init`, or clone the repository anew.")
+    for folder in filter(None, (params.data.path, params.evaluate.golden)):
+        dvcrestore.restore(dvcfiles.dvc_file(Path(folder)))
     if Path(params.data.path) != SAMPLE:
         require_split(read_dataset(Path(params.data.path)), params.evaluate.split)
     if params.evaluate.golden is not None and Path(params.evaluate.golden) != SAMPLE:

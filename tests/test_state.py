@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks import registry
-from tasks.common import dvc, dvcstate, params
-from tasks.common.errors import LockError
+from tasks import preflight, registry, snapshot
+from tasks.common import dvc, dvcfiles, dvcrestore, dvcstate, git, params
+from tasks.common.champion import pinned_weights
+from tasks.common.errors import LockError, WorkspaceError
+from tasks.common.paths import ACCEPTED, CHAMPION, TAKEN
+from tasks.validate import accepted
 from tests import workspace as ws
 
 DEAD = {"pid": 2**22 + 1, "cmd": "/bin/dvc repro"}
@@ -151,3 +155,121 @@ def test_half_a_report_of_a_killed_run_is_no_evidence(root: Path) -> None:
     version = registry.register(params.load())
 
     assert "reports/.decision.json.4711" not in ws.sh("git", "ls-tree", "-r", "--name-only", version.commit).splitlines()
+
+
+def lock_file(root: Path) -> str:
+    """dvc.lock of the built workspace, which a flow has kept."""
+    dvcrestore.keep()
+    return (root / "dvc.lock").read_text()
+
+
+@pytest.mark.parametrize("size", [0, 1, 300, -1], ids=["empty", "one byte", "cut", "last byte"])
+def test_a_dvc_lock_that_was_cut_off_is_as_the_last_stage_left_it(root: Path, size: int) -> None:
+    text = lock_file(root)
+    ws.sh("git", "rm", "-q", "--cached", "dvc.lock")
+    ws.sh("git", "commit", "-qm", "Without dvc.lock")
+    (root / "dvc.lock").write_text(text[:size])
+
+    assert dvcfiles.locked_outputs()["models/candidate"].stage == "soup"
+    assert (root / "dvc.lock").read_text() == text
+    assert (root / "runs/broken/dvc.lock.txt").read_text() == text[:size]
+
+
+def test_without_a_kept_one_it_is_taken_from_the_commit(root: Path) -> None:
+    text = (root / "dvc.lock").read_text()
+    (root / "dvc.lock").write_text(text[:500])
+
+    dvcrestore.restore(Path("dvc.lock"))
+
+    assert (root / "dvc.lock").read_text() == text
+
+
+def test_one_that_nobody_has_kept_is_made_anew(root: Path) -> None:
+    ws.sh("git", "rm", "-q", "--cached", "dvc.lock")
+    ws.sh("git", "commit", "-qm", "Without dvc.lock")
+    (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  sample:\n    cm")
+
+    assert set(dvc.stale_stages(lock_wait_s=5)) >= {"sample", "gate"}
+    assert not (root / "dvc.lock").exists()
+
+
+def test_a_merge_that_is_not_finished_is_named_and_left_alone(root: Path) -> None:
+    marked = f"<<<<<<< HEAD\n{lock_file(root)}=======\n>>>>>>> theirs\n"
+    (root / "dvc.lock").write_text(marked)
+
+    with pytest.raises(WorkspaceError, match=r"dvc\.lock: holds the marks of an unfinished merge .*checkout --ours dvc\.lock"):
+        registry.register(params.load())
+
+    assert (root / "dvc.lock").read_text() == marked
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_dvc_file_that_was_cut_off_does_not_stop_a_snapshot(root: Path, is_committed: bool) -> None:
+    shutil.copytree(root / "data/sample", root / "data/mine")
+    (root / "models/tiny-seg.yaml").write_text("nc: 2\n")
+    own = params.load(overrides=["data.path=data/mine"])
+    before = snapshot.take(own)
+    if is_committed:
+        ws.sh("git", "add", "data/mine.dvc")
+        ws.sh("git", "commit", "-qm", "Data")
+    (root / "data/mine.dvc").write_text("outs:\n- md5: 0123")
+    (root / "data/mine/labels/train/0.txt").write_text("1 0.5 0.5 0.1 0.1\n")
+
+    preflight.check(own)
+    after = snapshot.take(own)
+
+    assert after.version != before.version
+    assert after.previous == (before.version if is_committed else None)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"path": "data/sample", "md', "[]", '{"path": 1}'])
+def test_what_the_last_snapshot_noted_never_stops_the_next(root: Path, text: str) -> None:
+    before = snapshot.take(params.load())
+    TAKEN.write_text(text)
+
+    assert snapshot.take(params.load()).previous == before.version
+
+
+@pytest.mark.parametrize("text", ["", "name: det", "[]", "null", "name: detector\nversion: v1.0.0\nweights: mod", ":\n  :-"])
+def test_a_broken_pin_names_the_command_that_writes_it_anew(root: Path, text: str) -> None:
+    CHAMPION.write_text(text)
+
+    with pytest.raises(WorkspaceError, match=r"champion\.yaml: .* `python -m tasks\.registry champion --pin`"):
+        pinned_weights()
+
+    registry.pin_champion(params.load())
+    assert pinned_weights() is None
+
+
+def test_what_was_accepted_is_taken_from_the_commit_where_the_file_was_cut_off(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ACCEPTED.write_text('{"data/mine": {"current": {"sha256": "a"}, "before": null}}')
+    ws.sh("git", "add", "-f", str(ACCEPTED))
+    ws.sh("git", "commit", "-qm", "Accepted")
+    ACCEPTED.write_text('{"data/mi')
+
+    assert accepted.read("data/mine").current == {"sha256": "a"}
+    assert "the dataset is compared with what the last commit accepted" in caplog.text
+
+    ws.sh("git", "rm", "-q", "--cached", str(ACCEPTED))
+    ws.sh("git", "commit", "-qm", "Nothing accepted")
+    assert accepted.read("data/mine").current is None
+    assert "the dataset is compared with nothing this time" in caplog.text
+
+
+@pytest.mark.parametrize("lock", ["index.lock", "HEAD.lock"])
+def test_a_lock_that_a_killed_git_left_is_named(root: Path, lock: str) -> None:
+    (root / ".git" / lock).write_text("")
+
+    with pytest.raises(WorkspaceError, match=rf"\.git/{lock}: git's lock .* delete .*\.git/{lock} and run again"):
+        git.git("checkout", "-q", "-b", "other") if lock == "HEAD.lock" else git.git("add", "-A")
+
+
+@pytest.mark.parametrize("content", ["", "[{", "null", '[{"relpath": "a"}]'])
+def test_a_list_of_files_that_was_cut_off_in_the_cache_counts_as_absent(tmp_path: Path, content: str) -> None:
+    file = dvcfiles.cache_object(tmp_path, "0" * 32)
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+
+    assert dvcfiles.directory_files(tmp_path, "0" * 32) is None

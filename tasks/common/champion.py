@@ -9,10 +9,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.common.errors import WeightsError
+from tasks.common.errors import PipelineError, WeightsError, WorkspaceError
 from tasks.common.paths import CHAMPION
 from tasks.common.weights import md5_of
 from tasks.common.yaml import load_yaml
+
+
+def read_pin() -> Mapping[str, Any]:
+    """The content of champion.yaml.
+
+    Raises:
+        WorkspaceError: it is missing, was cut off, or does not say which file the champion is.
+    """
+    try:
+        pin = load_yaml(CHAMPION)
+    except PipelineError as error:
+        raise _unusable(error.what) from None
+    if not isinstance(pin, Mapping) or not {"name", "version"} <= pin.keys():
+        raise _unusable("it names no version: it was cut off, or changed by hand")
+    return pin
 
 
 def pinned_weights() -> Path | None:
@@ -21,7 +36,7 @@ def pinned_weights() -> Path | None:
     Raises:
         WeightsError: the file is missing, or its bytes are not the champion's.
     """
-    pin = load_yaml(CHAMPION)
+    pin = read_pin()
     if pin["version"] is None:
         return None
     return _verified(pin["name"], pin)
@@ -33,7 +48,7 @@ def earlier_weights() -> dict[str, Path]:
     Raises:
         WeightsError: a file is missing, or its bytes are not those of the version.
     """
-    pin = load_yaml(CHAMPION)
+    pin = read_pin()
     return {own["version"]: _verified(pin["name"], own) for own in pin.get("earlier", ())}
 
 
@@ -53,6 +68,8 @@ def start_weights(weights: str) -> Path:
 
 def _verified(name: str, pin: Mapping[str, Any]) -> Path:
     """The file that a pin names, if it is here and has the bytes that were pinned."""
+    if not {"weights", "md5"} <= pin.keys():
+        raise _unusable(f"it names no file of {pin['version']}: it was cut off, or changed by hand")
     path = Path(pin["weights"])
     fetch = f"Run `python -m tasks.registry fetch {pin['version']}`."
     if not path.is_file():
@@ -62,6 +79,11 @@ def _verified(name: str, pin: Mapping[str, Any]) -> Path:
             f"not the bytes of {pin['version']} (MD5 differs from champion.yaml)", where=str(path), fix="Delete it. " + fetch
         )
     return path
+
+
+def _unusable(what: str) -> WorkspaceError:
+    fix = "Run `python -m tasks.registry champion --pin`, which writes it anew."
+    return WorkspaceError(what, where=str(CHAMPION), fix=fix)
 
 
 def no_champion() -> WeightsError:

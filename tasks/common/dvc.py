@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.common import dvcfiles, dvclock, dvcstate, isolation, redact
+from tasks.common import dvcfiles, dvclock, dvcrestore, dvcstate, isolation, redact
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
@@ -108,6 +108,7 @@ def reproduce(stage: str, *, lock_wait_s: float, on_line: OnLine = log.info) -> 
         with suppress(PipelineError):
             restore(stage)
         raise
+    dvcrestore.keep()
 
 
 def restore(stage: str, *, lock_wait_s: float = 0) -> None:
@@ -136,13 +137,19 @@ def _reasons(changes: Sequence[str | Mapping[str, Mapping[str, object]]]) -> Ite
 
 def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_wait_s: float, on_line: OnLine) -> None:
     wait = dvclock.Wait(lock_wait_s, on_line)
-    dvcstate.free_locks()
+    _mend()
     while (result := attempt()).returncode != 0:
         if dvclock.LOCKED.search(result.error):
             wait.step(result.error)
         elif not (dvcstate.BROKEN_DATABASE.search(result.words) and dvcstate.drop_broken_databases(_site_cache())):
             raise _failure(args, result)
-        dvcstate.free_locks()
+        _mend()
+
+
+def _mend() -> None:
+    """Before DVC starts: what would stop it, and holds nothing."""
+    dvcstate.free_locks()
+    dvcrestore.restore(dvcrestore.LOCK)
 
 
 def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None) -> _Attempt:

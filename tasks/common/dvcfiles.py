@@ -13,13 +13,13 @@ from typing import Any
 
 from dvc.config import Config, ConfigError
 
-from tasks.common import redact
+from tasks.common import dvcrestore, redact
 from tasks.common.errors import WorkspaceError
-from tasks.common.yaml import load_yaml, parse_scalar
+from tasks.common.yaml import load_yaml
 
 DVC_FOLDER = Path(".dvc")
 DVC_YAML = Path("dvc.yaml")
-DVC_LOCK = Path("dvc.lock")
+DVC_LOCK = dvcrestore.LOCK
 
 
 @dataclass(frozen=True)
@@ -73,25 +73,28 @@ def secrets() -> frozenset[str]:
 
 
 def locked_outputs(lock: str | None = None) -> dict[str, Output]:
-    """The outputs in the text of a dvc.lock (by default the workspace's) by path; empty where there is no dvc.lock."""
-    if lock is None:
-        lock = DVC_LOCK.read_text(encoding="utf-8") if DVC_LOCK.is_file() else ""
-    stages = (parse_scalar(lock) or {}).get("stages", {})
-    outs = [_output(entry, entry["path"], stage) for stage, content in stages.items() for entry in content.get("outs", ())]
-    return {out.path: out for out in outs}
+    """The outputs in the text of a dvc.lock (by default the workspace's) by path; empty where there is no dvc.lock.
+
+    Raises:
+        WorkspaceError: it cannot be read.
+    """
+    stages = _locked_stages() if lock is None else dvcrestore.parse(lock, DVC_LOCK)["stages"] if lock else {}
+    entries = ((stage, entry) for stage, content in stages.items() for entry in content.get("outs", ()))
+    return {entry["path"]: _output(entry, entry["path"], stage) for stage, entry in entries if "md5" in entry}
 
 
 def locked_stage(stage: str) -> object:
     """The entry of `stage` in dvc.lock; None where there is none."""
-    return (load_yaml(DVC_LOCK) or {}).get("stages", {}).get(stage) if DVC_LOCK.is_file() else None
+    return _locked_stages().get(stage)
+
+
+def _locked_stages() -> dict[str, Any]:
+    return dict((dvcrestore.read(DVC_LOCK) or {}).get("stages", {}))
 
 
 def locked_dependencies() -> tuple[Path, ...]:
     """The files and folders that the stages in dvc.lock were built from, outputs of other stages excepted."""
-    if not DVC_LOCK.is_file():
-        return ()
-    stages = load_yaml(DVC_LOCK).get("stages", {})
-    paths = {entry["path"] for content in stages.values() for entry in content.get("deps", ())}
+    paths = {entry["path"] for content in _locked_stages().values() for entry in content.get("deps", ())}
     return tuple(Path(path) for path in sorted(paths - locked_outputs().keys()))
 
 
@@ -111,11 +114,16 @@ def cached_outputs() -> tuple[Path, ...]:
 
 
 def tracked(path: Path) -> Output | None:
-    """What the file PATH.dvc names, or None where there is none."""
+    """What the file PATH.dvc names, or None where there is none.
+
+    Raises:
+        WorkspaceError: a merge left its marks in the file, or it names no version.
+    """
     file = dvc_file(path)
-    if not file.is_file():
-        return None
-    return _output(load_yaml(file)["outs"][0], path.as_posix(), "")
+    content = dvcrestore.read(file)
+    if content and "md5" not in content["outs"][0]:
+        raise WorkspaceError("names no version", where=str(file), fix=f"Run `dvc pull {file}`, or `dvc add {path}`.")
+    return _output(content["outs"][0], path.as_posix(), "") if content else None
 
 
 def dvc_file(path: Path) -> Path:
@@ -132,9 +140,9 @@ def directory_files(cache: Path, md5: str) -> dict[str, str] | None:
     """The files of a directory version as {path below it: md5}, or None where the cache lacks the list."""
     try:
         entries = json.loads(cache_object(cache, md5).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return {entry["relpath"]: entry["md5"] for entry in entries}
+    except (FileNotFoundError, ValueError, TypeError, KeyError):  # absent, or cut off: DVC checks its hash and gets it again
         return None
-    return {entry["relpath"]: entry["md5"] for entry in entries}
 
 
 def file_md5(cache: Path, path: Path, lock: str | None = None) -> str | None:

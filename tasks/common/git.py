@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 MAX_FORCED_BYTES = 4 * 2**20
 """A larger file is not put into a commit by force: git keeps every byte for ever, and DVC has the large ones."""
+LEFT_LOCK = re.compile(r"(?:Unable to create|cannot lock ref .*Unable to create) '([^']+\.lock)': File exists")
+"""Git's words for a lock of another process, or of one that has ended."""
 FALLBACK = {"NAME": "ratchet", "EMAIL": "ratchet@localhost"}
 """Who commits where git knows no user."""
 
@@ -29,12 +32,21 @@ def git(*args: str, stdin: str | None = None, env: Mapping[str, str] | None = No
     """
     result = attempt(*args, stdin=stdin, env=env)
     if result.returncode != 0:
+        if "not a git repository" in result.stderr:
+            require_repository()
+        if lock := LEFT_LOCK.search(result.stderr):
+            raise _locked(lock[1])
         raise WorkspaceError(
             result.stderr.strip() or f"exit code {result.returncode}",
             where=" ".join(["git", *args])[:80],
             fix="Mend what git says, and run again.",
         )
     return result.stdout.removesuffix("\n")
+
+
+def _locked(lock: str) -> WorkspaceError:
+    fix = f"If no git is at work (`ps -C git` lists none), a git that was killed has left the file: delete {lock} and run again."
+    return WorkspaceError("git's lock is held by another process, or was left by one", where=lock, fix=fix)
 
 
 def attempt(*args: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

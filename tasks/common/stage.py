@@ -23,6 +23,19 @@ from tasks.common.replace import replace_files
 
 PR_SET_PDEATHSIG = 1
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_ALLOWED = "Give this user the right to read and write there (`ls -ld` shows who has it), or work in another checkout."
+IN_THE_WAY = "Move it away, and run again."
+FAULTS = {
+    errno.EACCES: NOT_ALLOWED,
+    errno.EPERM: NOT_ALLOWED,
+    errno.EROFS: "The file system is read-only: mount it for writing, or work in another checkout.",
+    errno.EISDIR: IN_THE_WAY,
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EMFILE: "Allow this process more open files: `ulimit -n 1024`.",
+    errno.ENFILE: "End programs that hold many open files, and run again.",
+    errno.EIO: "The disk fails: look at the system's log, and restore from a backup.",
+}
+"""What an operating system refuses through no fault of ours, and the next step."""
 
 
 def main(
@@ -56,17 +69,27 @@ def main(
 
 
 class user_errors:  # noqa: N801 - reads as `with user_errors():`
-    """Context in which a PipelineError or a full disk ends the program with a block and exit code 1."""
+    """Context in which a PipelineError, or a refusal of the operating system, ends the program with a block and exit code 1."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            error = disk_full(error)
+        error = refusal_of_the_system(error) or error
         if isinstance(error, PipelineError):
             sys.stderr.write(error.block() + "\n")
             sys.exit(1)
+
+
+def refusal_of_the_system(error: BaseException | None) -> WorkspaceError | None:
+    """A full disk, a missing right or the like as an error for the user; None for anything else."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in DISK_FULL:
+        return disk_full(error)
+    if error.errno not in FAULTS:
+        return None
+    return WorkspaceError((error.strerror or "refused").lower(), where=str(error.filename or Path.cwd()), fix=FAULTS[error.errno])
 
 
 def disk_full(error: OSError) -> WorkspaceError:
@@ -138,7 +161,7 @@ def read_json(path: Path, made_by: str, refusal: type[PipelineError] = Workspace
 
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_hook=placed)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except FileNotFoundError:
         raise WorkspaceError("no such file", where=str(path), fix=fix) from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WorkspaceError(f"not JSON: {error}", where=str(path), fix=fix) from None

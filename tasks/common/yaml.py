@@ -14,10 +14,12 @@ def load_yaml(path: Path) -> Any:
     """The content of `path`; mappings keep the line of each key for `line_of`.
 
     Raises:
-        PipelineError: the file is not YAML; the message has the line.
+        PipelineError: the file is missing, or not YAML; the message has the line.
     """
     try:
         return YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PipelineError("no such file", where=str(path), fix=f"Bring it back: `git checkout -- {path}`.") from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise PipelineError(f"not YAML: {error.problem}", where=f"{path}:{line}", fix="Correct the line.") from None

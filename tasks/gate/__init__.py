@@ -10,10 +10,6 @@ every guard holds. The method, its calibration and its limits are in docs/gate.m
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
-
-from numpy.typing import NDArray
 
 from tasks.common import stage
 from tasks.common.errors import EvaluationError
@@ -21,6 +17,7 @@ from tasks.common.params import Params
 from tasks.common.paths import DECISION, EVALUATION, GAIN, SPEED
 from tasks.common.replace import replace_files
 from tasks.gate.decision import Comparison, Decision, Evidence, Guard, Slice, Verdict, read_decision
+from tasks.gate.evaluation import Evaluation
 from tasks.gate.files import REPEAT, judged, load
 from tasks.gate.intervals import Interval
 from tasks.gate.rule import decide
@@ -36,23 +33,23 @@ def run(params: Params) -> Decision:
 
     Raises:
         EvaluationError: the models cannot be compared, or a figure is missing; there is no decision then.
-        PipelineError: an input is missing or broken, or gate.group_by or gate.slices asks for metadata that the dataset does
-            not have; an older decision stays.
+        PipelineError: an input is missing or broken, or what gate.group_by, gate.slices or a guard asks for is not there; an
+            older decision stays.
     """
     content, arrays = load()
     try:
-        decision = judge(params, content, arrays)
+        measured, golden = judged(content, arrays)
     except EvaluationError:
         DECISION.unlink(missing_ok=True)  # the models that were measured last have none
         raise
+    decision = judge(params, measured, golden)
     replace_files({GAIN: stage.as_json(decision.headline()), DECISION: stage.as_json(decision.content())})
     log.info("gate: %s\n  written   %s", block(decision), DECISION)
     return decision
 
 
-def judge(params: Params, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Decision:
-    """The decision on the evaluation of `content` and `arrays`."""
-    measured, golden = judged(content, arrays)
+def judge(params: Params, measured: Evaluation, golden: Evaluation | None) -> Decision:
+    """The decision on what was measured, on the golden set too where there is one."""
     if params.evaluate.golden is not None and params.gate.max_golden_drop is not None and golden is None:
         raise EvaluationError("evaluate.golden is set, but its result is missing", where=str(EVALUATION), fix=REPEAT)
     latency_ms = None

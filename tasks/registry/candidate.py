@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common import dvc, dvcfiles, git
+from tasks.common.champion import read_pin
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import CANDIDATE, CHAMPION, DECISION, EVALUATION, PARAMS, REPORT, REPORTS
 from tasks.common.stage import read_json
-from tasks.common.yaml import load_yaml
 from tasks.registry.record import Record
 
 WEIGHTS = CANDIDATE / "best.pt"
@@ -76,7 +76,7 @@ def describe(params: Params, md5: str) -> Record:
         reference=float(decision["reference"]),
         candidate=float(decision["candidate"]),
         gain=float(decision["gain"]),
-        parent=load_yaml(CHAMPION)["version"] if CHAMPION.is_file() else None,
+        parent=read_pin()["version"] if CHAMPION.is_file() else None,
         task=str(evaluation["task"]),
         names=tuple(evaluation["names"]),
         metrics={kind: _numbers(figures[kind]) for kind in ("box", "mask") if kind in figures},
