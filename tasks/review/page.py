@@ -22,12 +22,11 @@ from tasks.common.page.document import (
     Shot,
     Table,
     Tone,
-    code,
-    plain,
 )
 from tasks.common.page.picture import on_picture, read_picture, tag
 from tasks.common.page.render import English, render
 from tasks.common.params import ReviewParams
+from tasks.common.text import code, markdown
 from tasks.review.doubts import Doubt
 
 MAX_BYTES = 1_000_000
@@ -113,9 +112,9 @@ def _shot(doubts: Sequence[Doubt]) -> Shot | None:
         width, height = (x2 - x1) / on.size_wh[0] * canvas.width, (y2 - y1) / on.size_wh[1] * canvas.height
         canvas.rect(left, top, width, height, "box missed", "", _words(doubt))
     hidden = len(doubts) - NUM_DETAILS
-    details = [Cell(plain(_words(doubt)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
+    details = [Cell(markdown(_words(doubt)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
     details += [Cell(f"and {hidden} more")] if hidden > 0 else []
-    return Shot(plain(on.image), f"{on.score:.0%} agreed", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
+    return Shot(markdown(on.image), f"{on.score:.0%} agreed", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
 
 
 def _words(doubt: Doubt) -> str:
@@ -133,7 +132,8 @@ def _tone(doubt: Doubt) -> Tone:
 
 def _table(doubts: Sequence[Doubt]) -> Table:
     rows = tuple(
-        (code(doubt.place()), plain(_words(doubt)), doubt.on.split, f"{doubt.finding.score:.2f}") for doubt in doubts[:NUM_ROWS]
+        (code(doubt.place()), markdown(_words(doubt)), doubt.on.split, f"{doubt.finding.score:.2f}")
+        for doubt in doubts[:NUM_ROWS]
     )
     more = len(doubts) - len(rows)
     rows += (("", f"and {more:,} more in `review.csv`", "", ""),) if more else ()

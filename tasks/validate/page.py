@@ -10,22 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from tasks.common.page.document import (
-    Block,
-    Callout,
-    Card,
-    Cards,
-    Cell,
-    Document,
-    Gallery,
-    Section,
-    Shot,
-    Table,
-    Tone,
-    code,
-    plain,
-)  # fmt: skip
+from tasks.common.page.document import Block, Callout, Card, Cards, Cell, Document, Gallery, Section, Shot, Table, Tone
 from tasks.common.page.render import English, render
+from tasks.common.text import code, markdown  # fmt: skip
 from tasks.validate.histograms import figures
 from tasks.validate.suite import Outcome
 from tasks.validate.worst import by_severity
@@ -97,11 +84,11 @@ def glance(
 def about(outcome: Outcome) -> tuple[Block, ...]:
     """A failing check: why it matters, what mends it, and where it failed."""
     check, issues = outcome.check, outcome.issues
-    rows = tuple((_place(issue.file, issue.line, check.table), plain(_cut(issue.value))) for issue in issues[:NUM_EXAMPLES])
+    rows = tuple((_place(issue.file, issue.line, check.table), markdown(_cut(issue.value))) for issue in issues[:NUM_EXAMPLES])
     more = len(issues) - len(rows)
     rows += ((f"and {more:,} more", "in `issues.csv`"),) if more else ()
-    head = f"**{plain(check.id)}** · {check.severity} · {_number(len(issues), 'time')}"
-    reason = plain(check.why) + (f". **Fix:** {plain(check.fix)}" if check.fix else "")
+    head = f"**{markdown(check.id)}** · {check.severity} · {_number(len(issues), 'time')}"
+    reason = markdown(check.why) + (f". **Fix:** {markdown(check.fix)}" if check.fix else "")
     return (
         Callout(f"{head}: {reason}" if check.why else head, TONES[check.severity] or "warn", ""),
         Table(("where", "found"), rows, "", num_text_columns=2),

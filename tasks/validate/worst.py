@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 from tasks.common.dataset import label_file, shown
-from tasks.common.page.document import Cell, Panel, Shot, Tone, code, plain
+from tasks.common.page.document import Cell, Panel, Shot, Tone
 from tasks.common.page.picture import on_picture, read_picture, tag
 from tasks.common.page.svg import Canvas
 from tasks.common.rows import Row, read_rows
+from tasks.common.text import code, markdown
 from tasks.validate.lines import read_text
 from tasks.validate.suite import Issue, Outcome
 
@@ -122,7 +123,7 @@ def draw(name: str, flaws: Sequence[Flaw], file: Path, classes: Sequence[str]) -
     details = [Cell(_words(name, flaw), _tone(flaw[0])) for flaw in flaws[:NUM_DETAILS]]
     details += [Cell(f"and {hidden} more")] if hidden > 0 else []
     count = f"{len(flaws)} issue{'' if len(flaws) == 1 else 's'}, {len(rows)} row{'' if len(rows) == 1 else 's'}"
-    return Shot(plain(name), count, _tone(flaws[0][0]), (Panel("", canvas.svg(name)),), tuple(details))
+    return Shot(markdown(name), count, _tone(flaws[0][0]), (Panel("", canvas.svg(name)),), tuple(details))
 
 
 def _mark(canvas: Canvas, row: Row, flaws: Sequence[Flaw], classes: Sequence[str], *, is_crowded: bool) -> None:
@@ -153,7 +154,7 @@ def _title(row: Row, classes: Sequence[str]) -> str:
 def _words(name: str, flaw: Flaw) -> str:
     outcome, issue = flaw
     place = f"line {issue.line}: " if issue.line and issue.file != name else ""
-    return f"{place}{code(outcome.check.id)} {plain(issue.value)}"
+    return f"{place}{code(outcome.check.id)} {markdown(issue.value)}"
 
 
 def _tone(outcome: Outcome) -> Tone:

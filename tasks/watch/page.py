@@ -21,11 +21,10 @@ from tasks.common.page.document import (
     Table,
     Tone,
     blocks,
-    code,
-    plain,
 )
 from tasks.common.page.forest import ALONE, Effect, forest
 from tasks.common.page.render import English, render
+from tasks.common.text import code, markdown
 from tasks.watch.drift import FEATURES, Drift
 from tasks.watch.drop import Drop
 
@@ -145,7 +144,7 @@ def _drop_blocks(watch: Watch) -> tuple[Block, ...]:
     tones: list[Tone] = ["bad" if d.is_real else "" for d in watch.drops]
     rows = tuple(
         (
-            plain(d.part),
+            markdown(d.part),
             str(d.images),
             str(d.instances),
             f"{d.then:.4f}",

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.boxes import box_iou
-from tasks.common.page.document import Cell, Panel, Shot, Tone, plain
+from tasks.common.page.document import Cell, Panel, Shot, Tone
 from tasks.common.page.picture import Picture, read_picture, tag
 from tasks.common.page.svg import Canvas, axes, labelled, ticks
+from tasks.common.text import markdown
 from tasks.watch.drift import Drift
 
 WIDTH, HEIGHT = 360, 200
@@ -116,7 +117,7 @@ def shots(seen: Seen, chosen: Iterable[int], facts: Features, medians: Mapping[s
         width, height = (int(side) for side in seen.arrays["size_wh"][image])
         picture = read_picture(seen.root / str(seen.arrays["images"][image]), (width, height))
         if picture is not None:
-            details = tuple(Cell(plain(_fact(name, own[image], medians.get(name)))) for name, own in facts.items())
+            details = tuple(Cell(markdown(_fact(name, own[image], medians.get(name)))) for name, own in facts.items())
             found.append(_shot(seen, image, picture, missed, details))
     return found
 
@@ -130,7 +131,7 @@ def _shot(seen: Seen, image: int, picture: Picture, missed: NDArray[np.bool_] | 
     tone: Tone = ""
     if missed is not None:
         note, tone = f"{own.sum() - len(lost)} of {own.sum()} found", "bad" if len(lost) else "good"
-    return Shot(plain(str(seen.arrays["images"][image])), note, tone, (Panel("", drawing),), details)
+    return Shot(markdown(str(seen.arrays["images"][image])), note, tone, (Panel("", drawing),), details)
 
 
 def _fact(name: str, value: float, median: float | None) -> str:

@@ -6,7 +6,6 @@ where they come from: `source` names a stored file and the keys in it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -136,16 +135,6 @@ class Document:
     badge: Cell
     """The verdict."""
     sections: tuple[Section, ...]
-
-
-def plain(name: object) -> str:
-    """A name from the user's files, such as a class, that is shown as it is."""
-    return re.sub(r"([\\`*|<>\[\]])", r"\\\1", " ".join(str(name).split()))
-
-
-def code(name: object) -> str:
-    """The same, set as code."""
-    return "`" + " ".join(str(name).split()).replace("`", "'").replace("|", r"\|") + "`"
 
 
 def cell(value: Cell | str) -> Cell:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from tasks.common.page.document import code, plain
 from tasks.common.paths import CURVES, DECISION, EVALUATION, SOUP
+from tasks.common.text import code, markdown
 from tasks.report.advice.item import Item, Rule
 from tasks.report.material import Material
 from tasks.report.quality import convergence
@@ -77,7 +77,7 @@ def read_into_noise(m: Material) -> Iterator[Item]:
     if noisy:
         name = max(noisy, key=lambda own: (noisy[own], own))
         own = of_classes(m, m.metric)[name]
-        values = {"name": plain(name), "change": m.words.points(own.change), "interval": m.words.changes(own.change_interval)}
+        values = {"name": markdown(name), "change": m.words.points(own.change), "interval": m.words.changes(own.change_interval)}
         yield Item("noisy_class", values | {"instances": f"{own.instances:,}"}, f"{DECISION}: per_class")
 
 

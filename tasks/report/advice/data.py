@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.common.page.document import code, plain
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS, VALIDATION
+from tasks.common.text import code, markdown
 from tasks.gate import Comparison
 from tasks.report.advice.item import Item, Rule
 from tasks.report.material import Material
@@ -21,7 +21,7 @@ def feed_weak_class(m: Material) -> Iterator[Item]:
     mean = m.inputs.decision.candidate
     if name is not None and len(found) > 1 and mean - found[name].candidate > m.rule.weak_class_gap:
         values = {
-            "name": plain(name),
+            "name": markdown(name),
             "value": m.words.value(found[name].candidate),
             "mean": m.words.value(mean),
             "instances": f"{found[name].instances:,}",
@@ -39,7 +39,7 @@ def feed_weak_size(m: Material) -> Iterator[Item]:
     value = min(sizes, key=lambda own: sizes[own].candidate, default=None)
     mean = m.inputs.decision.candidate
     if value is not None and len(sizes) > 1 and mean - sizes[value].candidate > m.rule.weak_class_gap:
-        size = m.words(f"slice.{value}") if m.words.has(f"slice.{value}") else plain(value)
+        size = m.words(f"slice.{value}") if m.words.has(f"slice.{value}") else markdown(value)
         values = {
             "size": size,
             "value": m.words.value(sizes[value].candidate),
@@ -51,8 +51,8 @@ def feed_weak_size(m: Material) -> Iterator[Item]:
 
 def look_at_losses(m: Material) -> Iterator[Item]:
     """The part whose loss is beyond noise and largest."""
-    parts: dict[str, Comparison] = {plain(name): found for name, found in of_classes(m, m.metric).items()}
-    parts |= {f"{plain(part.by)} {plain(part.value)}": part.comparison for part in m.inputs.decision.slices}
+    parts: dict[str, Comparison] = {markdown(name): found for name, found in of_classes(m, m.metric).items()}
+    parts |= {f"{markdown(part.by)} {markdown(part.value)}": part.comparison for part in m.inputs.decision.slices}
     worse = {name: own for name, own in parts.items() if is_lost(own)}
     if worse:
         name = min(worse, key=lambda own: worse[own].change)
@@ -67,7 +67,12 @@ def look_at_losses(m: Material) -> Iterator[Item]:
 def untangle_pair(m: Material) -> Iterator[Item]:
     i, j, _, count = next(iter(pairs(m)), (0, 0, 0, 0))
     if count >= m.rule.min_confusions:
-        values = {"labelled": plain(m.inputs.names[i]), "detected": plain(m.inputs.names[j]), "count": f"{count:,}", **m.point}
+        values = {
+            "labelled": markdown(m.inputs.names[i]),
+            "detected": markdown(m.inputs.names[j]),
+            "count": f"{count:,}",
+            **m.point,
+        }
         yield Item("confused_pair", values, str(STATISTICS))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.common.page.document import code
 from tasks.common.paths import CURVES, DECISION, EVALUATION
+from tasks.common.text import code
 from tasks.gate import Verdict
 from tasks.report.advice.item import Item, Rule
 from tasks.report.curves import components, total_loss

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tasks.common.page.document import Cell, Paragraph, Section, Table, blocks, code, plain
+from tasks.common.page.document import Cell, Paragraph, Section, Table, blocks
 from tasks.common.paths import BASELINE, CANDIDATE, DATASET, DECISION, EVALUATION, FINETUNE, SOUP, STATISTICS, VALIDATION
+from tasks.common.text import code, markdown
 from tasks.report.material import Material
 from tasks.report.sections import exports
 
@@ -98,8 +99,8 @@ def _settings(m: Material) -> Table:
     settings = ", ".join(f"{key} {value}" for key, value in evaluation["settings"].items())
     versions = ", ".join(f"{key} {value}" for key, value in evaluation["versions"].items())
     rows = (
-        (words("assets.settings"), plain(settings)),
-        (words("assets.versions"), plain(versions)),
+        (words("assets.settings"), markdown(settings)),
+        (words("assets.versions"), markdown(versions)),
         (words("assets.split_hash", split=evaluation["split"]["name"]), f"`{evaluation['split']['sha256']}`"),
     )
     return Table(

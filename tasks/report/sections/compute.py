@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Block, Section, Table, plain
+from tasks.common.page.document import Block, Section, Table
 from tasks.common.paths import EVALUATION, SPEED
+from tasks.common.text import markdown
 from tasks.report.inputs import Phase
 from tasks.report.material import Material
 
@@ -29,7 +30,9 @@ def _phases_table(m: Material) -> Block:
         each = words.duration(float(t["seconds"]) / run) if run else words.none
         done = f"{run} / {t['epochs']}"
         numbers = (f"{t['num_images']:,}", done, words.duration(float(t["seconds"])), each, words.value(throughput(phase), 1))
-        rows.append((f"`{phase.name}`", *numbers, plain(t["device"]), str(t["num_threads"]), words.size(t["peak_memory_bytes"])))
+        rows.append(
+            (f"`{phase.name}`", *numbers, markdown(t["device"]), str(t["num_threads"]), words.size(t["peak_memory_bytes"]))
+        )
     header = tuple(words(f"column.{name}") for name in columns)
     return Table(header, tuple(rows), "models/{baseline,finetune}/training.json", words("compute.phases"))
 
@@ -43,7 +46,7 @@ def _models_table(m: Material) -> Block:
         shown = words.none if latency is None else f"{latency:.2f} ms"
         rows.append((m.model(name), f"{facts['num_parameters']:,}", words.size(facts["tensor_bytes"]), shown))
     header = tuple(words(f"column.{name}") for name in ("model", "parameters", "tensors", "latency"))
-    device = plain(m.inputs.evaluation["settings"]["device"])
+    device = markdown(m.inputs.evaluation["settings"]["device"])
     source = f"{EVALUATION}: models.*.{{num_parameters,tensor_bytes}}; {SPEED}"
     return Table(
         header, tuple(rows), source, words("compute.models", device=device, imgsz=m.inputs.evaluation["settings"]["imgsz"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table, blocks, code, plain
+from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table, blocks
 from tasks.common.paths import DECISION
+from tasks.common.text import code, markdown
 from tasks.gate import Evidence, Guard, Interval
 from tasks.report.material import Material
 from tasks.report.sections.parts import is_lost, of_classes
@@ -69,7 +70,7 @@ def _worse(m: Material) -> list[str]:
         if is_lost(own):
             found.append((part.by, part.value, words.gain(own.gain), words.gains(own.gain_interval)))
     return [
-        words("decision.worse", by=plain(by), value=plain(value), change=change, interval=interval)
+        words("decision.worse", by=markdown(by), value=markdown(value), change=change, interval=interval)
         for by, value, change, interval in found
     ]
 
@@ -128,5 +129,5 @@ def _times(ratio: float) -> str:
 
 def _verbatim(m: Material) -> Paragraph:
     """The gate's own sentences; they are English in every language."""
-    reasons = "; ".join(plain(reason) for reason in m.inputs.decision.reasons)
+    reasons = "; ".join(markdown(reason) for reason in m.inputs.decision.reasons)
     return Paragraph(m.words("decision.verbatim", reasons=reasons), f"{DECISION}: reasons")

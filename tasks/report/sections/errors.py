@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks, plain
+from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks
 from tasks.common.paths import STATISTICS
+from tasks.common.text import markdown
 from tasks.report import figures, gallery
 from tasks.report.detections import confusion
 from tasks.report.material import Material
@@ -77,8 +78,8 @@ def _pairs_table(m: Material) -> Table:
     )
     rows = tuple(
         (
-            plain(names[i]),
-            plain(names[j]),
+            markdown(names[i]),
+            markdown(names[j]),
             f"{before:,}",
             f"{after:,}",
             Cell(f"{after - before:+,}", "" if after == before else "good" if after < before else "bad"),

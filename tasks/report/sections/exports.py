@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.common.page.document import Cell, Paragraph, Table, Tone, plain
+from tasks.common.page.document import Cell, Paragraph, Table, Tone
 from tasks.common.paths import EXPORT_SPEED, EXPORTED
+from tasks.common.text import markdown
 from tasks.gate import Interval
 from tasks.report.material import Material
 
@@ -37,7 +38,7 @@ def _pt(m: Material) -> tuple[Cell | str, ...]:
 def _row(m: Material, name: str, facts: Mapping[str, Any]) -> tuple[Cell | str, ...]:
     words = m.words
     status = Cell(words(f"export.{facts['status']}"), TONES[facts["status"]])
-    why = plain("; ".join(facts["reasons"])) or words.none
+    why = markdown("; ".join(facts["reasons"])) or words.none
     if "changes" not in facts:
         return f"`{name}`", status, *([words.none] * 5), why
     change = facts["changes"][m.metric]

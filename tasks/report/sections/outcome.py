@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, code, join, plain
+from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, join
 from tasks.common.paths import DATASET, DECISION, EVALUATION, SOUP
+from tasks.common.text import code, markdown
 from tasks.gate import Decision, Verdict
 from tasks.report.material import Material
 
@@ -126,7 +127,7 @@ def _soup(m: Material) -> Paragraph | None:
     """What the candidate is made of, where averages were measured."""
     soup, words = m.inputs.soup, m.words
     if not soup["trials"]:
-        left_out = [f"{code(name)} ({plain(reason)})" for name, reason in soup.get("left_out", {}).items()]
+        left_out = [f"{code(name)} ({markdown(reason)})" for name, reason in soup.get("left_out", {}).items()]
         return Paragraph(words("outcome.empty_soup", models=words.listing(left_out)), f"{SOUP}: left_out") if left_out else None
     best = max(soup["single"], key=lambda name: float(soup["single"][name]))
     shown = {"metric": soup["metric"].replace(".", " "), "best": code(best), "single": words.value(soup["single"][best])}

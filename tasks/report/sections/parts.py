@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tasks.common.page import forest
-from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Table, blocks, plain, tone_of
+from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Table, blocks, tone_of
 from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION
+from tasks.common.text import markdown
 from tasks.gate import Comparison
 from tasks.report.material import Material
 
@@ -56,7 +57,7 @@ def _summary(m: Material) -> Bullets | None:
     items = [
         words(
             "parts.most",
-            name=plain(best),
+            name=markdown(best),
             change=words.points(found[best].change),
             interval=words.changes(found[best].change_interval),
         )
@@ -65,14 +66,14 @@ def _summary(m: Material) -> Bullets | None:
         items.append(
             words(
                 "parts.least",
-                name=plain(worst),
+                name=markdown(worst),
                 change=words.points(found[worst].change),
                 interval=words.changes(found[worst].change_interval),
             )
         )
     if m.inputs.decision.confidence is not None:
-        lost = [plain(name) for name, own in found.items() if is_lost(own)]
-        lost += [f"{plain(part.by)} {plain(part.value)}" for part in m.inputs.decision.slices if is_lost(part.comparison)]
+        lost = [markdown(name) for name, own in found.items() if is_lost(own)]
+        lost += [f"{markdown(part.by)} {markdown(part.value)}" for part in m.inputs.decision.slices if is_lost(part.comparison)]
         items.append(words("parts.lost", names=words.listing(lost)) if lost else words("parts.none_lost"))
     return Bullets(tuple(items), f"{DECISION}: per_class, slices")
 
@@ -89,7 +90,7 @@ def _class_table(m: Material, metric: str) -> Table:
     )
     rows = tuple(
         (
-            plain(name),
+            markdown(name),
             f"{own.instances:,}",
             words.value(own.reference),
             words.value(own.candidate),
@@ -154,7 +155,7 @@ def _slice_table(m: Material) -> Table:
     for part in m.inputs.decision.slices:
         own = part.comparison
         cell = _coloured(words.gain(own.gain), own)
-        names = words("slice.size") if part.by == "size" else plain(part.by), _value(m, part.by, part.value)
+        names = words("slice.size") if part.by == "size" else markdown(part.by), _value(m, part.by, part.value)
         rows.append(
             (
                 *names,
@@ -177,7 +178,7 @@ def _slice_table(m: Material) -> Table:
 
 
 def _value(m: Material, by: str, value: str) -> str:
-    return m.words(f"slice.{value}") if by == "size" and m.words.has(f"slice.{value}") else plain(value)
+    return m.words(f"slice.{value}") if by == "size" and m.words.has(f"slice.{value}") else markdown(value)
 
 
 def _slice_figure(m: Material) -> Figure | None:

@@ -1,0 +1,65 @@
+"""Text from people, datasets and other programs, shown as text and nothing else: one escape for each medium.
+
+Records keep what somebody wrote; these functions are for showing it. Numbers and words of our own need none of them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from html import escape
+
+JOINERS = "\u200c\u200d"
+"""Invisible, and part of how Persian, Hindi and others are spelt."""
+CONTROL = re.compile(r"[^\n\t -~]")
+SPECIAL = re.compile(r"[\\`*\[\]<>|&~]|(?<!\w)_|_(?!\w)")
+"""What begins emphasis, code, links, images, HTML, entities and table cells, anywhere in a line."""
+OPENING = re.compile(r"^(\d*)([#+=.)-])(?=[\s#=-]|$)")
+"""What makes a heading, a list or a rule of a line that begins so."""
+LINK = re.compile(r"\S*(?:\w@|://|\bwww\.)\S*", re.IGNORECASE)
+"""What Markdown viewers turn into a link without any mark; a backslash does not stop them all."""
+
+
+def line(text: object) -> str:
+    r"""`text` on one line: line breaks of every kind, control characters and what reorders text become `\n`, `\x1b`, `\u202e`.
+
+    Bytes that are not UTF-8, which Python keeps as lone surrogates, become `\xff`. Letters of every script stay.
+    """
+    words = str(text)
+    return words if words.isprintable() else "".join(map(_visible, words))
+
+
+def lines(text: str) -> str:
+    """The same for text of several lines: line feeds and tabs stay."""
+    return CONTROL.sub(lambda found: _visible(found[0]), text)
+
+
+def markdown(text: object) -> str:
+    """`text` inside a paragraph, a list or a table of Markdown, where it is no markup and no link.
+
+    `tasks.common.page.render.inline` reads the same escapes.
+    """
+    shown, parts, end = line(text).strip(), [], 0
+    for link in LINK.finditer(shown):
+        parts += [SPECIAL.sub(r"\\\g<0>", shown[end : link.start()]), code(link[0])]
+        end = link.end()
+    parts.append(SPECIAL.sub(r"\\\g<0>", shown[end:]))
+    return OPENING.sub(r"\1\\\2", "".join(parts))
+
+
+def code(name: object) -> str:
+    """`name` as code in Markdown, with ' for each backtick in it."""
+    return f"`{line(name).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+
+
+def html(text: object) -> str:
+    """`text` as the content or the quoted attribute of an HTML or SVG element."""
+    return escape(line(text))
+
+
+def _visible(letter: str) -> str:
+    if letter.isprintable() or letter in JOINERS or unicodedata.category(letter) == "Zs":
+        return letter
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
