@@ -8,6 +8,7 @@ rejection goes into the registry; so does silence, see `flows.silence`.
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable
 from typing import Literal
 
@@ -21,10 +22,14 @@ from pydantic import Field
 from flows import silence
 from flows.evidence import Evidence, page
 from tasks import registry
+from tasks.common.errors import RegistryError
 from tasks.common.params import Params, PromoteParams
 
-AGAIN = "> **Asked again**: version, champion or report changed after the last question, so its answer does not count."
-ANOTHER = "> **Asked again**: the second reviewer must be somebody else than the first."
+Kind = Literal["approve", "second"]
+AGAIN_HEAD = "> **Asked again**: "
+AGAIN = f"{AGAIN_HEAD}version, champion or report changed after the last question, so its answer does not count."
+ANOTHER = f"{AGAIN_HEAD}the second reviewer must be somebody else than the first."
+UNKNOWN = f"{AGAIN_HEAD}that name is not one of promote.approvers in params.yaml."
 MAX_QUESTIONS = 200
 """Of one run of the flow; the server returns no more in one page."""
 
@@ -41,7 +46,7 @@ class Approval(RunInput):
     @property
     def person(self) -> str:
         """The reviewer in a form that two spellings of one name share."""
-        return " ".join(self.reviewer.split()).casefold()
+        return " ".join(unicodedata.normalize("NFKC", self.reviewer).split()).casefold()
 
 
 def ask(evidence: Evidence, rule: PromoteParams) -> list[Approval]:
@@ -49,23 +54,35 @@ def ask(evidence: Evidence, rule: PromoteParams) -> list[Approval]:
 
     It suspends the run until they are there.
     """
-    version = evidence.version
-    first = _question("approve", version, evidence.digest, page(evidence), rule)
+    version, text = evidence.version, page(evidence)
+    first = _approver("approve", version, evidence.digest, text, rule)
     if not first.approve or not rule.second_reviewer:
         return [first]
     digest = hashlib.sha256(f"{evidence.digest} {first.model_dump_json()}".encode()).hexdigest()
     head = f"> **Second review**: {first.reviewer} approved. {first.note}"
-    text = f"{head}\n\n{page(evidence)}"
-    second = _question("second", version, digest, text, rule)
-    if second.person == first.person:
-        get_run_logger().warning("refused: the second reviewer must be somebody else than %s", first.reviewer)
-        text = f"{ANOTHER}\n\n{text}"
-        second = _question("second", version, digest, text, rule, accept=lambda answer: answer.person != first.person)
-    return [first, second]
+    text = f"{head}\n\n{text}"
+    return [first, _approver("second", version, digest, text, rule, first)]
+
+
+def _approver(
+    kind: Kind, version: registry.Version, digest: str, text: str, rule: PromoteParams, first: Approval | None = None
+) -> Approval:
+    """The answer of somebody who may give it: one of promote.approvers, and not the one who gave the `first`."""
+
+    def refusal(answer: Approval) -> str:
+        if not registry.is_approver(rule, answer.reviewer):
+            return UNKNOWN
+        return ANOTHER if first and answer.person == first.person else ""
+
+    answer = _question(kind, version, digest, text, rule)
+    if why := refusal(answer):
+        get_run_logger().warning("refused: %s", why.removeprefix(AGAIN_HEAD))
+        answer = _question(kind, version, digest, f"{why}\n\n{text}", rule, accept=lambda answer: not refusal(answer))
+    return answer
 
 
 def _question(
-    kind: Literal["approve", "second"],
+    kind: Kind,
     version: registry.Version,
     digest: str,
     text: str,
@@ -99,6 +116,25 @@ def show_report(evidence: Evidence) -> None:
     if not silence.current_run().empirical_policy.pause_keys:
         key = f"report-{evidence.version.name}-{evidence.version.version.replace('.', '-')}"
         create_markdown_artifact(evidence.report, key=key, description=f"The report of {evidence.version.tag}")
+
+
+def show_command(evidence: Evidence, approve: str) -> State[None]:
+    """Show the evidence and the command that promotes with a signature; nobody is asked, for an answer here proves no name.
+
+    Raises:
+        RegistryError: `approve` is auto, which would promote without a signature.
+    """
+    if approve == "auto":
+        what = "approve: auto promotes without a signature, and promote.signed_only is true"
+        raise RegistryError(what, where=evidence.version.tag, fix="Start the flow with approve: ask, or set the key to false.")
+    version, champion = evidence.version.version, evidence.champion
+    expected = f" --expected-champion {champion}" if champion else ""
+    command = f"python -m tasks.registry promote {version}{expected} --approver NAME --reason WHY"
+    text = f"{evidence.version.tag} waits for a signature (promote.signed_only). Run: {command}"
+    show_report(evidence)
+    create_markdown_artifact(f"Promote it with\n\n    {command}\n\n{page(evidence)}", key="promotion", description=text)
+    get_run_logger().info(text)
+    return Completed(name="SignatureWanted", message=text)
 
 
 def reject(settings: Params, evidence: Evidence, answers: list[Approval]) -> None:

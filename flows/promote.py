@@ -28,7 +28,8 @@ def promote(
     Args:
         version: Such as v1.2.0; the newest one if left empty. An older one is a way back.
         approve: ask waits for a person. auto promotes the newest version without asking if the gate says PROMOTE against
-            today's champion, and asks otherwise.
+            today's champion, and asks otherwise; it asks too where promote.approvers has names and "the gate (approve: auto)"
+            is none of them.
     """
     settings = params.load()
     registry.refresh(settings)
@@ -38,8 +39,10 @@ def promote(
     if found.champion == found.version.version:
         silence.forget()
         return Completed(name="Unchanged", message=f"{found.version.tag} is the champion already")
+    if settings.promote.signed_only:
+        return approval.show_command(found, approve)
     answers: list[approval.Approval] = []
-    if approve == "ask" or not found.speaks_for_itself:
+    if approve == "ask" or not found.speaks_for_itself or not registry.is_approver(settings.promote, BY_THE_GATE):
         approval.show_report(found)
         answers = approval.ask(found, settings.promote)
         if not answers[-1].approve:
@@ -48,8 +51,9 @@ def promote(
     registry.promote(
         settings,
         found.version.version,
-        approver=" and ".join(answer.reviewer.strip() for answer in answers) or BY_THE_GATE,
+        approver=[answer.reviewer for answer in answers] or BY_THE_GATE,
         reason="; ".join(answer.note for answer in answers if answer.note) or found.decision.summary,
         expected_champion=found.champion,
+        via="UI" if answers else "gate",
     )
     return approval.finish("Promoted", found, answers)

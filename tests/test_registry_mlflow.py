@@ -414,6 +414,34 @@ class TestVerify:
         assert f"entry 1 of {params.registry.name}.history" in what
         assert registry.champion(params) == two
 
+    def test_an_entry_of_the_history_that_was_changed_emptied_or_made_by_hand_is_named(self, bare: Path, params: Params) -> None:
+        one, two = make_version(params, "one"), make_version(params, "two")
+        for version in (one, two, one):
+            registry.promote(params, version, **WHO)
+        name = f"{params.registry.name}.history"
+
+        def faults_with(number: str, change: Callable[[dict[str, Any]], object]) -> set[str]:
+            with connection.speaking(params) as client:
+                text = client.get_model_version(name, number).tags[connection.ENTRY]
+                changed = json.loads(text)
+                client.set_model_version_tag(name, number, connection.ENTRY, str(change(changed) or json.dumps(changed)))
+                found = {fault.what for fault in registry.verify(params) if "entry" in fault.what}
+                client.set_model_version_tag(name, number, connection.ENTRY, text)
+            return found
+
+        link = "hash of the entry before"
+        assert faults_with("1", lambda body: None) == set()
+        assert faults_with("1", lambda body: body.update(approver="The Boss")) == {f"entry 2 (assign): {link}"}
+        assert f"entry 3 (assign): {link}" in faults_with("3", lambda body: body.pop("hash_before") and None)
+        assert f"entry 3 (assign): {link}" in faults_with("2", lambda body: "no JSON")
+        assert faults_with("3", lambda body: body.update({"from": None})) == {"entry 3 (assign): the version before"}
+        assert faults_with("3", lambda body: body.update(commit="0" * 40)) == {"entry 3 (assign): what it is about"}
+        assert faults_with("3", lambda body: body.update(time="2099-01-01T00:00:00+00:00")) == {"entry 3 (assign): its time"}
+        with connection.speaking(params) as client:
+            at = client.get_model_version(name, "3")
+            client.create_model_version(name, at.source, at.run_id, {}, await_creation_for=0)
+        assert {fault.what for fault in registry.verify(params) if "entry" in fault.what} == {f"entry 4 of {name}"}
+
 
 class TestErrors:
     def test_a_server_that_is_away_or_refuses_is_said_with_the_next_step(

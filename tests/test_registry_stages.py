@@ -147,6 +147,11 @@ class TestPromote:
             "rollback": False,
             "decision": "decision of two",
             "report": "report of two",
+            "via": "command line",
+            "authenticated": False,
+            "hash_before": sh("git", "rev-parse", "refs/tags/detector#production#1"),
+            "version_tag": sh("git", "rev-parse", "refs/tags/detector@v1.1.0"),
+            "records_since": {},
         }
         assert sh("gto", "show", "detector#production", "--version") == "v1.1.0"
 

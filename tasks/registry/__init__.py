@@ -19,6 +19,7 @@ not promote it. No tag is ever moved. Others read them so (`--rev` takes the bar
 verb is the same.
 """
 
+from tasks.registry.approvers import is_approver
 from tasks.registry.exported import artifacts
 from tasks.registry.history import Assignment, history
 from tasks.registry.judged import decision_of, gate_since, since_judged, why
@@ -43,6 +44,7 @@ __all__ = [
     "fetch",
     "gate_since",
     "history",
+    "is_approver",
     "list_versions",
     "pin_champion",
     "promote",

@@ -35,11 +35,20 @@ class Assignment:
     """SHA-256 of the decision it rests on; None where the version pins none."""
     report: str | None
     """SHA-256 of the report it rests on; None where the version pins none."""
+    via: str | None = None
+    """How the decision came in: `command line`, `UI` or `gate`; None in records of an earlier release."""
+    authenticated: bool | None = None
+    """Whether it was signed by whoever decided; a name that was typed proves nothing."""
 
     def summary(self) -> str:
         """The assignment in one line."""
         before = f"{self.previous} -> " if self.previous else ""
-        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {before}{self.version}  {self.approver}: {self.reason}"
+        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {before}{self.version}  {self.approver}: {self.reason}{source_note(self.via)}"
+
+
+def source_note(via: str | None) -> str:
+    """What a line of the history says of a decision that came in by the UI: whoever typed the name, it was no login."""
+    return "  [answered in the UI, not authenticated]" if via == "UI" else ""
 
 
 def history(params: Params, *, on: date | None = None) -> tuple[Assignment, ...]:

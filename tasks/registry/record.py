@@ -51,6 +51,8 @@ class Record:
 
     lower_bound: float | None = None
     """What the gain is at least, by gate.confidence; None where none was asked for, and in tags of an earlier release."""
+    after: str | None = None
+    """Hash of the last assignment when it was registered; empty for none, None in an earlier release."""
 
     def summary(self) -> str:
         """Verdict and figures in one line; of an INCONCLUSIVE one also the bound that made it so."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tasks.common.params import Params
 from tasks.registry.backend import chosen
-from tasks.registry.history import PINNED
+from tasks.registry.history import PINNED, source_note
 from tasks.registry.versions import champion, show
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,16 @@ class Refusal:
     """SHA-256 of the decision that was shown; None where the version pins none."""
     report: str | None
     """SHA-256 of the report that was shown; None where the version pins none."""
+    via: str | None = None
+    """How the decision came in; None where nobody answered, and in records of an earlier release."""
+    authenticated: bool | None = None
+    """Whether it was signed by whoever decided."""
 
     def summary(self) -> str:
         """The refusal in one line, in the form of `Assignment.summary`."""
         kept = f"kept {self.champion}" if self.champion else "kept none"
-        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {self.version} {self.outcome}, {kept}  {self.approver}: {self.reason}"
+        said = f"{self.approver}: {self.reason}{source_note(self.via)}"
+        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {self.version} {self.outcome}, {kept}  {said}"
 
 
 def refuse(params: Params, version: str, outcome: Outcome, *, approver: str, reason: str, question: str) -> Refusal:
@@ -72,6 +77,8 @@ def refuse(params: Params, version: str, outcome: Outcome, *, approver: str, rea
             "reason": reason,
             "time": datetime.now(UTC).replace(microsecond=0).isoformat(),
             "champion": champion(params),
+            "via": "UI" if outcome == "rejected" else None,
+            "authenticated": False,
             **{name: files.get(path) for name, path in PINNED.items()},
         }
         chosen(params).refuse(params, found, key, body)
@@ -99,4 +106,6 @@ def refusal_of(tag: str, commit: str, body: dict[str, Any]) -> Refusal:
         commit=commit,
         decision=body.get("decision"),
         report=body.get("report"),
+        via=body.get("via"),
+        authenticated=body.get("authenticated"),
     )

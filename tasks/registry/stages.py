@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import EllipsisType
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.registry.approvers import Via, require_approvers, require_way
 from tasks.registry.backend import Backoff, chosen
 from tasks.registry.history import PINNED, Assignment, history, line_of
 from tasks.registry.judged import since_judged
@@ -17,6 +18,10 @@ from tasks.registry.record import Version
 from tasks.registry.versions import champion, list_versions, show
 
 log = logging.getLogger(__name__)
+
+
+MAX_AHEAD = timedelta(days=1)
+"""A record with a later time than this from now is not of a wrong time zone, but of a wrong clock or a wrong hand."""
 
 
 @dataclass(frozen=True)
@@ -27,38 +32,47 @@ class Step:
     reason: str
     when: datetime | None
     is_rollback: bool = False
+    via: Via = "command line"
+    authenticated: bool = False
+    """Whether the record carries the approver's own signature: it is made at the command line and signed."""
 
     def __post_init__(self) -> None:
         for name in ("approver", "reason"):
             if not getattr(self, name).strip():
                 raise RegistryError(f"the {name} is empty", fix=f"Say it with --{name}: the history keeps it.")
 
+    def source(self) -> dict[str, object]:
+        """What a record keeps of how the decision came in."""
+        return {"via": self.via, "authenticated": self.authenticated}
+
 
 def promote(
     params: Params,
     version: str,
     *,
-    approver: str,
+    approver: str | Sequence[str],
     reason: str,
     when: datetime | None = None,
     expected_champion: str | EllipsisType | None = ...,
+    via: Via = "command line",
 ) -> Version:
     """The version, which is in stage registry.stage now; the present champion stays as it is, without a new entry.
 
     Args:
         params: Backend, name, stage and remote are in section registry.
         version: `v1.2.0` or `NAME@v1.2.0`.
-        approver: Who decided; kept in the history.
+        approver: Who decided, one or several; kept in the history.
         reason: Why; kept in the history.
         when: Time of the decision; now by default. GTO orders by seconds, so that each assignment is at least one second
             after the one before it.
         expected_champion: The champion that the decision was made against, None for no champion; left out, any will do.
+        via: How the decision came in; kept in the history. A name that was typed in the UI is not authenticated.
 
     Raises:
-        RegistryError: no such version, it is deprecated or not on the remote, the champion is not the expected one, or
-            the remote refuses.
+        RegistryError: no such version, it is deprecated or not on the remote, the champion is not the expected one, the
+            approver is not one of promote.approvers, or the remote refuses.
     """
-    return _move(params, version, Step(approver, reason, when), expected_champion)
+    return _move(params, version, _step(params, approver, reason, when, via=via), expected_champion)
 
 
 def rollback(params: Params, *, approver: str, reason: str, when: datetime | None = None) -> Version:
@@ -69,6 +83,7 @@ def rollback(params: Params, *, approver: str, reason: str, when: datetime | Non
     Raises:
         RegistryError: there is no champion, or none before it.
     """
+    step = _step(params, approver, reason, when, is_rollback=True)
     chosen(params).catch_up(params)
     current = champion(params)
     line = line_of(history(params))
@@ -79,7 +94,7 @@ def rollback(params: Params, *, approver: str, reason: str, when: datetime | Non
     if target is None:
         fix = "See `python -m tasks.registry history`; any version can be promoted by name."
         raise RegistryError(f"no version was champion before {current}" if current else "there is no champion yet", fix=fix)
-    return _move(params, target, Step(approver, reason, when, is_rollback=True), current)
+    return _move(params, target, step, current)
 
 
 def deprecate(params: Params, version: str, *, approver: str, reason: str, when: datetime | None = None) -> Version:
@@ -90,7 +105,7 @@ def deprecate(params: Params, version: str, *, approver: str, reason: str, when:
     Raises:
         RegistryError: no such version, or it is the champion.
     """
-    step, backoff = Step(approver, reason, when), Backoff()
+    step, backoff = _step(params, approver, reason, when), Backoff()
     while True:
         chosen(params).catch_up(params)
         found = show(params, version)
@@ -105,6 +120,24 @@ def deprecate(params: Params, version: str, *, approver: str, reason: str, when:
             log.info("deprecated %s: %s", found.tag, step.reason)
             return show(params, version)
         backoff.wait()  # somebody else wrote in the same moment: what they said counts
+
+
+def _step(
+    params: Params,
+    approver: str | Sequence[str],
+    reason: str,
+    when: datetime | None,
+    *,
+    via: Via = "command line",
+    is_rollback: bool = False,
+) -> Step:
+    """The step, if params.yaml lets these people take it in this way."""
+    names = [approver] if isinstance(approver, str) else list(approver)
+    authenticated = params.registry.sign and via == "command line"
+    step = Step(" and ".join(name.strip() for name in names), reason, when, is_rollback, via, authenticated)
+    require_approvers(params.promote, names)
+    require_way(params.promote, via)
+    return step
 
 
 def _move(params: Params, version: str, step: Step, expected: str | EllipsisType | None) -> Version:
@@ -136,7 +169,7 @@ def _require_allowed(version: Version, current: str | None, expected: str | Elli
 
 def entry(version: Version, step: Step, past: tuple[Assignment, ...], current: str | None, stage: str) -> dict[str, object]:
     """What the history keeps of an assignment that comes after `past`."""
-    time = _second(step.when, past[-1].created + timedelta(seconds=1) if past else None, version)
+    time = _second(step.when, _earliest(past), version)
     files: Mapping[str, str] = version.record.files if version.record else {}
     return {
         "version": version.version,
@@ -146,8 +179,21 @@ def entry(version: Version, step: Step, past: tuple[Assignment, ...], current: s
         "reason": step.reason,
         "time": time.isoformat(),
         "rollback": step.is_rollback,
+        **step.source(),
         **{key: files.get(path) for key, path in PINNED.items()},
     }
+
+
+def _earliest(past: Sequence[Assignment]) -> datetime | None:
+    """One second after the last of `past`; a record of the far future does not push the next one there."""
+    limit = datetime.now(UTC) + MAX_AHEAD
+    if ahead := [assignment.tag for assignment in past if assignment.created > limit]:
+        log.warning(
+            "%s: dated in the future. This one gets the real time; `gto show` and `dvc artifacts get --stage` order by time and"
+            " will not see it. `python -m tasks.registry champion` goes by the number.",
+            ", ".join(ahead),
+        )
+    return max((found.created + timedelta(seconds=1) for found in past if found.created <= limit), default=None)
 
 
 def _second(when: datetime | None, earliest: datetime | None, version: Version) -> datetime:

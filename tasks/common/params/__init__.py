@@ -12,9 +12,9 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Self, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from tasks.common.errors import ParamsError
@@ -73,6 +73,12 @@ class Params:
     watch: WatchParams
     flow: FlowParams
 
+    @model_validator(mode="after")
+    def _signs_what_must_be_signed(self) -> Self:
+        if self.promote.signed_only and not self.registry.sign:
+            raise ValueError("promote.signed_only wants signed tags, and registry.sign is false. Set registry.sign to true.")
+        return self
+
 
 def load(path: Path = PARAMS, overrides: Iterable[str] = ()) -> Params:
     """The parameters of `path` with each `section.key=value` of `overrides` applied.
@@ -114,6 +120,9 @@ def _explain(error: ValidationError, values: Mapping[str, Any], path: Path, give
     for item in error.errors():
         location = [str(part) for part in item["loc"]]
         key = ".".join(location)
+        if not key:  # a check across sections, whose words name the keys
+            lines.append(_reason(item, location))
+            continue
         place = "--set" if any(f"{key}.".startswith(f"{own}.") for own in given) else f"line {line_of(values, location)}"
         lines.append(f"{place}: {key}: {_reason(item, location)}")
     return ParamsError(

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import unicodedata
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from tasks.common.params.kinds import STRICT, Positive, RelativePath, Share
+
+
+def plain_name(name: str) -> str:
+    """A person's name as names are compared: without spaces around it, in Unicode's form NFC. Capitals count."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def _no_blank(name: str) -> str:
+    if not plain_name(name):
+        raise ValueError("a name is blank. Remove it.")
+    return plain_name(name)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -24,6 +36,14 @@ class RegistryParams:
     """Push data, weights and the version's tag where remotes are configured."""
     git_remote: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the git remote that receives the tags."""
+    sign: bool
+    """Sign every tag with the SSH or GPG key that git is set up with (`gpg.format`, `user.signingkey`); `verify` checks them."""
+
+    @model_validator(mode="after")
+    def _signs_tags(self) -> Self:
+        if self.sign and self.backend != "git":
+            raise ValueError(f"registry.sign signs git tags, and registry.backend is {self.backend}. Set one of the two.")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -32,8 +52,20 @@ class PromoteParams:
     """Hours that the flow promote waits for an answer; then it fails and the champion stays."""
     second_reviewer: bool
     """Ask a second person after the first has approved; it must be somebody else."""
+    approvers: tuple[Annotated[str, AfterValidator(_no_blank)], ...]
+    """Names that may promote, roll back, deprecate and answer the form, compared exactly (trimmed, as NFC); empty: anybody."""
+    signed_only: bool
+    """Promote by the signed command alone: the flow promote shows evidence and command, and asks nobody; needs registry.sign."""
     notify_block: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")] | None
     """Prefect block, as type/name, that tells somebody of a run that waits; null is nobody."""
+
+    @model_validator(mode="after")
+    def _can_be_answered(self) -> Self:
+        if self.second_reviewer and len(set(self.approvers)) == 1:
+            raise ValueError("promote.second_reviewer asks two people, and promote.approvers names one. Add one, or unset it.")
+        if self.second_reviewer and self.signed_only:
+            raise ValueError("promote.second_reviewer asks two people, and promote.signed_only takes one signature. Unset one.")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -10,12 +10,6 @@ from tasks.registry.history import Assignment
 from tasks.registry.in_git.tags import Tag, read_tags
 
 
-def numbers(name: str, stage: str) -> list[int]:
-    """Every N that a tag of `stage` has, ascending; GTO's tags for taking a version out are included."""
-    parsed = (parse_name(tag.name, raise_on_fail=False) for tag in read_tags(name, "#"))
-    return sorted(found.get(COUNTER, 0) for found in parsed if found and found[STAGE] == stage)
-
-
 def assignments(params: Params) -> tuple[Assignment, ...]:
     """Every assignment to registry.stage that the tags of this clone record, oldest first."""
     name, stage = params.registry.name, params.registry.stage
@@ -55,4 +49,6 @@ def _assignment(tag: Tag, number: int, version: str, previous: str | None, stage
         commit=tag.commit,
         decision=tag.body.get("decision"),
         report=tag.body.get("report"),
+        via=tag.body.get("via"),
+        authenticated=tag.body.get("authenticated"),
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.common.params import Params
+from tasks.registry.in_git.links import link
 from tasks.registry.in_git.stages import message
 from tasks.registry.in_git.tags import fetch_tags, publish, read_tags, tag_object
 from tasks.registry.record import Version
@@ -20,8 +21,9 @@ NAME = re.compile(r"@v\d+\.\d+\.\d+\.(rejected|unanswered)\.[0-9a-f]{12}$")
 
 def refuse(params: Params, version: Version, key: str, body: dict[str, Any]) -> None:
     """Publish the tag `key`; where another run recorded the same question in the same moment, its tag counts."""
-    text = message(f"{version.tag} {body['outcome']}, {body['approver']}: {body['reason']}", body)
-    if not publish(params, {f"refs/tags/{key}": tag_object(key, version.commit, text, datetime.fromisoformat(body["time"]))}):
+    text = message(f"{version.tag} {body['outcome']}, {body['approver']}: {body['reason']}", {**body, **link(params)})
+    tag_id = tag_object(params, key, version.commit, text, datetime.fromisoformat(body["time"]))
+    if not publish(params, {f"refs/tags/{key}": tag_id}):
         fetch_tags(params)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from tasks.common import dvcfiles, git
 from tasks.common.params import Params
 from tasks.registry.backend import Backoff
+from tasks.registry.in_git.links import BEFORE, link
 from tasks.registry.in_git.tags import catch_up, is_shared, publish, read_tags, refs_there, tag_object
 from tasks.registry.record import Number, Record, Version, decode, encode, next_number, parse_number, spell
 from tasks.registry.registration import store
@@ -26,7 +28,8 @@ def add(params: Params, record: Record, commit: str) -> Version:
         latest = next(reversed(active.values()), None)
         version = spell(next_number(known, latest, record))
         tag_name = f"{name}@{version}"
-        tag_id = tag_object(tag_name, commit, encode(name, version, record))
+        text = encode(name, version, replace(record, after=link(params)[BEFORE] or ""))
+        tag_id = tag_object(params, tag_name, commit, text)
         if publish(params, {f"refs/tags/{tag_name}": tag_id}):
             where = f"pushed to {params.registry.git_remote}" if is_shared(params) else "here alone"
             log.info("registered %s@%s (%s): %s", name, version, where, record.summary())

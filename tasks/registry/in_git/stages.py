@@ -8,7 +8,9 @@ from datetime import datetime
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.registry.in_git.history import assignments, numbers
+from tasks.registry.in_git import witness
+from tasks.registry.in_git.history import assignments
+from tasks.registry.in_git.links import NOTE, link, next_link, trail
 from tasks.registry.in_git.tags import is_shared, publish, refs_here, refs_there, tag_object
 from tasks.registry.record import Version
 from tasks.registry.stages import Step, entry
@@ -17,27 +19,32 @@ from tasks.registry.stages import Step, entry
 def assign(params: Params, version: Version, current: str | None, step: Step) -> bool:
     """Publish the tag NAME#STAGE#N with the next free N; False where another run took that."""
     unpublished = _unpublished(params, version) if is_shared(params) else {}
-    return publish(params, unpublished | _assignment(params, version, current, step))
+    is_first = publish(params, unpublished | _assignment(params, version, current, step))
+    if is_first:
+        witness.keep(version.name, params.registry.stage)
+    return is_first
 
 
 def withdraw(params: Params, version: Version, step: Step, when: datetime) -> bool:
     """Publish the tag NAME@vX.Y.Z!; False where another run did."""
     if is_shared(params):
         _require_there(params, version)
-    body = {"version": version.version, "approver": step.approver, "reason": step.reason, "time": when.isoformat()}
+    body: dict[str, object] = {"version": version.version, "approver": step.approver, "reason": step.reason}
+    body |= {"time": when.isoformat(), **step.source(), **link(params)}
     text = message(f"{version.tag} deprecated: {step.reason}", body)
     name = f"{version.tag}!"
-    return publish(params, {f"refs/tags/{name}": tag_object(name, version.commit, text, when)})
+    return publish(params, {f"refs/tags/{name}": tag_object(params, name, version.commit, text, when)})
 
 
 def _unpublished(params: Params, version: Version) -> dict[str, str]:
-    """{ref: hash} of stage tags that were made here without the remote, so that its history has no gap."""
+    """{ref: hash} of assignments, withdrawals and refusals that were made here without the remote: its trail has no gap then."""
     there = _require_there(params, version)
-    stage_tags = {ref: tag_id for ref, tag_id in refs_here(params).items() if "#" in ref}
-    if other := [ref.removeprefix("refs/tags/") for ref, tag_id in stage_tags.items() if there.get(ref, tag_id) != tag_id]:
+    records = {ref: tag_id for ref, tag_id in refs_here(params).items() if "#" in ref or NOTE.search(ref)}
+    if other := [ref.removeprefix("refs/tags/") for ref, tag_id in records.items() if there.get(ref, tag_id) != tag_id]:
         fix = f"Remove yours: git tag -d {' '.join(other)} && git fetch --tags {params.registry.git_remote}"
+        fix += f" && git update-ref -d '{witness.ref_of(version.name, params.registry.stage)}'"
         raise RegistryError(f"the history differs between here and the remote: {', '.join(other)}", fix=fix)
-    return {ref: tag_id for ref, tag_id in stage_tags.items() if ref not in there}
+    return {ref: tag_id for ref, tag_id in records.items() if ref not in there}
 
 
 def _require_there(params: Params, version: Version) -> dict[str, str]:
@@ -53,11 +60,13 @@ def _require_there(params: Params, version: Version) -> dict[str, str]:
 def _assignment(params: Params, version: Version, current: str | None, step: Step) -> dict[str, str]:
     """{ref: hash} of the tag NAME#STAGE#N that puts `version` into the stage."""
     stage = params.registry.stage
+    past = trail(version.name, stage)
     body = entry(version, step, assignments(params), current, stage)
-    number = max(numbers(version.name, stage), default=0) + 1
+    body |= next_link(version.name, past, refs_here(params)[f"refs/tags/{version.tag}"])
+    number = past[-1][0] + 1 if past else 1
     name = f"{version.name}#{stage}#{number}"
     text = message(f"{version.tag} to {stage}: {step.reason}", body)
-    return {f"refs/tags/{name}": tag_object(name, version.commit, text, datetime.fromisoformat(str(body["time"])))}
+    return {f"refs/tags/{name}": tag_object(params, name, version.commit, text, datetime.fromisoformat(str(body["time"])))}
 
 
 def message(summary: str, body: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from tasks.common import dvcfiles, git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry.backend import Backoff
+from tasks.registry.in_git import signing
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,14 @@ class Tag:
     created: datetime
     """UTC, to the second."""
     message: str
+    id: str
+    """Git's hash of the tag itself, which covers name, commit, tagger, time, message and signature."""
+    inner_name: str
+    """The name in the tag itself; empty for a tag that is not annotated."""
+    points_to: str
+    """What the tag itself names: `commit`, or `tag` for a tag of a tag; empty for a tag that is not annotated."""
+    is_signed: bool
+    """Whether it has a signature, good or not."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -62,14 +71,18 @@ class Tag:
 
 def read_tags(name: str, mark: str) -> tuple[Tag, ...]:
     """The tags of artifact `name` in this clone; `mark` is @ for versions and # for stages."""
-    fields = "refname:lstrip=2", "*objectname", "objectname", "taggername", "creatordate:unix", "contents"
+    fields = "refname:lstrip=2", "*objectname", "objectname", "taggername", "creatordate:unix", "contents", "tag", "type"
     form = "".join(f"%({field})%00" for field in fields)
     listing = git.git("for-each-ref", f"--format={form}", f"refs/tags/{name}{mark}*")
     rows = [row.lstrip("\n").split("\0") for row in listing.split("\0\n")]
-    return tuple(
-        Tag(tag, peeled or own, who, datetime.fromtimestamp(int(seconds), UTC), message)
-        for tag, peeled, own, who, seconds, message, *_ in (row for row in rows if len(row) >= len(fields))
-    )
+    return tuple(_tag(row) for row in rows if len(row) >= len(fields))
+
+
+def _tag(row: Sequence[str]) -> Tag:
+    name, peeled, own, who, seconds, contents, inner_name, points_to, *_ = row
+    message, *signature = signing.SIGNATURE.split(contents, maxsplit=1)
+    created = datetime.fromtimestamp(int(seconds), UTC)
+    return Tag(name, peeled or own, who, created, message, own, inner_name, points_to, bool(signature))
 
 
 def fetch_tags(params: Params) -> None:
@@ -130,10 +143,18 @@ def refs_there(params: Params) -> dict[str, str]:
     return _refs(result.stdout)
 
 
-def tag_object(tag_name: str, commit: str, message: str, when: datetime | None = None) -> str:
-    """The hash of an annotated tag in git's store, made now or at `when`; no ref names it yet."""
-    date = {"GIT_COMMITTER_DATE": f"@{int(when.timestamp())} +0000"} if when else {}
-    tagger = git.git("var", "GIT_COMMITTER_IDENT", env=git.identity() | date)
+def tag_object(params: Params, tag_name: str, commit: str, message: str, when: datetime | None = None) -> str:
+    """The hash of an annotated tag in git's store, made now or at `when`; no ref names it yet.
+
+    It is signed where registry.sign wants that.
+
+    Raises:
+        RegistryError: it cannot be signed.
+    """
+    env = git.identity() | ({"GIT_COMMITTER_DATE": f"@{int(when.timestamp())} +0000"} if when else {})
+    if params.registry.sign:
+        return signing.signed_tag(tag_name, commit, message, env)
+    tagger = git.git("var", "GIT_COMMITTER_IDENT", env=env)
     return git.git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag_name}\ntagger {tagger}\n\n{message}")
 
 

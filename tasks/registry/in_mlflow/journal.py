@@ -6,6 +6,7 @@ that and looks again: so that of two who write at once one is first, and nobody 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import uuid
@@ -22,6 +23,9 @@ from tasks.registry.stages import Step, entry
 
 log = logging.getLogger(__name__)
 
+BEFORE = "hash_before"
+"""Key of an entry: SHA-256 of the text of the entry before it that counts; null for none."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -30,6 +34,8 @@ class Entry:
     number: int
     """MLflow's version number; unique and rising."""
     body: dict[str, Any]
+    digest: str
+    """SHA-256 of the entry's text; the next entry holds it."""
 
     @property
     def version(self) -> str:
@@ -45,13 +51,20 @@ def entries(params: Params) -> tuple[Entry, ...]:
     """The entries that count, oldest first."""
     found: list[Entry] = []
     for row in model_versions(params, journal(params)):
-        try:
-            body = json.loads(row.tags.get(ENTRY, ""))
-        except ValueError:
-            continue  # made by hand
-        if body["after"] >= (found[-1].number if found else 0):
-            found.append(Entry(int(row.version), body))
+        text = row.tags.get(ENTRY, "")
+        body = parse(text)
+        if body is not None and body["after"] >= (found[-1].number if found else 0):
+            found.append(Entry(int(row.version), body, hashlib.sha256(text.encode()).hexdigest()))
     return tuple(found)
+
+
+def parse(text: str) -> dict[str, Any] | None:
+    """The body of an entry; None for a version of the journal that was made by hand."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) and isinstance(body.get("after"), int) else None
 
 
 def assignments(params: Params, seen: Sequence[Entry] | None = None) -> tuple[Assignment, ...]:
@@ -76,6 +89,8 @@ def assignments(params: Params, seen: Sequence[Entry] | None = None) -> tuple[As
             commit=body["commit"],
             decision=body["decision"],
             report=body["report"],
+            via=body.get("via"),
+            authenticated=body.get("authenticated"),
         )
         for number, body in enumerate(rows, start=1)
     )
@@ -118,13 +133,13 @@ def withdraw(params: Params, version: Version, step: Step, when: datetime) -> bo
     if version.version in withdrawals(seen) or params.registry.stage in stages_of(seen).get(version.version, ()):
         return False
     body = {"version": version.version, "approver": step.approver, "reason": step.reason, "time": when.isoformat()}
-    return write(params, {**body, "kind": "deprecate"}, version, seen)
+    return write(params, {**body, **step.source(), "kind": "deprecate"}, version, seen)
 
 
 def write(params: Params, body: dict[str, Any], version: Version, seen: tuple[Entry, ...]) -> bool:
     """Add an entry after those `seen`; whether it counts."""
     name, own = journal(params), uuid.uuid4().hex
-    body = {**body, "after": seen[-1].number if seen else 0, "id": own}
+    body = {**body, "after": seen[-1].number if seen else 0, "id": own, BEFORE: seen[-1].digest if seen else None}
     plain = {key: " ".join(str(body[key]).split())[:500] for key in ("kind", "version", "approver", "reason", "time")}
     tags = {ENTRY: json.dumps(body)} | {key: "".join(c for c in text if c.isprintable()) for key, text in plain.items()}
     ensure_model(params, name, f"Who put which version of {params.registry.name} where, when and why. Never change it.")

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 
 from tasks.common.errors import RegistryError
 from tasks.common.paths import EXPORT, EXPORTED
 from tasks.registry.exported import exported_files
-from tasks.registry.in_mlflow.client import model_versions, speaking
+from tasks.registry.in_mlflow import chain
+from tasks.registry.in_mlflow.client import speaking
 from tasks.registry.in_mlflow.files import read_artifact
-from tasks.registry.in_mlflow.journal import alias, champion, journal
+from tasks.registry.in_mlflow.journal import alias, champion
 from tasks.registry.in_mlflow.register import RECORD_FILE, figures
-from tasks.registry.in_mlflow.versions import run_of
+from tasks.registry.in_mlflow.versions import list_versions, run_of
 from tasks.registry.record import Record, Version, parse_number, to_json
 from tasks.registry.verify import Audit, Fault
+
+log = logging.getLogger(__name__)
 
 
 def check(audit: Audit, versions: tuple[Version, ...]) -> None:
     """Every artifact and figure against the record, the record against its copy, the alias against the journal."""
-    _check_journal(audit)
+    _check_journal(audit, versions)
     for version in versions:
         assert version.record
         run = run_of(audit.params, version)
@@ -58,13 +62,14 @@ def _sha256(audit: Audit, run: str, path: str) -> str:
         return "unreadable"
 
 
-def _check_journal(audit: Audit) -> None:
-    """No entry was deleted, and the alias names the champion."""
-    name, stage = journal(audit.params), audit.params.registry.stage
-    numbers = {int(entry.version) for entry in model_versions(audit.params, name)}
-    for number in sorted(set(range(1, max(numbers, default=0) + 1)) - numbers):
-        audit.faults.append(Fault("history", f"entry {number} of {name}", "an entry", "none"))
-    current, pointed = champion(audit.params), alias(audit.params)
+def _check_journal(audit: Audit, versions: tuple[Version, ...]) -> None:
+    """The entries are a chain, and the alias names the champion."""
+    every = {version.version: version for version in list_versions(audit.params, with_deprecated=True)}
+    others = set(every) - {version.version for version in versions}
+    audit.faults += [fault for fault in chain.faults(audit.params, every) if fault.version not in others]
+    if not others:
+        log.info(chain.LIMITS)
+    current, pointed, stage = champion(audit.params), alias(audit.params), audit.params.registry.stage
     expected = parse_number(current) if current else None
     if pointed != (str(expected[1]) if expected else None):
         audit.faults.append(Fault(current or "history", f"the alias {stage} in MLflow", current or "none", f"version {pointed}"))

@@ -1,0 +1,42 @@
+"""Who may decide, and by which way: section promote of params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from tasks.common.errors import RegistryError
+from tasks.common.params import PromoteParams
+from tasks.common.params.effects import plain_name
+
+Via = Literal["command line", "UI", "gate"]
+"""How a decision came in: typed at the command line, answered in the UI, or by the gate alone (approve: auto)."""
+
+
+def is_approver(rule: PromoteParams, name: str) -> bool:
+    """Whether `name` may decide: promote.approvers has it, or is empty."""
+    return not rule.approvers or plain_name(name) in rule.approvers
+
+
+def require_approvers(rule: PromoteParams, names: Iterable[str]) -> None:
+    """Refuse names that promote.approvers does not have.
+
+    Raises:
+        RegistryError: such a name.
+    """
+    if unknown := [plain_name(name) for name in names if not is_approver(rule, name)]:
+        what = f"{', '.join(unknown)} may not decide; promote.approvers names {', '.join(rule.approvers)}"
+        fix = "Let one of them decide, with --approver spelt exactly so; or change the list in params.yaml, under review."
+        raise RegistryError(what, where="params.yaml: promote.approvers", fix=fix)
+
+
+def require_way(rule: PromoteParams, via: Via) -> None:
+    """Refuse what did not come by the signed command where promote.signed_only wants that.
+
+    Raises:
+        RegistryError: another way.
+    """
+    if rule.signed_only and via != "command line":
+        what = "promote.signed_only is true: a version is promoted by the signed command alone"
+        where = "approve: auto" if via == "gate" else "the form"
+        raise RegistryError(what, where=where, fix="Run `python -m tasks.registry promote` as the approver; or unset the key.")

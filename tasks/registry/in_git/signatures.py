@@ -1,0 +1,49 @@
+"""Check who signed the tags of an artifact."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from tasks.registry.in_git.chain import version_of
+from tasks.registry.in_git.links import trail
+from tasks.registry.in_git.signing import signature_of
+from tasks.registry.in_git.tags import Tag, read_tags
+from tasks.registry.verify import Fault
+
+log = logging.getLogger(__name__)
+
+
+def faults(name: str, stage: str) -> Iterator[Fault]:
+    """Every tag since the first signed one that is not signed, or not well; the log says who signed which.
+
+    Raises:
+        RegistryError: SSH signatures cannot be checked, since no allowed-signers file is named.
+    """
+    tags = [*read_tags(name, "@"), *read_tags(name, "#")]
+    signers: dict[str, list[str]] = {}
+    for tag in tags:
+        if not tag.is_signed:
+            continue
+        found = signature_of(tag.id)
+        if found.signer:
+            signers.setdefault(found.signer, []).append(tag.name)
+        else:
+            yield Fault(version_of(tag), f"{tag.name}: its signature", "a good one", found.words)
+    yield from (Fault(version_of(tag), f"{tag.name}: its signature", "one", "none") for tag in _unsigned(name, stage, tags))
+    for signer, names in signers.items():
+        log.info("signed by %s: %s", signer, ", ".join(sorted(names)))
+    if not any(tag.is_signed for tag in tags):
+        log.warning("registry.sign is true, and no record of %s is signed yet", name)
+
+
+def _unsigned(name: str, stage: str, tags: list[Tag]) -> Iterator[Tag]:
+    """The tags without a signature that come after one with it: by number for assignments, by time for all."""
+    first = min((tag.created for tag in tags if tag.is_signed), default=None)
+    numbers = {tag.name: number for number, tag in trail(name, stage)}
+    first_number = min((numbers[tag.name] for tag in tags if tag.is_signed and tag.name in numbers), default=None)
+    for tag in tags:
+        is_later = first is not None and tag.created > first
+        is_behind = first_number is not None and numbers.get(tag.name, 0) > first_number
+        if not tag.is_signed and (is_later or is_behind):
+            yield tag
