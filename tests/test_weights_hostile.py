@@ -260,3 +260,9 @@ class TestNoFile:
         Path(f"{tracked}.dvc").write_text("outs:\n- path: x\n")
 
         assert refusal(Path("models/a.pt")).fix == f"Run `dvc pull {tracked}.dvc`."
+
+
+def test_the_head_of_yolov10_is_a_layer(tmp_path: Path) -> None:
+    head = b"cultralytics.nn.modules.head\nv10Detect\n)\x81"
+
+    require_weights(archive(tmp_path / "v10.pt", op(b"}", "model", NETWORK, b"}", "detect", head, b"sbs")))

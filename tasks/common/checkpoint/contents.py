@@ -9,7 +9,7 @@ from typing import Any
 from tasks.common.checkpoint.refused import RefusedError
 from tasks.common.checkpoint.standins import Class, Tensor
 
-LAYER = re.compile(r"((torch\.)?nn\.|torchvision\.ops\.)?[A-Z]\w*")
+LAYER = re.compile(r"((torch\.)?nn\.|torchvision\.ops\.)?(v10)?[A-Z]\w*")
 """A layer in a network's description; Ultralytics looks it up among its own functions and calls it."""
 MAX_LAYERS = 10_000
 """Layers that a description may ask for, repeats counted: yolo26x-seg asks for 60."""

@@ -23,7 +23,7 @@ from tasks.common.checkpoint.refused import UNKNOWN, RefusedError
 from tasks.common.checkpoint.standins import Class, Function, Storage, StorageType, Tensor, Value, class_of
 
 CLASSES = (
-    (re.compile(r"(torch|ultralytics)\.nn\.modules(\.\w+)?"), re.compile(r"[A-Z]\w*")),
+    (re.compile(r"(torch|ultralytics)\.nn\.modules(\.\w+)?"), re.compile(r"(v10)?[A-Z]\w*")),
     (re.compile(r"ultralytics\.nn\.tasks"), re.compile(r"[A-Z]\w*Model")),
     (re.compile(r"ultralytics\.utils\.(loss|tal)"), re.compile(r"\w+(Loss|Assigner)")),
 )
