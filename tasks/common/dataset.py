@@ -117,17 +117,22 @@ def shown(file: Path, root: Path) -> str:
 def digest(root: Path, images: Iterable[Path], hashes: Mapping[Path, str] | None = None) -> str:
     """SHA-256 over the names and bytes of `images` and their label files; a missing label file counts as such.
 
-    `hashes` holds the SHA-256 of files that the caller has read already. A cached `.npy` or `.cache` beside the images does
-    not change the digest, nor does the place of `root`.
+    `hashes` holds the SHA-256 of every file that the caller could read; then no other is opened. A cached `.npy` or `.cache`
+    beside the images does not change the digest, nor does the place of `root`.
     """
     total = hashlib.sha256()
     for image in sorted(images):
         for file in (image, label_file(image)):
-            content = (hashes or {}).get(file)
-            if content is None:
-                content = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"
+            content = _sha256(file) if hashes is None else hashes.get(file, "missing")
             total.update(os.fsencode(f"{PurePosixPath(file.relative_to(root))}\0{content}\n"))
     return total.hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    if not file.is_file():
+        return "missing"
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _names(layout: Mapping[str, Any], file: Path) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from tasks.validate.lines import LabelFile, label_files, orphans, parse, read_te
 from tasks.validate.overlaps import overlap_columns
 from tasks.validate.shapes import box_shapes, polygon_shapes
 
-FILES_A_CHUNK = 4096
-"""Files parsed, and kept in the cache, at a time; bounds the memory."""
+FILES_A_CHUNK, BYTES_A_CHUNK = 4096, 2**24
+"""Files parsed, and kept in the cache, at a time; the bytes, of which one file may have more, bound the memory."""
 CACHED = "labels-"
 ROUNDING = 2e-6
 """Label files hold six decimals: an edge this far outside the image is rounding."""
@@ -48,9 +48,8 @@ def label_table(
     labels = list(label_files(dataset, images))
     frames: list[pl.DataFrame] = []
     hashes: dict[Path, str] = {}
-    for start in range(0, len(labels), FILES_A_CHUNK):
-        files = labels[start : start + FILES_A_CHUNK]
-        frame, sha256 = _chunk(files, dataset.root, coord_tolerance, imgsz)
+    for files, stats, now in _chunks(labels):
+        frame, sha256 = _chunk(files, stats, now, dataset.root, coord_tolerance, imgsz)
         frames.append(frame)
         hashes.update((file.path, sha) for file, sha in zip(files, sha256, strict=True) if sha)
     strays = [{"file": shown(path, dataset.root), "line": 0, "parse_error": "orphan"} for path in orphans(dataset)]
@@ -58,10 +57,28 @@ def label_table(
     return pl.concat(frames), hashes
 
 
-def _chunk(files: Sequence[LabelFile], root: Path, coord_tolerance: float, imgsz: int) -> tuple[pl.DataFrame, list[str]]:
-    """The rows of `files` and the SHA-256 of each: from the cache, or read and measured."""
-    now = time.time_ns()
-    stats = cache.stat_table([file.path for file in files])
+def _chunks(files: Sequence[LabelFile]) -> Iterator[tuple[Sequence[LabelFile], pl.DataFrame, int]]:
+    """`files` in pieces of at most FILES_A_CHUNK files, and BYTES_A_CHUNK bytes unless one file has more.
+
+    With each piece come its `stat_table` and the time of that, ns.
+    """
+    for first in range(0, len(files), FILES_A_CHUNK):
+        some = files[first : first + FILES_A_CHUNK]
+        now = time.time_ns()
+        stats = cache.stat_table([file.path for file in some])
+        start, num_bytes = 0, 0
+        for end, size in enumerate(stats["size"]):
+            if end > start and num_bytes + size > BYTES_A_CHUNK:
+                yield some[start:end], stats[start:end], now
+                start, num_bytes = end, 0
+            num_bytes += size
+        yield some[start:], stats[start:], now
+
+
+def _chunk(
+    files: Sequence[LabelFile], stats: pl.DataFrame, now: int, root: Path, coord_tolerance: float, imgsz: int
+) -> tuple[pl.DataFrame, list[str]]:
+    """The rows of `files` and the SHA-256 of each: from the cache, or read and measured. `stats` was made at `now`, ns."""
     about = [(file.split, file.image, file.size_wh) for file in files]
     name = f"{CACHED}{cache.fingerprint(stats, about, str(root), coord_tolerance, imgsz)}"
     rows, sha256 = cache.load(name), cache.load(f"{name}-sha256")
