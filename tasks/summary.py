@@ -14,6 +14,7 @@ from tasks.common import dvcfiles
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EVALUATION, REPORT, SOUP
 from tasks.common.stage import read_json
+from tasks.common.text import line
 from tasks.registry import Version
 from tasks.soup.greedy import words
 
@@ -43,7 +44,7 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
     if version and params.registry.stage not in version.stages:
         verb = f"python -m tasks.registry promote {version.version} --approver NAME --reason WHY"
         rows.append(("next", f"{verb}, or the flow promote (`make serve`)"))
-    return "\n".join(f"{head:10} {text}" for head, text in rows)
+    return "\n".join(f"{head:10} {line(text)}" for head, text in rows)
 
 
 def _version(params: Params, version: Version, is_known: bool) -> str:

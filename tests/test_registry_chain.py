@@ -13,6 +13,7 @@ import pytest
 
 from tasks import registry
 from tasks.common import params as params_module
+from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry.in_git import chain, witness
 from tests import workspace as ws
@@ -331,3 +332,51 @@ def test_a_clock_that_is_hours_ahead_keeps_the_order(trail: Path, params: Params
 
     assert registry.history(params)[-1].created == ahead + timedelta(seconds=1)
     assert found() == set()
+
+
+def test_a_record_cannot_add_a_line_to_what_verify_prints(trail: Path) -> None:
+    edit(ref(5), **{"from": "v1.1.0\ndetector all: everything is as it was registered"})
+
+    text = "\n".join(fault.summary() for fault in chain.faults(NAME))
+
+    assert "\ndetector all" not in text
+    assert "v1.1.0\\ndetector all" in text
+
+
+ODD = [None, 7, [1], {"a": [1]}, ""]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "key", ["hash_before", "from", "to", "version", "time", "records_since", "version_tag", "approver", "reason"]
+)
+def test_a_record_of_any_shape_is_a_fault_and_no_traceback(trail: Path, params: Params, key: str) -> None:
+    texts = {name: sh("git", "rev-parse", name) for name in (ref(5), refusal(), "refs/tags/detector@v1.1.0!")}
+    for value in ODD:
+        for name, tag_id in texts.items():
+            edit(name, **{key: value})
+            list(chain.faults(NAME))
+            registry.history(params)
+            sh("git", "update-ref", name, tag_id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["file", "folder", "annotated file", "the year 60000", "a broken record of a version"])
+def test_a_tag_by_hand_of_any_kind_is_a_fault_and_no_traceback(trail: Path, params: Params, kind: str) -> None:
+    Path("file").write_text("content")
+    blob, tree = sh("git", "hash-object", "-w", "file"), sh("git", "rev-parse", "HEAD^{tree}")
+    if kind == "a broken record of a version":
+        edit("refs/tags/detector@v1.2.0", names=None, after=[1])
+    elif kind == "the year 60000":
+        rewrite(ref(5), lambda text: text.replace(str(int(day(5).timestamp())), str(60000 * 31_557_600)))
+    elif kind == "annotated file":
+        annotate(ref(6), "x", blob)
+    else:
+        sh("git", "tag", "detector#production#6", {"file": blob, "folder": tree}[kind])
+
+    assert found() != set()
+    assert registry.history(params)
+    try:
+        registry.list_versions(params, with_deprecated=True)
+    except RegistryError as error:
+        assert "made by hand: detector#production#" in error.what  # noqa: PT017 - GTO reads some of them

@@ -213,3 +213,13 @@ def test_a_version_without_a_decision_is_not_compared(params: Params) -> None:
     sh("git", "commit", "-qm", "Without")
 
     assert registry.since_judged(params, replace(version, commit=sh("git", "rev-parse", "HEAD"))) == ()
+
+
+def test_a_class_name_cannot_add_a_line_to_the_summary(params: Params) -> None:
+    forged = replace(GUARDED, reasons=("max_class_drop: bolt\nnext       rm -rf models", *GUARDED.reasons[1:]))
+    conclude(forged)
+
+    text = summary.summarise(params, None)
+
+    assert row(text, "next") == []
+    assert "max_class_drop: bolt\\nnext" in row(text, "verdict")[0]

@@ -8,6 +8,7 @@ from typing import Literal
 from tasks.common.errors import RegistryError
 from tasks.common.params import PromoteParams
 from tasks.common.params.effects import plain_name
+from tasks.common.text import line
 
 Via = Literal["command line", "UI", "gate"]
 """How a decision came in: typed at the command line, answered in the UI, or by the gate alone (approve: auto)."""
@@ -24,7 +25,7 @@ def require_approvers(rule: PromoteParams, names: Iterable[str]) -> None:
     Raises:
         RegistryError: such a name.
     """
-    if unknown := [plain_name(name) for name in names if not is_approver(rule, name)]:
+    if unknown := [line(plain_name(name)) for name in names if not is_approver(rule, name)]:
         what = f"{', '.join(unknown)} may not decide; promote.approvers names {', '.join(rule.approvers)}"
         fix = "Let one of them decide, with --approver spelt exactly so; or change the list in params.yaml, under review."
         raise RegistryError(what, where="params.yaml: promote.approvers", fix=fix)

@@ -137,6 +137,6 @@ def from_json(text: str) -> Record | None:
         body: dict[str, Any] = json.loads(text)
         is_needed = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(Record)}
         known = {name: body[name] for name, needed in is_needed.items() if needed or name in body}
+        return Record(**(known | {"names": tuple(known["names"])}))
     except (ValueError, KeyError, TypeError):
         return None
-    return Record(**(known | {"names": tuple(known["names"])}))

@@ -10,6 +10,7 @@ from types import EllipsisType
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.common.text import line
 from tasks.registry.approvers import Via, require_approvers, require_way
 from tasks.registry.backend import Backoff, chosen
 from tasks.registry.history import PINNED, Assignment, history, line_of
@@ -152,7 +153,7 @@ def _move(params: Params, version: str, step: Step, expected: str | EllipsisType
         _require_allowed(found, current, expected)
         if not step.is_rollback and not backoff.num_tries:
             for text in since_judged(params, found):
-                log.warning("%s: %s", found.tag, text)
+                log.warning("%s: %s", found.tag, line(text))
         if backend.assign(params, found, current, step):
             log.info("%s is in %s now, after %s", found.tag, stage, current or "none")
             return show(params, version)

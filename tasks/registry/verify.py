@@ -14,6 +14,7 @@ from tasks.common import dvcfiles
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import REGISTERED
+from tasks.common.text import line
 from tasks.common.weights import md5_of
 from tasks.common.yaml import parse_scalar
 from tasks.registry.backend import chosen
@@ -37,7 +38,7 @@ class Fault:
 
     def summary(self) -> str:
         """The fault in one line."""
-        return f"{self.version}  {self.what}: pinned {self.expected}, found {self.found}"
+        return line(f"{self.version}  {self.what}: pinned {self.expected}, found {self.found}")
 
 
 @dataclass

@@ -69,8 +69,8 @@ def faults(name: str) -> Iterator[Fault]:
         yield from _name_faults(tag)
     for version, tag in known.versions.items():
         after = (record := decode(tag.message)) and record.after
-        if after and after not in known.assignments:
-            yield Fault(version, f"the assignment before {tag.name}", after, "none here")
+        if after and str(after) not in known.assignments:
+            yield Fault(version, f"the assignment before {tag.name}", str(after), "none here")
     for tag in known.notes.values():
         yield from _note_faults(known, tag)
 
@@ -167,7 +167,7 @@ def _body_faults(known: Known, stage: str, tag: Tag, inside: Mapping[str, None])
     allowed = {line[-1] if line else None}
     if line and line[-1] in known.withdrawn:
         allowed.add(next((found for found in reversed(line) if found not in known.withdrawn), None))
-    if body.get("from") not in allowed:
+    if body.get("from") not in list(allowed):  # not every value of JSON can be in a set
         yield Fault(version, f"{tag.name}: the version before", str(body.get("from") or "none"), line[-1] if line else "none")
 
 
@@ -194,9 +194,9 @@ def _note_faults(known: Known, tag: Tag) -> Iterator[Fault]:
         yield Fault(version, f"{tag.name}: the version in the record", version, str(tag.body.get("version")))
     if tag.body.get("time") != tag.created.isoformat():
         yield Fault(version, f"{tag.name}: the time in the record", str(tag.body.get("time")), tag.created.isoformat())
-    before = tag.body.get(BEFORE)
+    before = str(tag.body.get(BEFORE) or "")
     if before and before not in known.assignments:
-        yield Fault(version, f"the assignment before {tag.name}", str(before), "none here")
+        yield Fault(version, f"the assignment before {tag.name}", before, "none here")
 
 
 def _tell(name: str, stage: str, rows: list[tuple[int, Tag]], first: int | None) -> None:

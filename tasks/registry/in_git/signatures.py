@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
+from tasks.common.text import line
 from tasks.registry.in_git.chain import version_of
 from tasks.registry.in_git.links import trail
 from tasks.registry.in_git.signing import signature_of
@@ -32,7 +33,7 @@ def faults(name: str, stage: str) -> Iterator[Fault]:
             yield Fault(version_of(tag), f"{tag.name}: its signature", "a good one", found.words)
     yield from (Fault(version_of(tag), f"{tag.name}: its signature", "one", "none") for tag in _unsigned(name, stage, tags))
     for signer, names in signers.items():
-        log.info("signed by %s: %s", signer, ", ".join(sorted(names)))
+        log.info("signed by %s: %s", line(signer), line(", ".join(sorted(names))))
     if not any(tag.is_signed for tag in tags):
         log.warning("registry.sign is true, and no record of %s is signed yet", name)
 

@@ -21,6 +21,8 @@ from tasks.registry.in_git import signing
 
 log = logging.getLogger(__name__)
 
+MAX_S = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+"""Git knows later times than Python, in seconds since 1970."""
 NO_OBJECT = "0" * 40
 LOCKED = re.compile(r"\block")
 TAKEN = re.compile(r"\[rejected\] .*\(already exists\)")
@@ -81,7 +83,7 @@ def read_tags(name: str, mark: str) -> tuple[Tag, ...]:
 def _tag(row: Sequence[str]) -> Tag:
     name, peeled, own, who, seconds, contents, inner_name, points_to, *_ = row
     message, *signature = signing.SIGNATURE.split(contents, maxsplit=1)
-    created = datetime.fromtimestamp(int(seconds), UTC)
+    created = datetime.fromtimestamp(min(int(seconds or 0), MAX_S), UTC)  # none: a bare tag of a file or a folder
     return Tag(name, peeled or own, who, created, message, own, inner_name, points_to, bool(signature))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
-from datetime import UTC
+from datetime import MAXYEAR, UTC
 
 from gto import api as gto
 from gto.constants import ACTION, COUNTER, STAGE, Action
@@ -30,10 +31,10 @@ def list_versions(params: Params, *, with_deprecated: bool = False) -> tuple[Ver
     records = {version: record for version, tag in tags.items() if (record := decode(tag.message))}
     try:
         shown = gto.show(".", name, registered_only=True)
-    except GTOException as error:
-        if not records:
+    except Exception as error:  # of a tag that was made by hand GTO raises whatever it stumbles over
+        if not records and isinstance(error, GTOException):
             return ()
-        raise RegistryError(f"GTO cannot read the tags of {name}: {error}", fix="See `gto history`.") from None
+        raise _unreadable(name, error) from None
     stages = _stages(name, {entry["commit_hexsha"] for entry in shown})
     versions = [
         Version(
@@ -50,6 +51,15 @@ def list_versions(params: Params, *, with_deprecated: bool = False) -> tuple[Ver
     if with_deprecated:
         versions += _deprecated(name, tags, records, {version.version for version in versions})
     return tuple(sorted(versions, key=lambda version: parse_number(version.version) or (0, 0, 0)))
+
+
+def _unreadable(name: str, error: Exception) -> RegistryError:
+    """The error of tags that GTO does not read, with those that no tool of ours has made."""
+    tags = [*read_tags(name, "@"), *read_tags(name, "#")]
+    odd = [tag.name for tag in tags if tag.points_to not in {"", "commit"} or tag.created.year == MAXYEAR]
+    by_hand = f"\nmade by hand: {', '.join(odd)}" if odd else ""
+    fix = f"Look at it, and delete it: git tag -d {' '.join(map(shlex.quote, odd))}" if odd else "See `gto history`."
+    return RegistryError(f"GTO cannot read the tags of {name}: {error}{by_hand}", where="refs/tags", fix=fix)
 
 
 def champion(params: Params) -> str | None:
