@@ -37,6 +37,8 @@ NOT_STORED = "ERROR: failed to transfer"
 """DVC ends with 0 after these words: `dvc add` and `dvc repro` with a full cache disk would name files that are nowhere."""
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 KILLED = re.compile(r"exited with (-9|137)\b")
+MAX_MENDED = 2
+"""Times that broken databases of DVC are made anew in one call: where they break again, the disk does it."""
 NUM_TAIL_LINES = 10
 """Last lines of output that an error carries."""
 
@@ -136,13 +138,15 @@ def _reasons(changes: Sequence[str | Mapping[str, Mapping[str, object]]]) -> Ite
 
 
 def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_wait_s: float, on_line: OnLine) -> None:
-    wait = dvclock.Wait(lock_wait_s, on_line)
+    wait, num_mended = dvclock.Wait(lock_wait_s, on_line), 0
     _mend()
     while (result := attempt()).returncode != 0:
         if dvclock.LOCKED.search(result.error):
             wait.step(result.error)
-        elif not (dvcstate.BROKEN_DATABASE.search(result.words) and dvcstate.drop_broken_databases(_site_cache())):
+        elif num_mended == MAX_MENDED or not _mend_databases(result):
             raise _failure(args, result)
+        else:
+            num_mended += 1
         _mend()
 
 
@@ -150,6 +154,10 @@ def _mend() -> None:
     """Before DVC starts: what would stop it, and holds nothing."""
     dvcstate.free_locks()
     dvcrestore.restore(dvcrestore.LOCK)
+
+
+def _mend_databases(result: _Attempt) -> bool:
+    return bool(dvcstate.BROKEN_DATABASE.search(result.words)) and dvcstate.drop_broken_databases(_site_cache())
 
 
 def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None) -> _Attempt:

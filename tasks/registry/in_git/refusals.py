@@ -11,8 +11,9 @@ from typing import Any
 
 from tasks.common.params import Params
 from tasks.registry.in_git.links import link
+from tasks.registry.in_git.publish import publish
 from tasks.registry.in_git.stages import message
-from tasks.registry.in_git.tags import fetch_tags, publish, read_tags, tag_object
+from tasks.registry.in_git.tags import fetch_tags, read_tags, tag_object
 from tasks.registry.record import Version
 from tasks.registry.refusals import Refusal, refusal_of
 

@@ -9,7 +9,8 @@ from tasks.common import dvcfiles, git
 from tasks.common.params import Params
 from tasks.registry.backend import Backoff
 from tasks.registry.in_git.links import BEFORE, link
-from tasks.registry.in_git.tags import catch_up, is_shared, publish, read_tags, refs_there, tag_object
+from tasks.registry.in_git.publish import publish
+from tasks.registry.in_git.tags import catch_up, is_shared, read_tags, refs_there, tag_object
 from tasks.registry.record import Number, Record, Version, decode, encode, next_number, parse_number, spell
 from tasks.registry.registration import store
 from tasks.registry.versions import show

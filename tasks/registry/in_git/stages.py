@@ -11,7 +11,8 @@ from tasks.common.params import Params
 from tasks.registry.in_git import witness
 from tasks.registry.in_git.history import assignments
 from tasks.registry.in_git.links import NOTE, link, next_link, trail
-from tasks.registry.in_git.tags import is_shared, publish, refs_here, refs_there, tag_object
+from tasks.registry.in_git.publish import publish
+from tasks.registry.in_git.tags import is_shared, refs_here, refs_there, tag_object
 from tasks.registry.record import Version
 from tasks.registry.stages import Step, entry
 

@@ -1,4 +1,4 @@
-"""The annotated tags of the artifact: read here, fetched from the remote, and published without overwriting any.
+"""The annotated tags of the artifact: read here and on the remote, fetched, and made.
 
 GTO's names are NAME@vX.Y.Z (a version), NAME@vX.Y.Z! (it was withdrawn) and NAME#STAGE#N (the Nth assignment to a stage).
 """
@@ -7,28 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.common import dvcfiles, git
+from tasks.common import dvcfiles, git, gitwords
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.registry.backend import Backoff
 from tasks.registry.in_git import signing
 
 log = logging.getLogger(__name__)
 
 MAX_S = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 """Git knows later times than Python, in seconds since 1970."""
-NO_OBJECT = "0" * 40
-LOCKED = re.compile(r"\block")
-TAKEN = re.compile(r"\[rejected\] .*\(already exists\)")
-"""What git says before it pushes, where the remote shows another tag of that name."""
-NUM_PUSHES = 12
-"""Tries of one push, while the remote says that another push holds the tag."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,7 @@ def fetch_tags(params: Params) -> None:
     if "would clobber existing tag" in result.stderr:
         log.warning("some tags of %s differ between here and %s; those here are kept:\n%s", name, remote, result.stderr.strip())
     elif result.returncode != 0:
-        raise unreachable(remote, result.stderr)
+        raise refusal(remote, result.stderr)
 
 
 def catch_up(params: Params) -> None:
@@ -111,10 +103,11 @@ def catch_up(params: Params) -> None:
         fetch_tags(params)
 
 
-def unreachable(remote: str, words: str) -> RegistryError:
-    """The error of a git remote that does not answer or refuses."""
-    fix = "Check `git remote -v` and your access and run again; or set registry.push to false in params.yaml."
-    return RegistryError(f"git cannot use the remote:\n{words.strip()}", where=remote, fix=fix)
+def refusal(remote: str, words: str) -> RegistryError:
+    """The error of a git remote that does not answer or refuses with `words`."""
+    text = gitwords.short(words)
+    fix = f"{gitwords.fix_there(text)} Or keep versions here: registry.push: false in params.yaml."
+    return RegistryError(f"git cannot use the remote:\n{text}", where=remote, fix=fix)
 
 
 def is_shared(params: Params) -> bool:
@@ -141,7 +134,7 @@ def refs_there(params: Params) -> dict[str, str]:
     remote, name = params.registry.git_remote, params.registry.name
     result = git.attempt("ls-remote", "--refs", remote, *(f"refs/tags/{name}{mark}*" for mark in "@#"))
     if result.returncode != 0:
-        raise unreachable(remote, result.stderr)
+        raise refusal(remote, result.stderr)
     return _refs(result.stdout)
 
 
@@ -158,44 +151,6 @@ def tag_object(params: Params, tag_name: str, commit: str, message: str, when: d
         return signing.signed_tag(tag_name, commit, message, env)
     tagger = git.git("var", "GIT_COMMITTER_IDENT", env=env)
     return git.git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag_name}\ntagger {tagger}\n\n{message}")
-
-
-def publish(params: Params, refs: Mapping[str, str]) -> bool:
-    """Create the tags {ref: hash} on the remote, if there is one, and then here: all of them, or none.
-
-    False where another run has one of the names.
-
-    Raises:
-        RegistryError: the remote cannot be reached or refuses.
-    """
-    if is_shared(params) and not _push(params, refs):
-        return False
-    here = refs_here(params)
-    commands = "".join(f"create {ref} {tag_id}\n" for ref, tag_id in refs.items() if here.get(ref) != tag_id)
-    if git.attempt("update-ref", "--stdin", stdin=commands).returncode == 0:
-        return True
-    here = refs_here(params)
-    return all(here.get(ref) == tag_id for ref, tag_id in refs.items())
-
-
-def _push(params: Params, refs: Mapping[str, str]) -> bool:
-    """Whether the remote has the tags now; a push whose answer was lost counts, one that met another push is repeated."""
-    remote, backoff = params.registry.git_remote, Backoff()
-    for _ in range(NUM_PUSHES):
-        result = git.attempt("push", "--quiet", "--atomic", remote, *(f"{tag_id}:{ref}" for ref, tag_id in refs.items()))
-        if result.returncode == 0:
-            return True
-        if TAKEN.search(result.stderr):
-            return False
-        there = refs_there(params)
-        if any(there.get(ref) not in {None, tag_id} for ref, tag_id in refs.items()):
-            return False
-        if refs.items() <= there.items():
-            return True
-        if not LOCKED.search(result.stderr):
-            break
-        backoff.wait()
-    raise unreachable(remote, result.stderr)
 
 
 def _refs(listing: str) -> dict[str, str]:

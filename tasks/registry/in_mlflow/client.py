@@ -87,6 +87,8 @@ def model_versions(params: Params, name: str) -> list[ModelVersion]:
         while True:
             page = client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
             found += page
+            if page.token and page.token == token:
+                raise _refusal(params, f"it gives the same page of versions of {name} again and again")
             token = page.token
             if not token:
                 return sorted(found, key=lambda version: int(version.version))

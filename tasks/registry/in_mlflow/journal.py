@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry.history import Assignment
 from tasks.registry.in_mlflow.client import ENTRY, ensure_model, model_versions, speaking
@@ -22,6 +23,8 @@ from tasks.registry.record import Version, parse_number
 from tasks.registry.stages import Step, entry
 
 log = logging.getLogger(__name__)
+MAX_ALIAS_TRIES = 10
+"""Times that the alias is set anew where others move the stage meanwhile."""
 
 BEFORE = "hash_before"
 """Key of an entry: SHA-256 of the text of the entry before it that counts; null for none."""
@@ -170,9 +173,15 @@ def alias(params: Params) -> str | None:
 
 def settle(params: Params) -> None:
     """Point the alias to the champion of the journal; where that moves meanwhile, again."""
-    while (number := _champion_number(params)) is not None and alias(params) != number:
+    for _ in range(MAX_ALIAS_TRIES):
+        number = _champion_number(params)
+        if number is None or alias(params) == number:
+            return
         with speaking(params) as client:
             client.set_registered_model_alias(params.registry.name, params.registry.stage, number)
+    what = f"the alias {params.registry.stage} in MLflow does not stay at version {number}: set {MAX_ALIAS_TRIES} times"
+    fix = "Ask the owner of the MLflow server what sets it back. The history is written, and counts."
+    raise RegistryError(what, where=params.registry.name, fix=fix)
 
 
 def _champion_number(params: Params) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import dvcfiles, git
+from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import EXPORT, PARAMS, REPORT_PAGE
 from tasks.common.yaml import parse_scalar
@@ -132,14 +133,17 @@ def _experiment(params: Params) -> str:
 
     name = params.registry.name
     with speaking(params, "RESOURCE_ALREADY_EXISTS") as client:
-        while True:
-            if found := client.get_experiment_by_name(name):
-                return str(found.experiment_id)
-            try:
-                return str(client.create_experiment(name))
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
+        try:
+            found = client.get_experiment_by_name(name)
+            return str(found.experiment_id) if found else str(client.create_experiment(name))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        if found := client.get_experiment_by_name(name):  # made by another run in the same moment
+            return str(found.experiment_id)
+    what = f"MLflow says that the experiment {name} exists, and does not show it"
+    fix = "It may be deleted or not yours to read: run `mlflow experiments search --view all`, and `restore` it or ask its owner."
+    raise RegistryError(what, where=name, fix=fix)
 
 
 def _major(versions: tuple[Version, ...], record: Record) -> int:
