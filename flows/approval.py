@@ -24,6 +24,7 @@ from flows.evidence import Evidence, page
 from tasks import registry
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params, PromoteParams
+from tasks.common.text import markdown
 
 Kind = Literal["approve", "second"]
 AGAIN_HEAD = "> **Asked again**: "
@@ -59,7 +60,7 @@ def ask(evidence: Evidence, rule: PromoteParams) -> list[Approval]:
     if not first.approve or not rule.second_reviewer:
         return [first]
     digest = hashlib.sha256(f"{evidence.digest} {first.model_dump_json()}".encode()).hexdigest()
-    head = f"> **Second review**: {first.reviewer} approved. {first.note}"
+    head = f"> **Second review**: {markdown(first.reviewer)} approved. {markdown(first.note)}"
     text = f"{head}\n\n{text}"
     return [first, _approver("second", version, digest, text, rule, first)]
 

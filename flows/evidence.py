@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from tasks import registry
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORTED, REPORT
+from tasks.common.text import markdown
 from tasks.gate.decision import Comparison, Decision, Guard, Verdict
 from tasks.gate.intervals import Interval
 from tasks.gate.words import interval, share
@@ -116,7 +116,7 @@ def _sections(evidence: Evidence) -> Iterator[str]:
     yield f"**{decision.verdict}**: {decision.metric} {decision.reference:.4f} to {decision.candidate:.4f}, {_gain(decision)}"
     yield f"In production now: {f'`{name}@{evidence.champion}`' if evidence.champion else 'nothing'}."
     yield from _warnings(evidence)
-    yield "## Why\n\n" + "\n".join(f"- {_plain(reason)}" for reason in decision.reasons)
+    yield "## Why\n\n" + "\n".join(f"- {markdown(reason)}" for reason in decision.reasons)
     yield "## Metrics\n\n" + _comparisons("metric", decision.metrics.items())
     failed = [guard for guard in decision.guards if not guard.passed]
     yield f"## Guards: {len(decision.guards) - len(failed)} of {len(decision.guards)} hold\n\n{_guards(failed, decision.guards)}"
@@ -138,7 +138,7 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
     if record and record.parent != evidence.champion:
         yield f"> **The champion has changed**: this version was judged against {record.parent or 'the baseline'}."
     for text in evidence.since:
-        yield f"> **The gate has changed**: {_plain(text)}."
+        yield f"> **The gate has changed**: {markdown(text)}."
 
 
 def _gain(decision: Decision) -> str:
@@ -153,13 +153,19 @@ def _format(name: str, facts: Mapping[str, Any], metric: str) -> tuple[str, ...]
     change = facts.get("changes", {}).get(metric)
     gain, span = (change["gain"], change["gain_interval"]) if change else (None, None)
     words = "none" if gain is None else share(gain)
-    return name, facts["status"], words, interval(Interval(**span) if span else None), "; ".join(facts["reasons"])
+    return (
+        markdown(name),
+        facts["status"],
+        words,
+        interval(Interval(**span) if span else None),
+        markdown("; ".join(facts["reasons"])),
+    )
 
 
 def _comparisons(head: str, rows: Iterable[tuple[str, Comparison]]) -> str:
     cells = [
         (
-            name,
+            markdown(name),
             "none" if found.gain is None else share(found.gain),
             interval(found.gain_interval),
             f"{found.reference:.4f}",
@@ -172,17 +178,14 @@ def _comparisons(head: str, rows: Iterable[tuple[str, Comparison]]) -> str:
 
 def _guards(failed: Sequence[Guard], guards: Sequence[Guard]) -> str:
     rows = [*failed, *(guard for guard in guards if guard.passed)]
-    return _table(("guard", "holds", "found"), [(g.name, "yes" if g.passed else "**no**", g.text) for g in rows])
+    return _table(
+        ("guard", "holds", "found"), [(markdown(g.name), "yes" if g.passed else "**no**", markdown(g.text)) for g in rows]
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return "None."
     lines = [head, ["---"] * len(head), *rows[:MAX_ROWS]]
-    text = "\n".join(f"| {' | '.join(_plain(cell) for cell in line)} |" for line in lines)
+    text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return text + (f"\n\nand {len(rows) - MAX_ROWS} more, in the report" if len(rows) > MAX_ROWS else "")
-
-
-def _plain(text: str) -> str:
-    """Names come from the user's dataset: they must not break a table or become HTML."""
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")

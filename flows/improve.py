@@ -63,7 +63,7 @@ def ended(outcome: str, text: str) -> State[str]:
 def main() -> None:
     """Run the flow, or say that there is nothing to do; the last lines are the summary."""
     argparse.ArgumentParser(prog="python -m flows.improve", description=(__doc__ or "").partition("\n")[0]).parse_args()
-    logging.basicConfig(format="%(message)s")
+    stage.log_to_terminal()
     logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():
         settings, is_current = prepare()

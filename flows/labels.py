@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from prefect.logging import get_run_logger
 
 from flows.pictures import with_picture
 from tasks.common.paths import ISSUES, REFUSED, REPORTS, VALIDATION, VALIDATION_GALLERY
+from tasks.common.text import markdown
 
 MAX_ISSUES, MAX_CELL = 500, 300
 SEVERITIES = ("critical", "warning", "info")
@@ -44,7 +44,7 @@ def publish(folder: Path) -> None:
         report = json.loads((folder / VALIDATION.name).read_text(encoding="utf-8"))
         gallery = folder / VALIDATION_GALLERY.name
         text = page(report, gallery.read_bytes() if gallery.is_file() else b"", folder)
-        create_markdown_artifact(text, key="labels", description=f"Label checks of {report['dataset']}")
+        create_markdown_artifact(text, key="labels", description=f"Label checks of {markdown(report['dataset'])}")
         if rows := issues(folder / ISSUES.name):
             create_table_artifact(rows, key="label-issues", description=f"The first {len(rows)} issues, critical ones first")
     except Exception as error:
@@ -59,7 +59,7 @@ def page(report: Mapping[str, Any], gallery: bytes, folder: Path) -> str:
     images = report["counts"]["images"]
     verdict = "**passed**" if report["passed"] else "**refused**: training does not start"
     parts = [
-        f"# Labels of {plain(report['dataset'])}",
+        f"# Labels of {markdown(report['dataset'])}",
         f"{verdict}. {sum(images.values())} images, {report['counts']['instances']} objects; "
         f"{len(failed)} of {len(report['checks'])} checks failed.",
         table(("check", "severity", "rows", "first", "why", "fix"), [_cells(check) for check in failed]) if failed else "",
@@ -73,17 +73,12 @@ def issues(file: Path) -> list[dict[str, str]]:
     """The first MAX_ISSUES rows of issues.csv, critical ones first."""
     with file.open(encoding="utf-8", newline="") as content:
         rows = sorted(csv.DictReader(content), key=lambda row: SEVERITIES.index(row["severity"]))
-    return [{key: value[:MAX_CELL] for key, value in row.items()} for row in rows[:MAX_ISSUES]]
+    return [{key: markdown(value[:MAX_CELL]) for key, value in row.items()} for row in rows[:MAX_ISSUES]]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([plain(cell) for cell in row] for row in rows)]
+    lines = [head, ["---"] * len(head), *([markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def plain(text: str) -> str:
-    """Names come from the user's dataset: they must not break a table or become HTML or Markdown."""
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
 
 
 def _cells(check: Mapping[str, Any]) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def _start_improve() -> str:
 def main() -> None:
     """Run the flow, or say why not."""
     argparse.ArgumentParser(prog="python -m flows.watch", description=(__doc__ or "").partition("\n")[0]).parse_args()
-    logging.basicConfig(format="%(message)s")
+    stage.log_to_terminal()
     logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():
         try:

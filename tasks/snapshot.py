@@ -20,6 +20,7 @@ from tasks.common.dvcfiles import Output
 from tasks.common.errors import DatasetError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import SAMPLE, TAKEN
+from tasks.common.text import line
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Snapshot:
     def summary(self) -> str:
         """The snapshot as the lines that a terminal shows."""
         rows = [
-            ("dataset", self.path),
+            ("dataset", line(self.path)),
             ("version", f"{self.short}{'' if self.previous != self.version else ' (unchanged)'}"),
             ("files", f"{self.num_files} ({self.num_bytes / 1e6:.1f} MB)"),
             *((name, _shown(getattr(self, name))) for name in ("added", "changed", "removed")),
@@ -155,7 +156,11 @@ def require_no_links(root: Path, cache: Path) -> None:
         DatasetError: with the first 20 links and their number.
     """
     homes = (root.resolve(), cache.resolve())
-    bad = [f"{link}: a link to {link.resolve()}" for link in sorted(_links(root)) if link.is_dir() or not _is_below(link, homes)]
+    bad = [
+        line(f"{link}: a link to {link.resolve()}")
+        for link in sorted(_links(root))
+        if link.is_dir() or not _is_below(link, homes)
+    ]
     if bad:
         more = f"\nand {len(bad) - NUM_BAD_SHOWN} more" if len(bad) > NUM_BAD_SHOWN else ""
         fix = "Replace each link by the files themselves: a version must hold all its files."
@@ -222,7 +227,7 @@ def _committed(path: Path) -> Output | None:
 
 def _shown(names: tuple[str, ...]) -> str:
     more = ", ..." if len(names) > NUM_SHOWN else ""
-    return f"{len(names)}" + (f": {', '.join(names[:NUM_SHOWN])}{more}" if names else "")
+    return f"{len(names)}" + (f": {', '.join(map(line, names[:NUM_SHOWN]))}{more}" if names else "")
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def test_the_page_says_what_to_do_and_cannot_be_broken_by_a_metadata_value() -> 
     text = page(found)
 
     assert "run the flow `improve`" in text
-    assert "| site=a/(b) ' | 80 |" in text
+    assert r"| site=a\|&lt;b>\\n\` | 80 |" in text
 
 
 def test_nothing_is_said_of_few_images() -> None:

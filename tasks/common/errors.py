@@ -14,21 +14,22 @@ PipelineError
 `tasks.common.stage.main` prints one as a block and exits with 1; anything else is our bug and keeps its traceback.
 """
 
-from tasks.common import redact
+from tasks.common import redact, text
 
 
 class PipelineError(Exception):
     """A failure with its place, its cause and the next step, each in words for the user.
 
     `what` says what is wrong and what was expected; `where` is a file, `file:line` or a key in params.yaml;
-    `fix` is the next step. Passwords in addresses are taken out: other programs' words end up here.
+    `fix` is the next step. Other programs' words and names of the user's files end up here: passwords in addresses are
+    taken out, and control characters are escaped.
     """
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
-        self.what = redact.urls(what)
-        self.where = redact.urls(where)
-        self.fix = fix
-        super().__init__(self.what, self.where, fix)
+        self.what = text.lines(redact.urls(what))
+        self.where = text.line(redact.urls(where))
+        self.fix = text.lines(fix)
+        super().__init__(self.what, self.where, self.fix)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -37,9 +38,9 @@ class PipelineError(Exception):
 
     def block(self) -> str:
         """The error as the lines that a terminal shows: what, where, next step."""
-        lines = [("error:", self.what), ("where:", self.where), ("next: ", self.fix)]
+        entries = [("error:", self.what), ("where:", self.where), ("next: ", self.fix)]
         indent = "\n" + " " * 7
-        return "\n".join(f"{head} {text.replace(chr(10), indent)}" for head, text in lines if text)
+        return "\n".join(f"{head} {words.replace(chr(10), indent)}" for head, words in entries if words)
 
 
 class ParamsError(PipelineError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from tasks.common import text as shown
 from tasks.common.errors import PipelineError
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -16,11 +17,12 @@ INDENT = " " * 7
 def lines(pieces: Iterable[str]) -> Iterator[str]:
     r"""The lines in `pieces`, each of which ends with `\n`, `\r\n` or `\r` (a stream opened with `newline=""`).
 
-    Of a progress bar, which overwrites its line by `\r`, only the last state is given. Colours are removed.
+    Of a progress bar, which overwrites its line by `\r`, only the last state is given. Colours are removed, and other
+    control characters escaped.
     """
     bar = ""
     for piece in pieces:
-        text = ANSI.sub("", piece).rstrip("\r\n")
+        text = shown.lines(ANSI.sub("", piece).rstrip("\r\n"))
         if piece.endswith("\r"):
             bar = text if text.strip() else bar
         elif text.strip() or not bar:
@@ -60,7 +62,7 @@ def error_block(text: str) -> PipelineError | None:
     """The error that a stage printed as `PipelineError.block`, or None where there is none in `text`."""
     entries = {"what": "", "where": "", "fix": ""}
     key = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line[:6] in HEADS:
             key = HEADS[line[:6]]
             entries[key] = line[7:] if key != "what" or not entries["what"] else f"{entries['what']}\n{line[7:]}"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.common import isolation, params
+from tasks.common import isolation, params, text
 from tasks.common.errors import PipelineError, WorkspaceError
 from tasks.common.replace import replace_files
 
@@ -55,10 +55,10 @@ def main(
     )
     if choices:
         parser.add_argument("stage", choices=choices)
-    for name, text in (flags or {}).items():
-        parser.add_argument(f"--{name}", action="store_true", help=text)
+    for name, words in (flags or {}).items():
+        parser.add_argument(f"--{name}", action="store_true", help=words)
     args = parser.parse_args(argv)
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    log_to_terminal()
     for name in ("tasks", "__main__"):  # under `python -m` a stage's own logger is called __main__
         logging.getLogger(name).setLevel(logging.INFO)
     isolation.apply()
@@ -66,6 +66,20 @@ def main(
     with user_errors():
         switches = {name: getattr(args, name) for name in flags or {}}
         run(params.load(overrides=args.set), *([args.stage] if choices else []), **switches)
+
+
+def log_to_terminal() -> None:
+    """Show log messages on standard error as they are, but for control characters, which names may hold."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Shown("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+
+
+class Shown(logging.Formatter):
+    """Escapes the control characters of a message; line feeds stay."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return text.lines(super().format(record))
 
 
 class user_errors:  # noqa: N801 - reads as `with user_errors():`

@@ -12,10 +12,10 @@ from html import escape
 JOINERS = "\u200c\u200d"
 """Invisible, and part of how Persian, Hindi and others are spelt."""
 CONTROL = re.compile(r"[^\n\t -~]")
-SPECIAL = re.compile(r"[\\`*\[\]<>|&~]|(?<!\w)_|_(?!\w)")
+SPECIAL = re.compile(r"[\\`*\[\]|&~]|(?<![^\W_])_|_(?![^\W_])")
 """What begins emphasis, code, links, images, HTML, entities and table cells, anywhere in a line."""
-OPENING = re.compile(r"^(\d*)([#+=.)-])(?=[\s#=-]|$)")
-"""What makes a heading, a list or a rule of a line that begins so."""
+OPENING = re.compile(r"^(\d*)(>|[#+=.)-](?=[\s#=-]|$))")
+"""What makes a quote, a heading, a list or a rule of a line that begins so."""
 LINK = re.compile(r"\S*(?:\w@|://|\bwww\.)\S*", re.IGNORECASE)
 """What Markdown viewers turn into a link without any mark; a backslash does not stop them all."""
 
@@ -41,9 +41,9 @@ def markdown(text: object) -> str:
     """
     shown, parts, end = line(text).strip(), [], 0
     for link in LINK.finditer(shown):
-        parts += [SPECIAL.sub(r"\\\g<0>", shown[end : link.start()]), code(link[0])]
+        parts += [_escaped(shown[end : link.start()]), code(link[0])]
         end = link.end()
-    parts.append(SPECIAL.sub(r"\\\g<0>", shown[end:]))
+    parts.append(_escaped(shown[end:]))
     return OPENING.sub(r"\1\\\2", "".join(parts))
 
 
@@ -55,6 +55,10 @@ def code(name: object) -> str:
 def html(text: object) -> str:
     """`text` as the content or the quoted attribute of an HTML or SVG element."""
     return escape(line(text))
+
+
+def _escaped(words: str) -> str:
+    return SPECIAL.sub(r"\\\g<0>", words).replace("<", "&lt;")
 
 
 def _visible(letter: str) -> str:

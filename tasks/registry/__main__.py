@@ -14,13 +14,15 @@ from typing import Any
 from tasks import registry
 from tasks.common import isolation, params, stage
 from tasks.common.params import Params
+from tasks.common.text import line
 from tasks.registry import Version
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run one verb; results go to standard output, everything else to standard error. `verify` ends with 1 on a fault."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    stage.log_to_terminal()
+    logging.getLogger().setLevel(logging.INFO)
     isolation.apply()
     with stage.user_errors():
         content, text = _do(args, params.load(overrides=args.set))
@@ -110,7 +112,7 @@ def _page(version: Version) -> str:
             "evidence": ", ".join(f"{path} {digest[:12]}" for path, digest in record.files.items()),
         }
         rows |= {kind: "  ".join(f"{k} {v:.4f}" for k, v in values.items()) for kind, values in record.metrics.items()}
-    return "\n".join(f"{key:10} {value}" for key, value in rows.items() if value)
+    return "\n".join(f"{key:10} {line(value)}" for key, value in rows.items() if value)
 
 
 def _parser() -> argparse.ArgumentParser:

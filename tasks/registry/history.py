@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from tasks.common.params import Params
+from tasks.common.text import line
 from tasks.registry.backend import chosen
 
 PINNED = {"decision": "reports/decision.json", "report": "reports/report.md"}
@@ -43,7 +44,8 @@ class Assignment:
     def summary(self) -> str:
         """The assignment in one line."""
         before = f"{self.previous} -> " if self.previous else ""
-        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {before}{self.version}  {self.approver}: {self.reason}{source_note(self.via)}"
+        said = line(f"{self.approver}: {self.reason}") + source_note(self.via)
+        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {before}{self.version}  {said}"
 
 
 def source_note(via: str | None) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
+from tasks.common.text import line
+
 NUMBER = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 Number = tuple[int, int, int]
 
@@ -88,7 +90,7 @@ class Version:
     def summary(self) -> str:
         """The version in one line."""
         stages = f"  [{', '.join(self.stages)}]" if self.stages else ""
-        stages += f"  deprecated {self.deprecated}" if self.deprecated else ""
+        stages += f"  deprecated {line(self.deprecated)}" if self.deprecated else ""
         text = self.record.summary() if self.record else "registered by hand, without a record"
         return f"{self.tag}  {self.created[:10]}  {text}{stages}"
 

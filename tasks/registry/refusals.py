@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tasks.common.params import Params
+from tasks.common.text import line
 from tasks.registry.backend import chosen
 from tasks.registry.history import PINNED, source_note
 from tasks.registry.versions import champion, show
@@ -46,7 +47,7 @@ class Refusal:
     def summary(self) -> str:
         """The refusal in one line, in the form of `Assignment.summary`."""
         kept = f"kept {self.champion}" if self.champion else "kept none"
-        said = f"{self.approver}: {self.reason}{source_note(self.via)}"
+        said = line(f"{self.approver}: {self.reason}") + source_note(self.via)
         return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {self.version} {self.outcome}, {kept}  {said}"
 
 

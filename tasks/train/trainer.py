@@ -26,7 +26,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 from tasks.common.errors import PipelineError, TrainingError
 from tasks.common.paths import PROGRESS, RUNS
 from tasks.common.progress import Progress
-from tasks.common.stage import write_json
+from tasks.common.stage import log_to_terminal, write_json
 from tasks.train import attempt, contract, plan, state
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
         super().__init__(cfg, overrides, _callbacks)
         if RANK == 0:  # a process of Ultralytics' own, where no stage has set up the log
-            logging.basicConfig(format="%(message)s")
+            log_to_terminal()
             logging.getLogger("tasks").setLevel(logging.INFO)
         self.work = RUNS / self.args.name
         self.plan = plan.read(self.work)

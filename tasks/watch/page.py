@@ -46,7 +46,7 @@ NEXT = {
 def page(watch: Watch) -> str:
     """The finding, its figures, and the next step."""
     lines = [
-        f"# {watch.finding}: champion {watch.champion} on {watch.images} images of `{watch.path}`, split `{watch.split}`",
+        f"# {watch.finding}: champion {watch.champion} on {watch.images} images of {code(watch.path)}, split {code(watch.split)}",
         "",
         NEXT[watch.finding],
     ]
@@ -75,7 +75,7 @@ def unlabelled(watch: Watch) -> str:
 def _drop_row(row: Drop) -> Sequence[str]:
     mark = "**worse**" if row.is_real else ""
     figures = f"{row.then:.4f}", f"{row.now:.4f}", f"{row.change:+.1%}"
-    return _safe(row.part), str(row.images), str(row.instances), *figures, _span(row), mark
+    return markdown(row.part), str(row.images), str(row.instances), *figures, _span(row), mark
 
 
 def _drift_row(row: Drift) -> Sequence[str]:
@@ -86,11 +86,6 @@ def _drift_row(row: Drift) -> Sequence[str]:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-
-
-def _safe(text: str) -> str:
-    """A value of metadata.csv that cannot break the table or become HTML."""
-    return text.translate(str.maketrans("|<>`\n", "/()' "))
 
 
 def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tuple[str, Sequence[Shot]]]) -> str:

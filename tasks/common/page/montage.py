@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
 
 from tasks.common.page.document import Shot
 from tasks.common.page.svg import shortened
+from tasks.common.text import html
 
 CELL_PX, GAP_PX, CAPTION_PX, COLUMNS = 300, 14, 22, 3
 STYLE = (
@@ -51,7 +51,7 @@ def _cell(shot: Shot) -> tuple[str, float]:
     assert size, "a Canvas begins with its size"
     scale = CELL_PX / max(float(size[1]), float(size[2]))
     width, height = float(size[1]) * scale, float(size[2]) * scale
-    name = escape(shortened(ESCAPED.sub(r"\1", shot.name), CELL_PX))
+    name = html(shortened(ESCAPED.sub(r"\1", shot.name), CELL_PX))
     caption = f'<text y="15" class="m">{name}</text>'
     placed = drawing.replace("<svg ", f'<svg y="{CAPTION_PX}" width="{width:.0f}" height="{height:.0f}" ', 1)
     return caption + placed, height + CAPTION_PX

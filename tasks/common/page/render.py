@@ -59,7 +59,7 @@ def render(document: Document, words: Texts) -> str:
 
 def inline(text: str) -> Markup:
     """HTML of a text with `code` and **strong**; everything else is shown as it is."""
-    guarded = ESCAPED.sub(lambda found: chr(GUARDED + ord(found[1])), text)
+    guarded = ESCAPED.sub(lambda found: chr(GUARDED + ord(found[1])), text).replace("&lt;", "<")
     html = STRONG.sub(r"<strong>\1</strong>", CODE.sub(r"<code>\1</code>", escape(guarded)))
     shown = re.sub(f"[{chr(GUARDED)}-{chr(GUARDED + 127)}]", lambda found: escape(chr(ord(found[0]) - GUARDED)), html)
     return Markup(shown)  # noqa: S704 - escaped above

@@ -10,7 +10,8 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
+
+from tasks.common.text import html
 
 FONT_PX = 11
 """Font size of every drawing, user units."""
@@ -110,17 +111,17 @@ class Canvas:
 
     def text(self, x: float, y: float, text: str, style: str = "", anchor: str = "start") -> None:
         place = "" if anchor == "start" else f' text-anchor="{anchor}"'
-        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" class="t {style}"{place}>{escape(text)}</text>')
+        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" class="t {style}"{place}>{html(text)}</text>')
 
     def svg(self, name: str) -> str:
         """The drawing; `name` is read out where it cannot be seen."""
         box = f"0 0 {self.width:g} {self.height:g}"
-        head = f'<svg viewBox="{box}" role="img" aria-label="{escape(name)}" font-size="{FONT_PX}">'
+        head = f'<svg viewBox="{box}" role="img" aria-label="{html(name)}" font-size="{FONT_PX}">'
         return head + "".join(self.parts) + "</svg>"
 
 
 def _close(tag: str, tip: str) -> str:
-    return f"><title>{escape(tip)}</title></{tag}>" if tip else "/>"
+    return f"><title>{html(tip)}</title></{tag}>" if tip else "/>"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.common.text import line
 from tasks.registry.in_git import witness
 from tasks.registry.in_git.history import assignments
 from tasks.registry.in_git.links import NOTE, link, next_link, trail
@@ -72,5 +73,4 @@ def _assignment(params: Params, version: Version, current: str | None, step: Ste
 
 def message(summary: str, body: Mapping[str, object]) -> str:
     """The text of a tag: a line for people, an empty one, the body as JSON."""
-    line = "".join(letter for letter in " ".join(summary.split()) if letter.isprintable())
-    return f"{line}\n\n{json.dumps(body, indent=2, ensure_ascii=False)}\n"
+    return f"{line(summary)}\n\n{json.dumps(body, indent=2, ensure_ascii=False)}\n"
