@@ -1,13 +1,42 @@
 """Prefect lives here and nowhere else."""
 
+import io
 import logging
+import os
+import sys
+from contextlib import redirect_stderr
+from pathlib import Path
 from typing import ClassVar
 from weakref import WeakSet
 
-from tasks.common import isolation
-from tasks.common.errors import PipelineError
+from pydantic import ValidationError
 
-isolation.apply()  # before any module here imports prefect, which reads its settings once
+from tasks.common import isolation
+from tasks.common.errors import ParamsError, PipelineError
+
+
+def _read_settings() -> None:
+    """Let Prefect read its settings, which it does once, with ours among them; end with a block where it refuses them."""
+    named = sorted(name for name in os.environ if name.startswith("PREFECT_") and name not in isolation.environment(Path.cwd()))
+    isolation.apply()
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            from prefect.settings import get_current_settings
+
+            get_current_settings()
+    except ValueError as error:  # pydantic's, or that of a reader of TOML
+        parts = error.errors() if isinstance(error, ValidationError) else []
+        words = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}".removeprefix(": ") for part in parts]
+        fix = "Correct it: a variable PREFECT_..., or a key of prefect.toml, pyproject.toml or the profile."
+        block = ParamsError(
+            "\n".join(["Prefect refuses its settings", *(words or [str(error)])]), where=", ".join(named), fix=fix
+        )
+        sys.exit(block.block())
+    sys.stderr.write(said.getvalue())
+
+
+_read_settings()
 
 
 ENDED = "Finished in state "

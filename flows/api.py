@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from prefect import get_client
+import httpx
+from packaging import version
+from prefect import __version__, get_client
+from prefect.client.base import ServerType
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
-from tasks.common.errors import WorkspaceError
+from tasks.common.errors import PipelineError, WorkspaceError
+
+START_IT = "Start it, or correct PREFECT_API_URL; without that variable a run by hand has a server of its own."
+PATH = "The address of a server ends in /api: PREFECT_API_URL=http://host:4200/api"
+TLS = "Write http:// where the server has no TLS; a certificate of your own goes into PREFECT_API_SSL_CERT_FILE."
+STEPS = {
+    401: "Put the server's auth string into PREFECT_API_AUTH_STRING, or Prefect Cloud's key into PREFECT_API_KEY.",
+    403: "Let the server's administrator give this user access to what is named above.",
+    404: PATH,
+    405: PATH,
+    407: "Put the login of the proxy into HTTP_PROXY, or add the server's host to NO_PROXY.",
+    503: "It is busy or its database is locked: run again. With more than one worker use PostgreSQL: docs/server.md",
+}
+"""The next step by what the server answers."""
 
 
 @contextmanager
@@ -24,13 +40,56 @@ def server() -> Iterator[tuple[SyncPrefectClient, str]]:
     if not url:
         fix = "Run `make serve` for a server on this machine, or name yours: PREFECT_API_URL=http://host:4200/api"
         raise WorkspaceError("no Prefect server is named", where="PREFECT_API_URL", fix=fix)
-    with get_client(sync_client=True) as client:
-        if error := client.api_healthcheck():
-            fix = "Start it, or correct PREFECT_API_URL."
-            raise WorkspaceError(f"the Prefect server does not answer: {error}", where=url, fix=fix)
+    require_usable_proxies()
+    with ExitStack() as stack:
         try:
-            client.read_work_pools(limit=1)
-        except PrefectHTTPStatusError as refusal:
-            what = f"the Prefect server refuses us: {refusal.response.status_code} {refusal.response.reason_phrase}"
-            raise WorkspaceError(what, where=url, fix="Put the server's auth string into PREFECT_API_AUTH_STRING.") from None
+            client = stack.enter_context(get_client(sync_client=True))
+            _require_prefect(client, url)
+        except PipelineError:
+            raise
+        except Exception as error:
+            raise (why_away(error, url) or error) from None
         yield client, url
+
+
+def why_away(error: BaseException, where: str) -> WorkspaceError | None:
+    """What `error` says of the server at `where`, and the next step; None where it does not speak of the server."""
+    if isinstance(error, httpx.HTTPStatusError):
+        answer = error.response
+        what = f"the Prefect server refuses us: {answer.status_code} {answer.reason_phrase}"
+        return WorkspaceError(what, where=where, fix=STEPS.get(answer.status_code, "The server's log says why."))
+    if isinstance(error, httpx.HTTPError):
+        fix = TLS if "SSL" in str(error) else START_IT
+        return WorkspaceError(f"the Prefect server does not answer: {error or type(error).__name__}", where=where, fix=fix)
+    return why_away(error.__cause__, where) if error.__cause__ else None
+
+
+def require_usable_proxies() -> None:
+    """Refuse what the user's environment says of proxies where httpx, and so Prefect, cannot read it.
+
+    Raises:
+        WorkspaceError: a SOCKS proxy without the package for it, or an address that is none.
+    """
+    try:
+        httpx.Client().close()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        named = sorted({name.upper() for name, value in os.environ.items() if value and name.lower().endswith("_proxy")})
+        fix = "Correct these variables, or unset them for this command."
+        if isinstance(error, ImportError):
+            fix = "Install it, `pip install socksio`, or unset the variable for this command."
+        raise WorkspaceError(f"the proxy cannot be used: {error}", where=", ".join(named), fix=fix) from None
+
+
+def _require_prefect(client: SyncPrefectClient, url: str) -> None:
+    """Raise what keeps us from working with the server: it is away, no Prefect, another major version, or it wants a login."""
+    if error := client.api_healthcheck():
+        raise error
+    if client.server_type != ServerType.CLOUD:
+        try:
+            found = version.parse(client.api_version())
+        except (ValueError, TypeError):
+            raise WorkspaceError("no Prefect server answers at this address", where=url, fix=PATH) from None
+        if found.major != version.parse(__version__).major:
+            what = f"the Prefect server has version {found}, which does not fit ours, {__version__}"
+            raise WorkspaceError(what, where=url, fix="Name a server of the same major version in PREFECT_API_URL.")
+    client.read_work_pools(limit=1)

@@ -14,7 +14,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.states import Completed
 
 from flows.effects import publish_evidence, register_model, snapshot_data
-from flows.local import temporary_server_ends_with_us
+from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
 from tasks import preflight, registry, summary
@@ -71,11 +71,10 @@ def main() -> None:
             text = f"{NOTHING}\n{summary.summarise(settings, *register_model.fn(settings))}"
         else:
             try:
-                with temporary_server_ends_with_us():
+                with server_for_this_run():
                     text = str(improve())
             except (KeyboardInterrupt, TerminationSignal):
                 sys.exit("\ninterrupted: finished stages are kept; run again to go on")
-            logging.getLogger("prefect").setLevel(logging.ERROR)  # the summary comes last
         sys.stdout.write(f"\n{text}\n")
 
 

@@ -1,31 +1,85 @@
-"""A flow run by hand: Prefect starts a temporary server for it, which must not outlive it."""
+"""The Prefect server of a flow that is run by hand: the one that PREFECT_API_URL names, or a temporary one."""
 
 from __future__ import annotations
 
+import atexit
+import logging
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 from unittest.mock import patch
 
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import get_current_settings
+
+from flows import api, database
+from flows.starting import Output
+from tasks.common.errors import PipelineError, WorkspaceError
 from tasks.common.process import dies_with_us
+
+NUM_PORTS = 3
+"""How many ports are tried: another program may take one between our look and the server's."""
 
 
 @contextmanager
-def temporary_server_ends_with_us() -> Iterator[None]:
-    """Within the block Prefect's temporary server is started so that the kernel ends it with this process.
+def server_for_this_run() -> Iterator[None]:
+    """A Prefect server that answers, for as long as the block runs.
 
-    Prefect 3.8.8 stops it by `atexit` alone, which a killed flow never reaches; no setting changes that. It gets a session of
-    its own, because Ctrl-C would else end it before the flow, which then waits minutes for an API that is gone.
+    Raises:
+        WorkspaceError: it cannot be reached or started, or went away while the block ran.
     """
-    from prefect.server.api.server import SubprocessASGIServer
-
-    start = SubprocessASGIServer._run_uvicorn_command
-
-    def start_bound_to_us(server: SubprocessASGIServer) -> subprocess.Popen[Any]:
-        with patch.object(subprocess, "Popen", partial(subprocess.Popen, preexec_fn=dies_with_us(), start_new_session=True)):
-            return start(server)
-
-    with patch.object(SubprocessASGIServer, "_run_uvicorn_command", start_bound_to_us):
+    api.require_usable_proxies()
+    url = get_current_settings().api.url
+    if url:
+        with api.server():
+            pass
+    output = None if url else _start_temporary()
+    try:
         yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        if output and output.has_ended:
+            raise output.failure("the temporary Prefect server ended before the run did") from None
+        if away := api.why_away(error, url or "the temporary Prefect server"):
+            raise away from None
+        raise
+    finally:
+        logging.getLogger("prefect").setLevel(logging.ERROR)  # the last words are ours, not that a server was stopped
+
+
+def _start_temporary() -> Output:
+    """Start the server that Prefect would start itself: it asks for this very object, and finds it running.
+
+    Prefect 3.8.8 waits for the whole time-out where its server has ended, and stops it by `atexit` alone, which a killed flow
+    never reaches; no setting changes that.
+    """
+    database.require_usable()
+    server = SubprocessASGIServer()
+    for attempt in range(1, NUM_PORTS + 1):
+        server.port = server.find_available_port()
+        server.server_process = process = _bound_to_us(server)
+        output = Output(process)
+        try:
+            output.wait(f"{server.api_url}/health", get_current_settings().server.ephemeral.startup_timeout_seconds)
+        except WorkspaceError:
+            process.kill()
+            if attempt < NUM_PORTS and output.has_said("address already in use"):
+                continue
+            raise
+        break
+    server.running = True
+    atexit.register(server.stop)
+    return output
+
+
+def _bound_to_us(server: SubprocessASGIServer) -> subprocess.Popen[bytes]:
+    """Its process, which the kernel ends with this one.
+
+    It gets a session of its own, because Ctrl-C would else end it before the flow, which then waits minutes for an API that is
+    gone.
+    """
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
+    with patch.object(subprocess, "Popen", partial(subprocess.Popen, preexec_fn=dies_with_us(), **options)):
+        return server._run_uvicorn_command()

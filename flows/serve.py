@@ -13,16 +13,18 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 
 from prefect.settings import get_current_settings
 
+from flows import database
+from flows.api import require_usable_proxies
 from flows.deploy import pool_names
-from tasks.common import stage
+from flows.starting import Output
+from tasks.common import isolation, stage
 from tasks.common.errors import WorkspaceError
 from tasks.common.process import dies_with_us, end_tree
 
@@ -42,12 +44,17 @@ def serve() -> None:
     api = settings.server.api
     if api.auth_string and not settings.api.auth_string:
         os.environ["PREFECT_API_AUTH_STRING"] = api.auth_string.get_secret_value()
-    root = f"http://{api.host}:{api.port}"
+    host = reached_at(api.host)
+    root = f"http://{host}:{api.port}"
+    os.environ.update(isolation.without_proxy(os.environ, (host.strip("[]"),)), PREFECT_API_URL=f"{root}/api")
+    require_usable_proxies()
     _require_free(api.host, api.port)
-    os.environ["PREFECT_API_URL"] = f"{root}/api"
+    database.require_usable()
     with ExitStack() as stack:
-        server = stack.enter_context(_running("server", "start", "--host", api.host, "--port", str(api.port)))
-        _wait_for(server, f"{root}/api/health")
+        server = stack.enter_context(
+            _running("server", "start", "--host", api.host, "--port", str(api.port), stdout=subprocess.PIPE)
+        )
+        Output(server, on_line=partial(print, flush=True)).wait(f"{root}/api/health", START_S)
         if subprocess.run([sys.executable, "-m", "flows.deploy"], check=False).returncode:
             raise WorkspaceError("the deployments were refused", where="prefect.yaml", fix="The reason is above.")
         workers = [stack.enter_context(_running("worker", "start", "--pool", name)) for name in pool_names()]
@@ -55,10 +62,23 @@ def serve() -> None:
         _wait_until_one_ends([server, *workers])
 
 
+def reached_at(host: str) -> str:
+    """Where this machine reaches a server that listens on `host`, as a part of an address."""
+    direct = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - read, not bound
+    return f"[{direct}]" if ":" in direct else direct
+
+
 @contextmanager
-def _running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def _running(*arguments: str, stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """`prefect ARGUMENTS` in our process group; it and its runs end with the block, or when we are killed."""
-    process = subprocess.Popen([*PREFECT, *arguments], stdin=subprocess.DEVNULL, preexec_fn=dies_with_us())  # noqa: PLW1509
+    process = subprocess.Popen(
+        [*PREFECT, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.STDOUT if stdout else None,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=dies_with_us(),  # noqa: PLW1509 - two system calls, safe between fork and exec
+    )
     try:
         yield process
     finally:
@@ -70,19 +90,6 @@ def _require_free(host: str, port: int) -> None:
         if probe.connect_ex((host, port)) == 0:
             fix = "End the other server, or choose a port: PREFECT_SERVER_API_PORT=4201 make serve"
             raise WorkspaceError("another program listens on this port", where=f"{host}:{port}", fix=fix)
-
-
-def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of our own
-                return
-        except urllib.error.HTTPError:
-            return  # it answers, and wants the auth string that deploy has
-        except OSError:
-            time.sleep(POLL_S)
-    raise WorkspaceError("the Prefect server did not start", where=url, fix="Its own words are above.")
 
 
 def _wait_until_one_ends(processes: Sequence[subprocess.Popen[bytes]]) -> None:

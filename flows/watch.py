@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from flows.local import temporary_server_ends_with_us
+from flows.local import server_for_this_run
 from flows.pictures import with_picture
 from tasks.common import params, stage
 from tasks.common.paths import WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
@@ -65,7 +65,7 @@ def main() -> None:
     logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():
         try:
-            with temporary_server_ends_with_us():
+            with server_for_this_run():
                 watch()
         except KeyboardInterrupt:
             sys.exit("\ninterrupted")

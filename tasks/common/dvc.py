@@ -187,7 +187,7 @@ def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None)
 
 def _environment() -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**isolation.environment(Path.cwd()), **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**isolation.completed(os.environ, Path.cwd()), "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _site_cache() -> Path:

@@ -9,14 +9,14 @@ import fcntl
 import json
 import logging
 import re
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tasks.common import sqlite
 from tasks.common.stage import write_text
 
 log = logging.getLogger(__name__)
@@ -50,10 +50,10 @@ def free_locks() -> None:
 
 def drop_broken_databases(folder: Path) -> bool:
     """Delete the databases below `folder` that SQLite cannot read, which DVC makes anew; whether there was one."""
-    broken = [file for file in folder.rglob("*.db") if not _is_sound(file)]
+    broken = [file for file in folder.rglob("*.db") if not sqlite.is_sound(file)]
     for file in broken:
         log.warning("%s cannot be read: DVC makes it anew", file)
-        for part in (file, *(file.with_name(f"{file.name}-{end}") for end in ("wal", "shm", "journal"))):
+        for part in sqlite.parts(file):
             part.unlink(missing_ok=True)
     return bool(broken)
 
@@ -103,13 +103,3 @@ def _dvc_works_here() -> bool:
         if cwd and Path(cwd).is_relative_to(here) and any(Path(word).name == "dvc" for word in words):
             return True
     return False
-
-
-def _is_sound(file: Path) -> bool:
-    try:
-        with closing(sqlite3.connect(file)) as database:
-            return bool(database.execute("PRAGMA quick_check").fetchone() == ("ok",))
-    except sqlite3.OperationalError:  # in use, or not ours to read
-        return True
-    except sqlite3.DatabaseError:
-        return False

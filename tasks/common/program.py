@@ -22,7 +22,7 @@ def run_module(module: str, *, on_line: Callable[[str], None]) -> None:
         WorkspaceError: it failed otherwise; its own words went to `on_line`.
     """
     held = Held()
-    environment = {**isolation.environment(Path.cwd()), **os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**isolation.completed(os.environ, Path.cwd()), "PYTHONUNBUFFERED": "1"}
     with started([sys.executable, "-m", module], environment) as process:
         assert process.stdout is not None
         for line in lines(io.TextIOWrapper(process.stdout, encoding="utf-8", errors="replace", newline="")):
