@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tasks.common import git
-from tasks.common.errors import WorkspaceError
+from tasks.common.errors import PipelineError, WorkspaceError
 from tasks.common.paths import RUNS
 from tasks.common.replace import replace_files
+from tasks.common.yaml import NONSENSE, load_text
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,8 @@ def keep() -> None:
 def _whole(text: str, file: Path) -> dict[str, Any] | None:
     """The content, if every entry is there that Ratchet and DVC look for."""
     try:
-        content = YAML(typ="safe").load(text)
-    except YAMLError:
+        content = load_text(text)
+    except (YAMLError, PipelineError, *NONSENSE):
         return None
     if not isinstance(content, dict):
         return None

@@ -27,7 +27,7 @@ RACY_NS = 2_000_000_000
 """FAT keeps times to two seconds, the coarsest of the file systems in use."""
 MAX_BYTES = 2 * 10**9
 STAT = {"path": pl.Binary, "size": pl.Int64, "inode": pl.Int64, "mtime": pl.Int64, "ctime": pl.Int64}
-MEASURING = ("cache", "files", "images", "labels", "lines", "overlaps", "picture", "shapes")
+MEASURING = ("cache", "images", "labels", "lines", "overlaps", "picture", "shapes", "../common/files")
 """The modules that decide what a row holds."""
 
 

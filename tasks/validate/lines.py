@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from tasks.common.dataset import Dataset, label_file, shown
-from tasks.validate.files import UnreadableError, exists, read_bytes
+from tasks.common.files import UnreadableError, exists, read_bytes
 
 MAX_LABEL_BYTES = 2**26
 """20,000 outlines of 100 corners take 36 MB."""

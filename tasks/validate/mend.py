@@ -22,11 +22,11 @@ import numpy as np
 import polars as pl
 
 from tasks.common.dataset import Dataset, label_file, read_dataset, shown
+from tasks.common.files import exists
 from tasks.common.metadata import METADATA, read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import RUNS
 from tasks.common.stage import write_bytes, write_text
-from tasks.validate.files import exists
 from tasks.validate.labels import ROUNDING
 from tasks.validate.tables import read_rows
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tasks.validate.files import UnreadableError, read_bytes
+from tasks.common.files import UnreadableError, read_bytes
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """What a dataset's suffixes stand for. Pillow has readers that start programs (EPS), so no other is tried."""

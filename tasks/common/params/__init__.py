@@ -51,6 +51,10 @@ __all__ = [
 ]
 
 
+MAX_SHOWN = 80
+"""Characters of a wrong value that a message shows."""
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Params:
     """The whole of params.yaml, a field per section."""
@@ -139,7 +143,12 @@ def _reason(item: Mapping[str, Any], location: list[str]) -> str:
         return "missing key"
     message = str(item["msg"]).removeprefix("Value error, ")
     is_cross_check = item["type"] == "value_error"
-    return message if is_cross_check else f"{message}, got {item['input']!r}"
+    return message if is_cross_check else f"{message}, got {_short(item['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _known_keys(location: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT, Count, ImageSize, Positive, RelativePath, Share
+from tasks.common.params.kinds import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -18,7 +18,7 @@ class DataParams:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SampleParams:
-    seed: Count
+    seed: Seed
     """Each image is a function of (seed, split, number): the same seed draws the same bytes."""
     imgsz: ImageSize
     """Side of the square images, pixels."""
@@ -38,15 +38,15 @@ class ValidateParams:
     """A class with fewer labelled objects than this over all splits is a warning."""
     max_empty_share: Share
     """Share of images with an empty label file (background) above which there is a warning."""
-    tiny_object_px2: Annotated[float, Field(ge=0)]
+    tiny_object_px2: Annotated[Float, Field(ge=0, le=4096**2)]
     """Objects whose box is smaller than this once scaled to train.imgsz are a warning, square pixels."""
     max_box_share: Share
     """A box that covers more of its image than this is a warning, as a share of the image."""
     max_overlap: Share
     """Two objects of an image that cover each other by more than this are a warning, IoU."""
-    max_objects_z: Annotated[float, Field(gt=0)]
+    max_objects_z: Annotated[Float, Field(gt=0, le=MAX)]
     """An image with this many more or fewer objects than is usual is a warning, in robust standard deviations."""
-    max_class_ratio: Annotated[float, Field(ge=1)]
+    max_class_ratio: Annotated[Float, Field(ge=1, le=MAX)]
     """A class with this many times fewer objects than the commonest one is a warning."""
     usual_class_share: Share
     """An image without a class that at least this share of the others show is a warning."""
@@ -54,25 +54,25 @@ class ValidateParams:
     """A smaller share of the images in split val than this is a warning."""
     max_val_share: Share
     """A larger share of the images in split val than this is a warning."""
-    leak_distance_bits: Annotated[int, Field(ge=0, le=7)]
+    leak_distance_bits: Annotated[Int, Field(ge=0, le=7)]
     """Pictures of two splits whose 64-bit hashes differ in at most this many bits, and that look alike, are critical."""
-    suspect_distance_bits: Annotated[int, Field(ge=0, le=7)]
+    suspect_distance_bits: Annotated[Int, Field(ge=0, le=7)]
     """The same, up to which it is a warning, bits."""
-    min_brightness: Annotated[float, Field(ge=0, le=255)]
+    min_brightness: Annotated[Float, Field(ge=0, le=255)]
     """An image whose brightest 1 % of pixels begins below this grey value is a warning, 0 to 255."""
-    max_brightness: Annotated[float, Field(ge=0, le=255)]
+    max_brightness: Annotated[Float, Field(ge=0, le=255)]
     """An image whose darkest 5 % of pixels ends above this grey value is a warning, 0 to 255."""
-    min_sharpness: Annotated[float, Field(ge=0)]
+    min_sharpness: Annotated[Float, Field(ge=0, le=MAX)]
     """An image whose Laplacian varies less than this, relative to its grey values, is blurred: a warning."""
     min_side_px: Count
     """An image whose shorter side is below this is a warning, pixels."""
-    max_aspect: Annotated[float, Field(ge=1)]
+    max_aspect: Annotated[Float, Field(ge=1, le=MAX)]
     """An image that is more than this many times as long as it is wide, or as wide as it is long, is a warning."""
     max_rows_drop: Share
     """Share of images or objects that may be missing since the last accepted dataset before it is critical."""
     max_class_drop: Share
     """Share of a class's objects that may be missing since the last accepted dataset before it is a warning."""
-    max_psi: Annotated[float, Field(gt=0)]
+    max_psi: Annotated[Float, Field(gt=0, le=MAX)]
     """Drift from the last accepted dataset above this population stability index is a warning."""
     min_samples: Count
     """Drift is measured where both datasets have at least this many images or objects: with fewer the index is noise."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT, Positive, RelativePath, Share
+from tasks.common.params.kinds import MAX, STRICT, Float, Int, Positive, RelativePath, Share
 
 
 def plain_name(name: str) -> str:
@@ -48,7 +48,7 @@ class RegistryParams:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PromoteParams:
-    timeout_h: Annotated[float, Field(gt=0, le=8760)]
+    timeout_h: Annotated[Float, Field(gt=0, le=8760)]
     """Hours that the flow promote waits for an answer; then it fails and the champion stays."""
     second_reviewer: bool
     """Ask a second person after the first has approved; it must be somebody else."""
@@ -78,9 +78,9 @@ class WatchParams:
     """With fewer images nothing is said."""
     max_drop: Share
     """A champion whose gate.metric lies this share below its registered figure is worse, if that is not luck."""
-    max_psi: Annotated[float, Field(gt=0)]
+    max_psi: Annotated[Float, Field(gt=0, le=MAX)]
     """Population stability index at which a distribution counts as another one, if that is not noise."""
-    page_images: Annotated[int, Field(ge=0, le=100)]
+    page_images: Annotated[Int, Field(ge=0, le=100)]
     """Images of a kind that are drawn on watch.html."""
     start_improve: bool
     """Whether the flow `watch` starts the flow `improve` where the champion is worse."""
@@ -88,7 +88,7 @@ class WatchParams:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class FlowParams:
-    lock_wait_s: Annotated[float, Field(ge=0, le=86400)]
+    lock_wait_s: Annotated[Float, Field(ge=0, le=86400)]
     """How long to wait for another process that holds DVC's lock, seconds."""
-    lost_after_s: Annotated[float, Field(ge=60, le=86400)]
+    lost_after_s: Annotated[Float, Field(ge=60, le=86400)]
     """Silence after which a deployed run of improve counts as dead, seconds; it gives a sign of life every 30 s."""

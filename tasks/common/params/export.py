@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT, Positive, Share, once_each
+from tasks.common.params.kinds import MAX, STRICT, Float, Positive, Share, once_each
 
 
 def _one_requirement(rule: dict[str, float]) -> dict[str, float]:
@@ -28,7 +28,7 @@ class ExportParams:
     """Images of split train, evenly spaced, from which INT8 takes the ranges of activations."""
     max_map_drop: Share
     """Relative loss of gate.metric against the .pt above which a format is refused; 0.005 is 0.5 %."""
-    max_latency_ms: Annotated[float, Field(gt=0)] | None
+    max_latency_ms: Annotated[Float, Field(gt=0, le=MAX)] | None
     """Median time of one image, ms, above which a format is refused; null is off."""
     require: Annotated[dict[Literal["precision", "recall"], Share], AfterValidator(_one_requirement)] | None
     """What the confidence of each class must reach on split val: {precision: SHARE} or {recall: SHARE}; null: the best F1."""

@@ -7,18 +7,18 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT, Count, GroupBy, Positive, RelativePath, Share
+from tasks.common.params.kinds import MAX, STRICT, Float, GroupBy, Int, Positive, RelativePath, Seed, Share
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReviewParams:
     enabled: bool
     """Rank the labels that the champion, or else the baseline, disagrees with: one pass over splits train and val."""
-    conf: Annotated[float, Field(gt=0, lt=1)]
+    conf: Annotated[Float, Field(gt=0, lt=1)]
     """From this confidence on the model is sure: it may speak against a label, or for an object that has none."""
-    iou: Annotated[float, Field(gt=0, lt=1)]
+    iou: Annotated[Float, Field(gt=0, lt=1)]
     """From this IoU with a sure detection of its class on, a label is agreed with."""
-    page_images: Annotated[int, Field(ge=0, le=100)]
+    page_images: Annotated[Int, Field(ge=0, le=100)]
     """Images drawn on review.html."""
 
 
@@ -28,9 +28,9 @@ class EvaluateParams:
     """The gate split. val is allowed where there is no test, with a warning: training has already looked at it."""
     batch: Positive
     """Images a forward pass; results can differ in the last digits between batch sizes."""
-    conf: Annotated[float, Field(gt=0, lt=1)]
+    conf: Annotated[Float, Field(gt=0, lt=1)]
     """Detections below this confidence are dropped before AP is computed."""
-    iou: Annotated[float, Field(gt=0, lt=1)]
+    iou: Annotated[Float, Field(gt=0, lt=1)]
     """IoU above which non-maximum suppression drops the weaker box."""
     max_det: Positive
     """Detections kept an image. Raise it above the most crowded image."""
@@ -47,13 +47,13 @@ class EvaluateParams:
 class GateParams:
     metric: Literal["box.mAP50", "box.mAP50-95", "mask.mAP50", "mask.mAP50-95"]
     """The metric that decides."""
-    min_gain: Annotated[float, Field(gt=-1, lt=10)]
+    min_gain: Annotated[Float, Field(gt=-1, lt=10)]
     """Relative gain that the candidate must reach, inclusive; 0.01 is 1 %."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None
+    confidence: Annotated[Float, Field(gt=0.5, lt=1)] | None
     """One-sided confidence of the lower bound that must exceed zero; null judges the point alone."""
-    resamples: Annotated[int, Field(ge=1000, le=100_000)]
+    resamples: Annotated[Int, Field(ge=1000, le=100_000)]
     """Bootstrap resamples of the gate split."""
-    seed: Count
+    seed: Seed
     """Seed of the resamples."""
     group_by: GroupBy | None
     """Images that are not independent, such as frames of a video, are resampled together: {column: NAME} of metadata.csv, or
@@ -72,9 +72,9 @@ class GateParams:
     """Guard: the least precision, box and mask, at the confidence of the best F1."""
     min_recall: Share | None
     """Guard: the least recall, box and mask, at the confidence of the best F1."""
-    max_size_ratio: Annotated[float, Field(gt=0)] | None
+    max_size_ratio: Annotated[Float, Field(gt=0, le=MAX)] | None
     """Guard: bytes of the candidate's tensors over those of the reference."""
-    max_latency_ratio: Annotated[float, Field(gt=0)] | None
+    max_latency_ratio: Annotated[Float, Field(gt=0, le=MAX)] | None
     """Guard: latency of the candidate over that of the reference, both measured by evaluate."""
     max_golden_drop: Share | None
     """Guard: relative loss of the metric on the golden set (evaluate.golden). It fails if the loss is larger and not noise."""
@@ -86,19 +86,19 @@ class ReportParams:
     """Language of report.md and report.html."""
     milestones: list[Share]
     """Values of the gate's metric whose first crossing on the validation split is reported."""
-    gallery_images: Annotated[int, Field(ge=0, le=20)]
+    gallery_images: Annotated[Int, Field(ge=0, le=20)]
     """Images shown of each kind, most improved and most worsened; 0 leaves the gallery out."""
-    conf: Annotated[float, Field(gt=0, lt=1)]
+    conf: Annotated[Float, Field(gt=0, lt=1)]
     """Detections below this confidence are left out of confusion matrices and the gallery."""
-    iou: Annotated[float, Field(gt=0, lt=1)]
+    iou: Annotated[Float, Field(gt=0, lt=1)]
     """IoU above which a detection has found a label, in confusion matrices and the gallery."""
-    slope_epochs: Annotated[int, Field(ge=2)]
+    slope_epochs: Annotated[Int, Field(ge=2, le=MAX)]
     """Last epochs of a phase whose slope says whether it converged."""
     flat_slope: Share
     """Converged: the gate's metric on split val moves by at most this much an epoch, relative to its mean."""
     max_val_rise: Share
     """Overfitting: the validation loss has risen by more than this since its lowest epoch while the training loss fell."""
-    max_loss_gap: Annotated[float, Field(ge=0)]
+    max_loss_gap: Annotated[Float, Field(ge=0, le=MAX)]
     """Noted: the validation loss is above the training loss by more than this share of it."""
     max_imbalance: Share
     """Precision and recall are balanced if they differ by at most this much."""

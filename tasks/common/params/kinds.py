@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, TypeVar
@@ -9,19 +10,31 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field
 
 T = TypeVar("T")
-Share = Annotated[float, Field(ge=0, le=1)]
+Int = Annotated[int, Field(strict=True)]
+"""A whole number: neither a text nor true."""
+Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A finite number: neither a text nor true."""
+MAX = 1_000_000
+"""Limit of what has no natural one: nobody means more, and a number with a zero too many ends here and not hours later."""
+Share = Annotated[Float, Field(ge=0, le=1)]
 """A part of a whole, 0 to 1."""
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[Int, Field(ge=0, le=MAX)]
 """A number of things, 0 or more."""
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[Int, Field(ge=1, le=MAX)]
 """A number of things, 1 or more."""
-ImageSize = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
+Seed = Annotated[Int, Field(ge=0, le=4_000_000_000)]
+"""Where a generator of random numbers starts; NumPy takes 32 bits, and Ultralytics adds the number of a process."""
+MAX_NAME_BYTES = 255
+"""File systems take no longer name."""
+ImageSize = Annotated[Int, Field(ge=32, le=4096, multiple_of=32)]
 """Longer side in pixels; a multiple of 32, the largest stride of a YOLO network."""
 
 
 def _below_root(path: str) -> str:
     if path.startswith(("/", "~")) or "\\" in path or ".." in PurePosixPath(path).parts:
         raise ValueError(f"{path!r} must be a path below the repository root, with forward slashes and without `..`")
+    if "\0" in path or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in PurePosixPath(path).parts):
+        raise ValueError(f"a name in {path[:40]!r}... has more than {MAX_NAME_BYTES} bytes, or a NUL character")
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT
+from tasks.common.params.kinds import STRICT, Float
 
 FILLED = ("lr0", "lrf", "cos_lr")
 """Keys of finetune that may be empty."""
@@ -16,11 +16,11 @@ FILLED = ("lr0", "lrf", "cos_lr")
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RecipeParams:
-    lr0: Annotated[float, Field(gt=0, le=1)] | None
+    lr0: Annotated[Float, Field(gt=0, le=1)] | None
     """Highest learning rate; null where lr0_share says it."""
-    lr0_share: Annotated[float, Field(gt=0, le=10)] | None
+    lr0_share: Annotated[Float, Field(gt=0, le=10)] | None
     """Highest learning rate as a share of baseline.lr0, so that it follows how the baseline was trained; null where lr0 does."""
-    lrf: Annotated[float, Field(gt=0, le=1)]
+    lrf: Annotated[Float, Field(gt=0, le=1)]
     """Last learning rate as a share of lr0."""
     cos_lr: bool
     """Cosine between lr0 and lr0 * lrf; false is a straight line."""

@@ -7,23 +7,25 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT, Count, ImageSize, Positive, RelativePath, Share, once_each
+from tasks.common.params.kinds import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share, once_each
 from tasks.common.paths import CHAMPION
+
+Device = Annotated[Int, Field(ge=-1, le=1023)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainParams:
     imgsz: ImageSize
     """Image size for training and evaluation, pixels (longer side)."""
-    batch: Positive
+    batch: Annotated[Int, Field(ge=1, le=65_536)]
     """Images a step."""
-    device: Annotated[str | int | list[int], Field()]
+    device: str | Device | list[Device]
     """Where to train: cpu, mps, 0, or [0, 1]; '' lets Ultralytics choose."""
-    workers: Count
+    workers: Annotated[Int, Field(ge=0, le=1024)]
     """Data-loader processes. Ultralytics forces 0 on the CPU."""
     amp: bool
     """Mixed precision on a GPU. Ultralytics downloads a small model to check it where none is in the workspace."""
-    seed: Count
+    seed: Seed
     """Seed of weights, order and augmentation."""
     cache: Literal[False, "ram", "disk"]
     """Keep decoded images: false, ram, or disk (.npy files next to the images)."""
@@ -43,21 +45,21 @@ class ScheduleParams:
     """Passes over split train."""
     optimizer: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSProp", "MuSGD"]
     """Named explicitly: with `auto` Ultralytics ignores lr0 and momentum."""
-    lr0: Annotated[float, Field(gt=0, le=1)]
+    lr0: Annotated[Float, Field(gt=0, le=1)]
     """Highest learning rate."""
-    lrf: Annotated[float, Field(gt=0, le=1)]
+    lrf: Annotated[Float, Field(gt=0, le=1)]
     """Last learning rate as a share of lr0."""
     cos_lr: bool
     """Cosine between lr0 and lr0 * lrf; false is a straight line."""
-    momentum: Annotated[float, Field(ge=0, lt=1)]
+    momentum: Annotated[Float, Field(ge=0, lt=1)]
     """SGD momentum, or beta1 of the Adam family."""
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[Float, Field(ge=0, lt=1)]
     """Decoupled weight decay."""
     nbs: Positive
     """Nominal batch: gradients are accumulated to it and weight decay is scaled by batch / nbs."""
-    warmup_epochs: Annotated[float, Field(ge=0)]
+    warmup_epochs: Annotated[Float, Field(ge=0, le=MAX)]
     """Epochs over which the learning rate rises from 0 to lr0."""
-    warmup_bias_lr: Annotated[float, Field(ge=0, le=1)]
+    warmup_bias_lr: Annotated[Float, Field(ge=0, le=1)]
     """Learning rate of the biases at the first step. Ultralytics' own default 0.1 is 2000 times an lr0 of 5e-5."""
     patience: Positive
     """Stop after this many epochs without a better value of train.choose_by. It cannot fire if it is >= epochs."""
@@ -77,7 +79,7 @@ class ScheduleParams:
     """Saturation jitter, share."""
     hsv_v: Share
     """Brightness jitter, share."""
-    degrees: Annotated[float, Field(ge=0, le=180)]
+    degrees: Annotated[Float, Field(ge=0, le=180)]
     """Rotation, +- degrees."""
     translate: Share
     """Shift, +- share of the image side."""
@@ -87,7 +89,7 @@ class ScheduleParams:
     """Probability of a left-right flip."""
     flipud: Share
     """Probability of an up-down flip."""
-    erasing: Annotated[float, Field(ge=0, lt=1)]
+    erasing: Annotated[Float, Field(ge=0, lt=1)]
     """Probability of erasing a random patch (classification only in Ultralytics; kept 0)."""
 
     @model_validator(mode="after")
@@ -130,7 +132,7 @@ class FinetuneParams(ScheduleParams):
 
     recipe: Literal["restart", "origin"]
     """The entry of recipes that fills lr0, lrf and cos_lr where they are empty; a key that is set is never overruled."""
-    stop_at_gain: Annotated[float, Field(gt=0, lt=10)] | None
+    stop_at_gain: Annotated[Float, Field(gt=0, lt=10)] | None
     """Stop once split val shows this relative gain over the start weights by train.choose_by; null trains every epoch."""
     stop_hold_epochs: Positive
     """Epochs in a row that must show it."""
@@ -140,7 +142,7 @@ class FinetuneParams(ScheduleParams):
 class SoupParams:
     enabled: bool
     """Average the fine-tune with the models before it; taken where split val says that the average is better than each alone."""
-    shares: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1), AfterValidator(once_each)]
+    shares: Annotated[list[Annotated[Float, Field(gt=0, lt=1)]], Field(min_length=1), AfterValidator(once_each)]
     """Shares of each model that is added to the best average so far; every one costs a pass over split val."""
     earlier: Count
     """Champions before the present one, newest first, that are tried too."""

@@ -18,7 +18,7 @@ def read_bytes(file: Path, max_bytes: int) -> bytes:
     """
     try:
         if not file.is_file():
-            raise UnreadableError(_kind(file))
+            raise UnreadableError(kind(file))
         size = file.stat().st_size
         if size > max_bytes:
             raise UnreadableError(f"{size} bytes, more than the limit of {max_bytes}")
@@ -32,7 +32,8 @@ def exists(file: Path) -> bool:
     return os.path.lexists(file)
 
 
-def _kind(file: Path) -> str:
+def kind(file: Path) -> str:
+    """What lies at `file` that is no regular file."""
     if file.is_dir():
         return "a folder, not a file"
     if file.is_symlink() and not file.exists():
