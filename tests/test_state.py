@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tasks import preflight, registry, snapshot
-from tasks.common import dvc, dvcfiles, dvcrestore, dvcstate, git, params
+from tasks.common import dvc, dvcfiles, dvcrestore, dvcstate, git, params, stage
 from tasks.common.champion import pinned_weights
 from tasks.common.errors import LockError, WorkspaceError
 from tasks.common.paths import ACCEPTED, CHAMPION, TAKEN
@@ -273,3 +275,44 @@ def test_a_list_of_files_that_was_cut_off_in_the_cache_counts_as_absent(tmp_path
     file.write_text(content)
 
     assert dvcfiles.directory_files(tmp_path, "0" * 32) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "step"),
+    [
+        ("unexpected error - [Errno 30] Read-only file system: '/a/.dvc/tmp/lock'", "/a/.dvc/tmp/lock", "mount it for writing"),
+        ("unexpected error - [Errno 13] Permission denied: '/a/cache'", "/a/cache", "Give this user the right"),
+        ("unexpected error - [Errno 24] Too many open files: '/a/b'", "/a/b", "`ulimit -n 1024`"),
+        (
+            "unexpected error - attempt to write a readonly database",
+            "site",
+            "name another folder in the variable DVC_SITE_CACHE_DIR",
+        ),
+    ],
+)
+def test_what_the_system_refuses_dvc_has_its_own_step(
+    words: str, where: str, step: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = dvc._Attempt(255, deque(["", "Having any troubles? Hit us up"]), f"ERROR: {words}")
+    monkeypatch.setattr(dvc, "_attempt", lambda *_: attempt)
+
+    with pytest.raises(WorkspaceError) as caught:
+        dvc.run(["status"], lock_wait_s=0)
+
+    assert where in caught.value.where
+    assert step in caught.value.fix
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EISDIR, errno.EMFILE, errno.ENOSPC])
+def test_what_the_system_refuses_is_a_block(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), stage.user_errors():
+        raise OSError(number, os.strerror(number), "reports/gain.json")
+
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert "\nwhere: reports/gain.json\nnext:  " in printed
+
+
+def test_a_file_that_we_forgot_to_make_is_our_bug() -> None:
+    with pytest.raises(FileNotFoundError), stage.user_errors():
+        Path("there is none").read_text()

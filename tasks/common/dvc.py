@@ -25,7 +25,7 @@ from tasks.common import dvcfiles, dvclock, dvcrestore, dvcstate, isolation, red
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
-from tasks.common.stage import disk_full
+from tasks.common.stage import disk_full, refusal_of_the_system
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -36,6 +36,8 @@ OnLine = Callable[[str], None]
 NOT_STORED = "ERROR: failed to transfer"
 """DVC ends with 0 after these words: `dvc add` and `dvc repro` with a full cache disk would name files that are nowhere."""
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
+ERRNO = re.compile(r"\[Errno (\d+)\] ([^:\n]+)(?:: '([^'\n]+)')?")
+NO_DATABASE = re.compile(r"attempt to write a readonly database|unable to open database file")
 KILLED = re.compile(r"exited with (-9|137)\b")
 MAX_MENDED = 2
 """Times that broken databases of DVC are made anew in one call: where they break again, the disk does it."""
@@ -201,6 +203,11 @@ def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
         return block
     if DISK_FULL.search(result.words):
         return disk_full(OSError(28, "No space left on device"))
+    if (found := ERRNO.search(result.words)) and (refusal := refusal_of_the_system(OSError(int(found[1]), *found.groups()[1:]))):
+        return refusal
+    if NO_DATABASE.search(result.words):
+        fix = "Give this user the right to write there, or name another folder in the variable DVC_SITE_CACHE_DIR."
+        return WorkspaceError("DVC's memory of files cannot be written", where=str(_site_cache()), fix=fix)
     words = result.error.replace("ERROR: ", "").strip()
     fix = "The lines above say why; finished stages are kept."
     if KILLED.search(tail):
