@@ -41,7 +41,7 @@ IMPATIENT = {
     "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
 }
 """Prefect looks that often in the tests: nothing else changes."""
-ENDS = ("Failed", "Crashed", "Completed", "Rejected", "Promoted", "Unchanged", "Answered", "Unanswered")
+ENDS = ("Failed", "Crashed", "Completed", "Rejected", "Promoted", "Unchanged", "Answered", "Unanswered", "SignatureWanted")
 
 
 def wait_for(what: str, look: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:

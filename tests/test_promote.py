@@ -50,7 +50,7 @@ def test_a_person_reads_the_evidence_approves_and_the_version_becomes_champion(s
     assert "Slices that got worse" in text
     report = checkout.run(served.root, "git", "show", f"detector@{version}:reports/report.md")
     assert hashlib.sha256(report.encode()).hexdigest() in text
-    assert "Ada Lovelace: The gain is real" in served.registry("history")
+    assert "Ada Lovelace: The gain is real  [answered in the UI, not authenticated]" in served.registry("history")
     assert served.time_outs(run) == []
 
 
@@ -138,6 +138,21 @@ def test_the_second_reviewer_must_be_somebody_else(served: Served) -> None:
         assert served.champion() == f"detector@{version}"
     finally:
         checkout.set_params(served.root, {"promote": {"second_reviewer": False}})
+
+
+def test_where_a_signature_is_wanted_nobody_is_asked_and_the_command_is_shown(served: Served) -> None:
+    version, before = served.candidate(), served.champion()
+    checkout.set_params(served.root, {"registry": {"sign": True}, "promote": {"signed_only": True}})
+    try:
+        run = served.start()
+        served.wait(run, "SignatureWanted")
+    finally:
+        checkout.set_params(served.root, {"registry": {"sign": False}, "promote": {"signed_only": False}})
+
+    expected = "" if before.endswith("no champion yet") else f" --expected-champion {before.partition('@')[2]}"
+    assert f"Run: python -m tasks.registry promote {version}{expected} --approver NAME --reason WHY" in served.logs(run)
+    assert served.champion() == before
+    assert served.time_outs(run) == []
 
 
 def test_silence_is_recorded_and_keeps_the_champion_and_a_retry_asks_anew(served: Served) -> None:
