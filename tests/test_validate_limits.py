@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
-from tasks.validate import labels, overlaps
+from tasks.common.errors import DatasetError
+from tasks.common.metadata import read_metadata
+from tasks.validate import labels, overlaps, picture
 from tasks.validate.labels import _measure
 from tasks.validate.lines import MAX_LABEL_BYTES, MAX_LINES, MAX_VALUES, LabelFile, Text, parse, read_text
+from tasks.validate.picture import MAX_PAGES, read_picture
 from tests import validate_data
 from tests.validate_data import BOX, check, failing
 
@@ -128,3 +135,46 @@ def test_a_dense_file_is_measured_whole() -> None:
 
     assert rows["num_points"].to_list() == [100.0] * 2000
     assert rows["parse_error"].null_count() == 2000
+
+
+class TestAnImage:
+    def test_of_many_pages_is_refused_before_training_decodes_them(self, tmp_path: Path) -> None:
+        pages = [Image.new("L", (16, 16), i) for i in range(MAX_PAGES + 1)]
+        pages[0].save(tmp_path / "many.tiff", save_all=True, append_images=pages[1:])
+        pages[0].save(tmp_path / "few.tiff", save_all=True, append_images=pages[1:MAX_PAGES])
+
+        assert read_picture(tmp_path / "many.tiff").read_error == "more than 100 pages, and training decodes them all"
+        assert read_picture(tmp_path / "few.tiff").brightness == 0
+
+    def test_of_more_pixels_than_pillow_bears_is_refused_unread(self, tmp_path: Path) -> None:
+        chunk = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+        end = struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT"
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + end)
+
+        assert "exceeds limit" in (read_picture(tmp_path / "a.png").read_error or "")
+
+    def test_of_16_bits_is_looked_at_in_part(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pixels = np.linspace(0, 60_000, 300 * 200).astype(np.uint16).reshape(200, 300)
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        whole = read_picture(tmp_path / "a.png")
+        monkeypatch.setattr(picture, "MAX_FLOAT_PX", 300 * 200 // 4)
+
+        part = read_picture(tmp_path / "a.png")
+
+        assert (part.width, part.height) == (whole.width, whole.height)
+        assert part.brightness == pytest.approx(whole.brightness, abs=2)
+
+
+@pytest.mark.parametrize("kind", ["columns", "pipe", "sparse"])
+def test_metadata_beyond_a_limit_is_refused(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "metadata.csv"
+    if kind == "columns":
+        file.write_text("image," + ",".join(map(str, range(1000))) + "\n")
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        with file.open("wb") as sparse:
+            sparse.truncate(2**40)
+
+    with pytest.raises(DatasetError, match=r"more than the limit of|not a regular file"):
+        read_metadata(tmp_path, ["a.jpg"])

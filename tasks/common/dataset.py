@@ -17,10 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.common.errors import DatasetError
+from tasks.common.files import UnreadableError, read_bytes
 from tasks.common.yaml import line_of, load_yaml
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MAX_LIST_BYTES = 2**28
+"""Of a list of images: three million of them."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def _images(base: Path, layout: Mapping[str, Any], split: str, file: Path) -> tu
         if path.is_dir():
             images.update(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         elif path.is_file() and path.suffix == ".txt":
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in _read_list(path).splitlines()]
             images.update(_inside(path.parent, line, path, n) for n, line in enumerate(lines, 1) if line)
         else:
             raise DatasetError(
@@ -169,6 +172,13 @@ def _images(base: Path, layout: Mapping[str, Any], split: str, file: Path) -> tu
     if not images:
         raise DatasetError(f"split `{split}` has no images", where=f"{file}:{where}", fix="Add images, or correct the entry.")
     return tuple(sorted(images))
+
+
+def _read_list(file: Path) -> str:
+    try:
+        return read_bytes(file, MAX_LIST_BYTES).decode("utf-8")
+    except (UnreadableError, UnicodeDecodeError) as error:
+        raise DatasetError(f"cannot be read: {error}", where=str(file), fix="Put a list of images there, in UTF-8.") from None
 
 
 def _inside(base: Path, entry: Any, file: Path, line: int) -> Path:

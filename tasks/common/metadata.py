@@ -6,6 +6,7 @@ reads   <dataset>/metadata.csv
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.common.errors import DatasetError
+from tasks.common.files import UnreadableError, exists, read_bytes
 
 METADATA = "metadata.csv"
+MAX_BYTES, MAX_COLUMNS = 2**28, 1000
+"""A million images with ten columns take 0.1 GB."""
 
 
 def read_metadata(root: Path, images: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -29,15 +33,20 @@ def read_metadata(root: Path, images: Sequence[str]) -> dict[str, tuple[str, ...
         DatasetError: the file is not a table, names a column twice, or an image has no row, two rows, or a shared one.
     """
     file = root / METADATA
-    if not file.is_file():
+    if not exists(file):
         return {}
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = [row for row in csv.reader(lines) if row]
+        text = read_bytes(file, MAX_BYTES).decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    except UnreadableError as error:
+        raise DatasetError(str(error), where=str(file), fix="Put a CSV file there, or delete it.") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"not a CSV file: {error}", where=str(file), fix="Save it as UTF-8 with commas.") from None
     if not rows:
         raise DatasetError("the file is empty", where=str(file), fix="Add a header and a row for each image, or delete it.")
+    if len(rows[0]) > MAX_COLUMNS:
+        what = f"{len(rows[0])} columns, more than the limit of {MAX_COLUMNS}"
+        raise DatasetError(what, where=f"{file}:1", fix="Keep the columns that slices, groups and checks use.")
     header, table = rows[0], _rows_by_image(rows, file)
     chosen = [_find(image, table, file) for image in images]
     for name, times in Counter(row[0] for row in chosen).items():

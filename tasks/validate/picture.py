@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,10 @@ SUFFIXES = {
     "WEBP": (".webp",),
 }  # fmt: skip
 MAX_IMAGE_BYTES = 2**30
+MAX_PAGES = 100
+"""Of a TIFF, which Ultralytics decodes whole (ultralytics/utils/patches.py, imread): 18 MB can hold a million pages."""
+MAX_FLOAT_PX = 2**24
+"""Of an image with 16 bits or floats, so many of its pixels are looked at: each takes 24 bytes."""
 MIN_SIDE_PX = 10
 """Ultralytics drops smaller images (ultralytics/data/utils.py, check_image)."""
 SMALL_PX = 64
@@ -73,6 +78,8 @@ def read_picture(file: Path) -> Picture:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             (width, height), kind = image.size, str(image.format)
             is_rotated = _is_rotated(image)
+            if kind == "TIFF" and _has_page(image, MAX_PAGES):
+                return Picture(sha256, f"more than {MAX_PAGES} pages, and training decodes them all")
             image.draft("L", (SMALL_PX, SMALL_PX))
             image.load()
             looks = _looks(image)
@@ -83,6 +90,17 @@ def read_picture(file: Path) -> Picture:
     open_end = int(kind in ("JPEG", "MPO") and not content.endswith(b"\xff\xd9"))
     wrong_suffix = int(file.suffix.lower() not in SUFFIXES[kind])
     return Picture(sha256, None, float(width), float(height), open_end, kind, wrong_suffix, is_rotated, *looks)
+
+
+def _has_page(image: Image.Image, number: int) -> bool:
+    """Whether there is a page of this number, from 0; the image shows the first one afterwards."""
+    try:
+        image.seek(number)
+    except EOFError:
+        return False
+    finally:
+        image.seek(0)
+    return True
 
 
 def _looks(image: Image.Image) -> tuple[float, float, float, float, float, int, bytes]:
@@ -108,7 +126,8 @@ def _grey(image: Image.Image) -> Image.Image:
         return image
     if image.mode[0] not in "IF":
         return image.convert("L")
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    step = math.ceil(math.sqrt(image.width * image.height / MAX_FLOAT_PX))
+    values = np.nan_to_num(np.asarray(image)[::step, ::step].astype(np.float64))
     low, high = float(values.min()), float(values.max())
     return Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8))
 
