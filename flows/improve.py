@@ -18,9 +18,8 @@ from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
 from tasks import preflight, registry, summary
-from tasks.common import dvc, params, stage
+from tasks.common import dvc, dvcpipeline, params, stage
 from tasks.common.params import Params
-from tasks.common.paths import SAMPLE
 
 NOTHING = "Nothing changed since the last run: no stage to build."
 
@@ -36,8 +35,8 @@ def improve() -> State[str]:
     settings, is_current = prepare()
     if is_current:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(settings, *register_model(settings))}")
-    if settings.data.path == SAMPLE.as_posix():
-        build("sample", settings.flow.lock_wait_s)
+    for name in makers_of_data():
+        build(name, settings.flow.lock_wait_s)
     snapshot_data(settings)
     for name in STAGES:
         build(name, settings.flow.lock_wait_s)
@@ -52,7 +51,13 @@ def prepare() -> tuple[Params, bool]:
     settings = params.load()
     preflight.check(settings)
     registry.pin_champion(settings)
-    return settings, not dvc.stale_stages(lock_wait_s=settings.flow.lock_wait_s)
+    return settings, not dvc.stale_stages(STAGES, lock_wait_s=settings.flow.lock_wait_s)
+
+
+def makers_of_data() -> tuple[str, ...]:
+    """The stages of dvc.yaml that come before ours: `sample`, or those of the user that make the dataset."""
+    before = set(dvcpipeline.built_from(STAGES)) - set(STAGES)
+    return tuple(name for name in dvcpipeline.built_from() if name in before and not name.endswith(".dvc"))
 
 
 def ended(outcome: str, text: str) -> State[str]:

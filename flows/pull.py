@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from tasks import registry
-from tasks.common import dvc, dvcfiles, git, stage
+from tasks.common import dvc, dvcfiles, dvcpipeline, git, stage
 from tasks.common.errors import PipelineError
 from tasks.common.params import Params
 
@@ -42,7 +42,7 @@ def _take_results(version: registry.Version, lock_wait_s: float) -> None:
     there = git.git("ls-tree", "-z", "--name-only", version.commit, "--", *results).split("\0")
     git.git("restore", f"--source={version.commit}", "--", *filter(None, there))
     try:
-        dvc.run(["pull", "--allow-missing"], lock_wait_s=lock_wait_s, on_line=log.debug)
+        dvc.run(["pull", "--allow-missing", *dvcpipeline.built_from()], lock_wait_s=lock_wait_s, on_line=log.debug)
     except PipelineError as error:
         log.warning("the results of %s are built anew: %s", version.tag, error.what)
     else:

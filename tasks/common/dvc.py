@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.common import dvcfiles, dvclock, dvcrestore, dvcstate, isolation, redact
+from tasks.common import dvcfiles, dvclock, dvcpipeline, dvcrestore, dvcstate, isolation, redact
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
@@ -124,10 +124,11 @@ def restore(stage: str, *, lock_wait_s: float = 0) -> None:
 def stale_stages(targets: Sequence[str] = (), *, lock_wait_s: float) -> dict[str, tuple[str, ...]]:
     """The stages and .dvc files that are not up to date, each with its reasons; empty when all is.
 
-    With `targets` only those stages and everything they are built from count.
+    Those of dvc.yaml and what they are built from count, not other pipelines in the repository; with `targets` only those
+    stages and what they are built from.
     """
-    chosen = ["--with-deps", *targets] if targets else []
-    status = json.loads(query(["status", "--json", *chosen], lock_wait_s=lock_wait_s))
+    chosen = dvcpipeline.built_from(targets)
+    status = json.loads(query(["status", "--json", *chosen], lock_wait_s=lock_wait_s)) if chosen else {}
     return {name: tuple(_reasons(changes)) for name, changes in status.items()}
 
 

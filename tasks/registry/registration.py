@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from tasks.common import dvc, dvcfiles, git
+from tasks.common import dvc, dvcfiles, dvcpipeline, git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EVALUATION, REPORT
@@ -82,4 +82,4 @@ def store(params: Params, settings: dvcfiles.Settings) -> None:
     elif params.registry.push:
         outs = dvcfiles.locked_outputs()
         makers = {outs[path.as_posix()].stage for path in (DECISION, REPORT) if path.as_posix() in outs}
-        dvc.run(["push", "--with-deps", *sorted(makers)], lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)
+        dvc.run(["push", *dvcpipeline.built_from(sorted(makers))], lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)

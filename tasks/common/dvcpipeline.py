@@ -1,0 +1,71 @@
+"""Which stages of our own dvc.yaml a stage is built from.
+
+A repository may hold other pipelines. DVC that is asked about stages by name reads no other dvc.yaml and no .dvc file; asked
+about everything, or for `--with-deps`, it reads them all, counts their stages too, and fails where one of them is broken.
+
+reads   dvc.yaml, params.yaml
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.common.dvcfiles import DVC_YAML, dvc_file
+from tasks.common.paths import PARAMS
+from tasks.common.yaml import load_yaml
+
+VALUE = re.compile(r"\$\{([\w.]+)\}")
+
+
+def built_from(stages: Sequence[str] = ()) -> tuple[str, ...]:
+    """The `stages` that dvc.yaml has (by default all of them) after everything that they are built from.
+
+    What DVC tracks without a stage, such as a dataset that was added, is named by its .dvc file.
+    """
+    pipeline: Mapping[str, Any] = (load_yaml(DVC_YAML) or {}).get("stages", {}) if DVC_YAML.is_file() else {}
+    params = load_yaml(PARAMS) if PARAMS.is_file() else {}
+    outs = {name: tuple(_paths(content, ("outs", "metrics", "plots"), params)) for name, content in pipeline.items()}
+    order: dict[str, None] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in order or name in path:  # a circle is DVC's to refuse
+            return
+        for dep in _paths(pipeline[name], ("deps",), params):
+            for other, made in outs.items():
+                if any(_overlap(dep, out) for out in made):
+                    visit(other, (*path, name))
+            order.update(dict.fromkeys(_tracking(dep)))
+        order[name] = None
+
+    for name in stages or pipeline:
+        if name in pipeline:
+            visit(name, ())
+    return tuple(order)
+
+
+def _paths(content: Mapping[str, Any], kinds: Sequence[str], params: Any) -> Iterator[Path]:
+    content = content.get("do", content)  # of a stage with `foreach`
+    for kind in kinds:
+        for entry in content.get(kind) or ():
+            path = next(iter(entry)) if isinstance(entry, Mapping) else str(entry)
+            named = VALUE.sub(lambda found: _value(params, found), path)
+            yield Path(os.path.normpath(Path(content.get("wdir", "."), named)))
+
+
+def _value(params: Any, found: re.Match[str]) -> str:
+    value = params
+    for key in found[1].split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return found[0] if value is None else str(value)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one == other or one in other.parents or other in one.parents
+
+
+def _tracking(path: Path) -> list[str]:
+    return [file.as_posix() for part in (path, *path.parents[:-1]) if (file := dvc_file(part)).is_file()]
