@@ -11,8 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.common import params
+from tasks.common.dataset import read_dataset
 from tasks.common.errors import PipelineError
 from tasks.common.yaml import load_yaml, parse_scalar
+from tasks.registry.in_mlflow.journal import parse
+from tasks.registry.record import from_json
+from tasks.validate.expectations import load_checks
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
 MERGES = "a0: &a0 {x0: 1}\n" + "".join(f"a{i}: &a{i}\n  k: [*a{i - 1}, *a{i - 1}]\n  <<: *a{i - 1}\n" for i in range(1, 30))
@@ -130,3 +135,21 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
         load_yaml(file)
     with suppress(PipelineError):
         parse_scalar(text)
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "expectations.yaml", "data.yaml"])
+def test_a_device_in_the_place_of_a_settings_file_is_no_missing_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to("/dev/zero")
+    doors = {
+        "params.yaml": lambda: params.load(tmp_path / name),
+        "expectations.yaml": lambda: load_checks(tmp_path / name, {}),
+        "data.yaml": lambda: read_dataset(tmp_path),
+    }
+
+    with pytest.raises(PipelineError, match="not a regular file"):
+        doors[name]()
+
+
+def test_json_that_nests_deeply_is_no_record() -> None:
+    assert from_json("[" * 100_000) is None
+    assert parse("[" * 100_000) is None

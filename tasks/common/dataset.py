@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.common.errors import DatasetError
-from tasks.common.files import UnreadableError, read_bytes
+from tasks.common.files import UnreadableError, exists, read_bytes
 from tasks.common.yaml import line_of, load_yaml
 
 SPLITS = ("train", "val", "test")
@@ -56,7 +56,7 @@ def read_dataset(root: Path) -> Dataset:
             where=str(root),
             fix="Name the folder that holds data.yaml in params.yaml, or draw the sample: `dvc repro sample`.",
         )
-    if not file.is_file():
+    if not exists(file):
         raise DatasetError("no such file", where=str(file), fix="Add a data.yaml with train, val, test and names.")
     layout = load_yaml(file)
     if not isinstance(layout, dict):

@@ -24,7 +24,7 @@ def decision_of(params: Params, version: Version) -> Mapping[str, Any]:
     """The decision that the version was registered with; empty where it holds none that can be read."""
     try:
         content = json.loads(read_file(params, version, DECISION.as_posix()))
-    except (RegistryError, ValueError):
+    except (RegistryError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

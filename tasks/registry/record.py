@@ -140,5 +140,5 @@ def from_json(text: str) -> Record | None:
         is_needed = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(Record)}
         known = {name: body[name] for name, needed in is_needed.items() if needed or name in body}
         return Record(**(known | {"names": tuple(known["names"])}))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

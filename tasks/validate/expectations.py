@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from tasks.common.dataset import Dataset
 from tasks.common.errors import PipelineError
+from tasks.common.files import exists
 from tasks.common.params import ValidateParams
 from tasks.common.yaml import load_yaml
 from tasks.validate.tables import TABLES
@@ -54,7 +55,7 @@ def load_checks(path: Path, parameters: Mapping[str, Any]) -> list[Check]:
     Raises:
         PipelineError: the file is missing, or a table, key, severity or parameter is unknown; the message names it.
     """
-    if not path.is_file():
+    if not exists(path):
         raise PipelineError("no such file", where=str(path), fix="Restore it: git checkout expectations.yaml")
     content = load_yaml(path)
     if not isinstance(content, dict) or not any(content.values()):

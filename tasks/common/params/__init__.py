@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from tasks.common.errors import ParamsError
+from tasks.common.files import exists
 from tasks.common.params.data import DataParams, SampleParams, ValidateParams
 from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams, WatchParams
 from tasks.common.params.export import ExportParams
@@ -91,7 +92,7 @@ def load(path: Path = PARAMS, overrides: Iterable[str] = ()) -> Params:
         ParamsError: the file is missing or not YAML, or a key is unknown, missing, of a wrong type or out of range;
             every bad key is listed with its line.
     """
-    if not path.is_file():
+    if not exists(path):
         raise ParamsError("no such file", where=str(path), fix="Run from the root of the repository.")
     values = load_yaml(path)
     if not isinstance(values, dict):

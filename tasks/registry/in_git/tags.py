@@ -48,7 +48,7 @@ class Tag:
         """The JSON object under the summary line; empty where there is none."""
         try:
             body = json.loads(self.message.partition("\n\n")[2])
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return body if isinstance(body, dict) else {}
 

@@ -66,7 +66,7 @@ def parse(text: str) -> dict[str, Any] | None:
     """The body of an entry; None for a version of the journal that was made by hand."""
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) and isinstance(body.get("after"), int) else None
 
