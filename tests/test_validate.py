@@ -129,6 +129,15 @@ def save_mosaic(file: Path, cells: np.ndarray, quality: int = 90) -> None:
     Image.fromarray(cells.repeat(8, axis=0).repeat(8, axis=1).astype(np.uint8)).save(file, quality=quality)
 
 
+def move_below(folder: str) -> Callable[[Path, Path], None]:
+    def plant(image: Path, label: Path) -> None:
+        for file in (image, label):
+            (file.parent / folder).mkdir()
+            file.rename(file.parent / folder / file.name)
+
+    return plant
+
+
 def save_again(image: Path, label: Path) -> None:
     save_mosaic(image, mosaic(5))
     copy_to(f"val/{image.name}")(image, label)
@@ -168,6 +177,7 @@ DEFECTS = {
     "empty-image": (write_image(b""), "image-unreadable", "I: an empty file"),
     "text-as-image": (write_image(b"hello"), "image-unreadable", "I: not an image in a supported format (BMP, JPEG, PNG"),
     "image-is-pipe": (make_image_a_pipe, "image-unreadable", "I: not a regular file"),
+    "in-a-folder": (move_below("two\u2029lines"), "path-cannot-be-listed", r"images/train/two\u2029lines/in-a-folder.jpg: its"),
     "few-pixels": (lambda image, label: draw(image, 99, 8), "image-unreadable", "I: 8 x 8 px, and training ignores"),
     "no-label": (lambda image, label: label.unlink(), "image-without-label-file", "I: no label file"),
     "no-image": (lambda image, label: image.unlink(), "orphan-label", "L: no image of that name"),
@@ -422,7 +432,10 @@ def test_file_names_that_are_not_utf8_are_shown_escaped(data: Path) -> None:
     draw(data / "images/train" / f"{name}.jpg", 99)
     (data / "labels/train" / f"{name}.txt").write_text("7 0.1 0.1 0.3 0.1 0.3 0.3\n")
 
-    assert failing(check()) == {"class-out-of-range": [r"labels/train/b\xfcro\n.txt:1: class 7"]}
+    assert failing(check()) == {
+        "class-out-of-range": [r"labels/train/b\xfcro\n.txt:1: class 7"],
+        "path-cannot-be-listed": [r"images/train/b\xfcro\n.jpg: its path holds the line break \n"],
+    }
 
 
 @pytest.mark.slow

@@ -115,9 +115,10 @@ def test_a_file_that_changes_within_a_tick_of_the_clock_is_read_again(data: Path
 
 @pytest.mark.slow
 def test_what_was_measured_is_found_again_until_the_file_changes(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.validate import cache, images
+    from tasks.common import filecache
+    from tasks.validate import images
 
-    monkeypatch.setattr(cache, "RACY_NS", -(10**12))
+    monkeypatch.setattr(filecache, "RACY_NS", -(10**12))
     first = check()
     with monkeypatch.context() as patch:
         patch.setattr(images, "read_picture", lambda file: pytest.fail(f"{file} was read again"))

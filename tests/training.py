@@ -13,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tasks.common import dataset
+from tasks.common import accepted, dataset
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, dict[str, object]] = {
@@ -34,13 +34,18 @@ def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Pat
     change(root, changes or {})
     subprocess.run([sys.executable, "-m", "tasks.sample"], cwd=root, env=ENVIRONMENT, check=True, capture_output=True)
     data = dataset.read_dataset(root / "data/sample")
-    splits = {
-        split: {"images": len(images), "sha256": dataset.digest(data.root, images)} for split, images in data.splits.items()
-    }
-    manifest = {"path": "data/sample", "task": "segment", "sha256": "ab" * 32, "splits": splits}
+    splits = {split: _entry(data, split) for split in data.splits}
+    manifest = {"path": "data/sample", "task": "segment", "sha256": "ab" * 32, "splits": splits, "names": list(data.names)}
+    manifest |= {"quarantined": {}, "metadata_sha256": accepted.metadata_sha256(data.root)}
     (root / "reports").mkdir()
     (root / "reports/dataset.json").write_text(json.dumps(manifest))
     return root
+
+
+def _entry(data: dataset.Dataset, split: str) -> dict[str, object]:
+    images = data.splits[split]
+    num_objects = sum(len(dataset.label_file(image).read_text().splitlines()) for image in images)
+    return {"images": len(images), "instances": num_objects, "sha256": dataset.digest(data.root, images)}
 
 
 def change(root: Path, values: dict[str, dict[str, object]]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common import yolo
-from tasks.common.dataset import Dataset
+from tasks.common.dataset import Dataset, shown
 from tasks.common.errors import DatasetError
 
 
@@ -80,8 +80,11 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
     validator(model=model.model)
     images = sorted(validator.images, key=lambda image: image["path"])
     if len(images) != len(dataset.splits[split]):
+        read = {image["path"] for image in images}
+        lost = [file for file in dataset.splits[split] if file.relative_to(dataset.root).as_posix() not in read]
+        named = ", ".join(shown(file, dataset.root) for file in lost[:20])
         raise DatasetError(
-            f"Ultralytics read {len(images)} of {len(dataset.splits[split])} images of split `{split}`",
+            f"Ultralytics read {len(images)} of {len(dataset.splits[split])} images of split `{split}`, without {named}",
             where=str(dataset.root),
             fix="Run `dvc repro validate` and mend what it names.",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,11 @@ class Row:
     cls: int
     corners: NDArray[np.float64]
     """(K, 2) x and y in shares of the image's sides; a box has its four corners."""
+
+
+def lines_of(file: Path) -> list[str]:
+    """The lines of a label file as Ultralytics splits it, with or without a byte-order mark; none where there is no file."""
+    return file.read_text(encoding="utf-8-sig", errors="replace").splitlines() if file.is_file() else []
 
 
 def read_rows(lines: Iterable[str]) -> list[Row]:

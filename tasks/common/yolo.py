@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import isolation
-from tasks.common.dataset import Dataset
-from tasks.common.errors import EvaluationError, ParamsError, WeightsError
+from tasks.common.dataset import Dataset, name_problem, shown
+from tasks.common.errors import DatasetError, EvaluationError, ParamsError, WeightsError
 from tasks.common.stage import write_text
 from tasks.common.weights import FIX, require_weights
 
@@ -48,6 +48,7 @@ def prepare(integrations: Sequence[str] = (), logs: Path = Path()) -> None:
     import matplotlib
     from ultralytics.utils import LOGGER, SETTINGS, USER_CONFIG_DIR
 
+    keep_images()
     LOGGER.setLevel(logging.WARNING)
     changed = {name: name in integrations for name in INTEGRATIONS if bool(SETTINGS.get(name)) != (name in integrations)}
     if changed:
@@ -57,6 +58,13 @@ def prepare(integrations: Sequence[str] = (), logs: Path = Path()) -> None:
     for name in ("Arial.ttf", "Arial.Unicode.ttf"):
         if not (USER_CONFIG_DIR / name).exists():
             shutil.copyfile(font, USER_CONFIG_DIR / name)
+
+
+def keep_images() -> None:
+    """Keep Ultralytics from writing a JPEG with bytes after its end anew, turned, into the dataset (check_image, 8.4.190)."""
+    from ultralytics.data import utils
+
+    utils._replace_image = lambda im_file, write: None
 
 
 def _prepare_mlflow(logs: Path) -> None:
@@ -92,18 +100,36 @@ def load(weights: Path) -> YOLO:
 
 
 def write_data_yaml(dataset: Dataset, folder: Path) -> Path:
-    """A data.yaml in `folder` with absolute paths, each split a list of its images.
+    """A data.yaml in `folder` with absolute paths, each split a list of its images; read back as Ultralytics reads it.
 
     Ultralytics would resolve relative entries against its own settings; lists also let a run leave images out.
+
+    Raises:
+        DatasetError: Ultralytics would read other images or other classes.
     """
-    lines = [f"path: {dataset.root.resolve()}"]
+    from ultralytics.nn.autobackend import check_class_names
+    from ultralytics.utils import YAML
+
+    content: dict[str, Any] = {"path": str(dataset.root.resolve())}
     for split, images in dataset.splits.items():
         listing = (folder / f"{split}.txt").resolve()
-        write_text(listing, "".join(f"{image.absolute()}\n" for image in images))
-        lines.append(f"{split}: {listing}")
-    lines += ["names:", *(f"  {i}: {_quoted(name)}" for i, name in enumerate(dataset.names))]
-    write_text(folder / "data.yaml", "\n".join(lines) + "\n")
-    return folder / "data.yaml"
+        paths = [str(image.absolute()) for image in images]
+        bad = [f"{shown(Path(path), dataset.root)}: {problem}" for path in paths if (problem := name_problem(path))]
+        if bad:
+            fix = "Rename the files, or the folders that they lie in."
+            raise DatasetError("a path that Ultralytics cannot read from a list", where=bad[0], fix=fix)
+        write_text(listing, "".join(f"{path}\n" for path in paths))
+        content[split] = str(listing)
+    file = folder / "data.yaml"
+    YAML.save(file, content | {"names": list(dataset.names)})
+    found = YAML.load(file)
+    if found | {"names": None} != content | {"names": None}:
+        raise DatasetError("the path of this checkout does not survive YAML", where=ascii(str(folder.resolve())), fix="Move it.")
+    names = check_class_names(found["names"])
+    if tuple(names[i] for i in range(len(names))) != dataset.names:
+        fix = "Rename the classes."
+        raise DatasetError("Ultralytics would read other class names", where=f"{dataset.root}/data.yaml", fix=fix)
+    return file
 
 
 def remove_label_caches(dataset: Dataset) -> None:
@@ -166,7 +192,3 @@ def nms_argument(nms: bool) -> Any:
 def has_nms_free_head(network: Any) -> bool:
     """Does a YOLO's torch module have a head whose boxes need no suppression, as YOLO26 and YOLOv10 have?"""
     return getattr(network.model[-1], "one2one_cv2", None) is not None
-
-
-def _quoted(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"

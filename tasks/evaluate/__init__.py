@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common import yolo
-from tasks.common.dataset import Dataset, read_accepted, read_dataset
-from tasks.common.errors import EvaluationError
+from tasks.common.accepted import Accepted, accepted_dataset, unchanged
+from tasks.common.dataset import Dataset, label_file, read_dataset
+from tasks.common.errors import DatasetError, EvaluationError
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import (
     BASELINE,
     CANDIDATE,
-    DATASET,
     EVALUATION,
     METRICS,
     RUNS,
@@ -38,7 +38,7 @@ from tasks.common.paths import (
 )
 from tasks.common.predict import Image, predict
 from tasks.common.replace import replace_files
-from tasks.common.stage import as_json, read_json
+from tasks.common.stage import as_json
 from tasks.evaluate.figures import metrics, statistics
 from tasks.evaluate.inputs import champion_weights, describe_split, gate_split
 
@@ -56,8 +56,15 @@ def run(params: Params) -> dict[str, Any]:
         DatasetError: the split changed since it was validated.
         WeightsError: a model's weights are missing or broken.
     """
-    manifest = read_json(DATASET, "validate")
-    dataset = read_accepted(Path(params.data.path), manifest)
+    with accepted_dataset(params, params.evaluate.split, with_metadata=True) as accepted:
+        contents, evaluation = compare(params, accepted)
+    replace_files(contents)
+    return evaluation
+
+
+def compare(params: Params, accepted: Accepted) -> tuple[dict[Path, bytes], dict[str, Any]]:
+    """The stage's files, and the content of evaluation.json."""
+    dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
     weights = {"baseline": BASELINE / "best.pt", "candidate": CANDIDATE / "best.pt"} | champion_weights()
     yolo.prepare()
@@ -67,23 +74,36 @@ def run(params: Params) -> dict[str, Any]:
             log.warning("evaluate: evaluate.nms false is without effect for the %s, which has no head without suppression", name)
     facts = {name: model_facts(weights[name], model) for name, model in models.items()}
     evaluation, arrays = measure(models, facts, dataset, split, params)
+    require_objects(evaluation["split"]["instances"], manifest["splits"][split["name"]]["instances"], dataset, split["name"])
     if params.evaluate.golden is not None:
         golden = read_dataset(Path(params.evaluate.golden))
-        older, older_arrays = measure(models, facts, golden, describe_split(golden, params.evaluate.split), params)
+        with unchanged(golden, params.evaluate.split) as sha256:
+            its_split = describe_split(golden, params.evaluate.split, sha256)
+            older, older_arrays = measure(models, facts, golden, its_split, params)
         evaluation["golden"] = older
         arrays |= {f"golden.{name}": array for name, array in older_arrays.items()}
     statistics_npz = io.BytesIO()
     np.savez_compressed(statistics_npz, **arrays)  # type: ignore[arg-type]
     headline = {name: {kind: own[kind] for kind in KINDS if kind in own} for name, own in evaluation["models"].items()}
-    replace_files(
-        {
-            STATISTICS: statistics_npz.getvalue(),
-            SPEED: as_json(latency(models, params.train.imgsz)),
-            METRICS: as_json(headline),
-            EVALUATION: as_json(evaluation),
-        }
-    )
-    return evaluation
+    contents = {
+        STATISTICS: statistics_npz.getvalue(),
+        SPEED: as_json(latency(models, params.train.imgsz)),
+        METRICS: as_json(headline),
+        EVALUATION: as_json(evaluation),
+    }
+    return contents, evaluation
+
+
+def require_objects(read: int, accepted: int, dataset: Dataset, split: str) -> None:
+    """Nothing, if the harness read as many objects as were accepted; a label file of two images counts once.
+
+    Raises:
+        DatasetError: it read fewer or more.
+    """
+    labels = [label_file(image) for image in dataset.splits[split]]
+    if read != accepted and len(set(labels)) == len(labels):
+        fix = "Look for rows that are equal but for rounding, which Ultralytics drops."
+        raise DatasetError(f"Ultralytics read {read} of {accepted} objects of split `{split}`", where=str(dataset.root), fix=fix)
 
 
 def measure(

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common.champion import pinned_weights
-from tasks.common.dataset import Dataset, digest
-from tasks.common.errors import DatasetError, EvaluationError
+from tasks.common.dataset import Dataset
+from tasks.common.errors import EvaluationError
 from tasks.common.params import Params
 
 log = logging.getLogger(__name__)
 
 
 def gate_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Name, hash and number of images of the gate split, which must be the validated one."""
+    """Name, hash and number of images of the gate split of the validated dataset."""
     name = params.evaluate.split
     if name not in dataset.splits:
         raise EvaluationError(
@@ -26,25 +26,12 @@ def gate_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any]) ->
         )
     if name == "val":
         log.warning("evaluate: the gate split is val, which training used to choose its best epoch: gains are flattered")
-    return validated_split(params, dataset, manifest, name)
+    return describe_split(dataset, name, manifest["splits"][name]["sha256"])
 
 
-def validated_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Name, hash and number of images of a split.
-
-    Raises:
-        DatasetError: it is not the validated one.
-    """
-    found = describe_split(dataset, name)
-    if manifest["path"] != params.data.path or manifest["splits"][name]["sha256"] != found["sha256"]:
-        raise DatasetError(f"split `{name}` changed since it was validated", where=params.data.path, fix="Run `dvc repro`.")
-    return found
-
-
-def describe_split(dataset: Dataset, name: str) -> dict[str, Any]:
+def describe_split(dataset: Dataset, name: str, sha256: str) -> dict[str, Any]:
     """Name, dataset, hash and number of images of a split."""
-    images = dataset.splits.get(name, ())
-    return {"name": name, "dataset": dataset.root.as_posix(), "sha256": digest(dataset.root, images), "images": len(images)}
+    return {"name": name, "dataset": dataset.root.as_posix(), "sha256": sha256, "images": len(dataset.splits.get(name, ()))}
 
 
 def champion_weights() -> dict[str, Path]:

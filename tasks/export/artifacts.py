@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common import yolo
-from tasks.common.dataset import Dataset, read_dataset
+from tasks.common.accepted import Accepted, accepted_dataset
+from tasks.common.dataset import Dataset
 from tasks.common.params import Params
-from tasks.common.paths import CANDIDATE, DATASET, EVALUATION, EXPORT, RUNS
+from tasks.common.paths import CANDIDATE, EVALUATION, EXPORT, RUNS
 from tasks.common.stage import read_json, write_json, write_text
-from tasks.evaluate.inputs import gate_split, validated_split
+from tasks.evaluate.inputs import gate_split
 from tasks.export import accuracy, convert, measure, thresholds
 from tasks.export.card import KEYS, card, markdown
 from tasks.export.decode import Candidates, Thresholds
-from tasks.export.formats import unavailable
+from tasks.export.formats import FORMATS, unavailable
 from tasks.export.judge import reasons
 from tasks.export.thresholds import Model
 from tasks.export.worker import OPENERS
@@ -95,10 +96,18 @@ class Artifact:
 
 def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The contents of export.json and export_speed.json, with what is kept in `folder`, which becomes models/export/."""
+    takes_train = any(FORMATS[name].is_int8 for name in params.export.formats)
+    splits = ("val", params.evaluate.split, *(("train",) if takes_train else ()))
+    with accepted_dataset(params, *splits, with_metadata=True) as accepted:
+        return judge(params, accepted, verdict, folder)
+
+
+def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Make, measure and publish every artifact."""
     started = time.monotonic()
     yolo.prepare()
     shutil.rmtree(WORK, ignore_errors=True)
-    run = gather(params)
+    run = gather(params, accepted)
     model, artifacts = Artifact(PT, WEIGHTS), make(run)
     chosen, on_val = choose(run, OPENERS[PT](WEIGHTS, run.imgsz, run.max_rows))
     content = describe(run, chosen) | {"chosen_on": on_val}
@@ -121,12 +130,11 @@ def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], 
     }, speed
 
 
-def gather(params: Params) -> Run:
-    """The inputs of the stage; raises DatasetError where the gate split or val is not the validated one."""
-    manifest, evaluation = read_json(DATASET, "validate"), read_json(EVALUATION, "evaluate")
-    dataset = read_dataset(Path(params.data.path))
+def gather(params: Params, accepted: Accepted) -> Run:
+    """The inputs of the stage."""
+    evaluation = read_json(EVALUATION, "evaluate")
+    dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
-    validated_split(params, dataset, manifest, "val")
     yolo.remove_label_caches(dataset)
     end2end = not params.evaluate.nms and accuracy.has_nms_free_head(WEIGHTS)
     return Run(params, manifest, evaluation, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.dataset import label_file
+from tasks.common.rows import lines_of
 from tasks.export.decode import Frame
 
 
@@ -33,8 +34,7 @@ class Objects:
 
 def read(image: Path, frame: Frame) -> Objects:
     """The objects in the label file of `image`, which was validated."""
-    file = label_file(image)
-    lines = file.read_text(encoding="utf-8").split("\n") if file.is_file() else []
+    lines = lines_of(label_file(image))
     rows = [[float(value) for value in line.split()] for line in lines if line.strip()]
     outlines = tuple(frame.to_input(_points(row[1:])) for row in rows)
     box = [np.concatenate([points.min(0), points.max(0)]) for points in outlines]

@@ -15,7 +15,7 @@ from tasks.common.page.document import Block, Gallery, Panel, Paragraph, Shot, T
 from tasks.common.page.picture import Picture, read_picture, tag
 from tasks.common.page.svg import Canvas
 from tasks.common.paths import EVALUATION, STATISTICS
-from tasks.common.rows import read_rows
+from tasks.common.rows import lines_of, read_rows
 from tasks.common.text import code, markdown
 from tasks.report.detections import Outcome
 from tasks.report.material import Material
@@ -75,8 +75,7 @@ def _shot(m: Material, image: int) -> Shot | None:
 
 def _labels(m: Material, image: int, file: Path, picture: Picture, shape: str) -> str:
     canvas = picture.drawn(shape)
-    labels = label_file(file)
-    rows = read_rows(labels.read_text(encoding="utf-8", errors="replace").splitlines()) if labels.is_file() else []
+    rows = read_rows(lines_of(label_file(file)))
     for row in rows:
         canvas.polygon([(x * picture.width, y * picture.height) for x, y in row.corners], "box label")
     if len(rows) <= MOST_TAGS:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common import stage
+from tasks.common.accepted import accepted_dataset
 from tasks.common.champion import pinned_weights
-from tasks.common.dataset import Dataset, label_file, read_accepted, shown
-from tasks.common.errors import DatasetError
+from tasks.common.dataset import Dataset, label_file, shown
 from tasks.common.params import Params
-from tasks.common.paths import BASELINE, DATASET, REVIEW, REVIEW_LIST, REVIEW_PAGE, RUNS
+from tasks.common.paths import BASELINE, REVIEW, REVIEW_LIST, REVIEW_PAGE, RUNS
 from tasks.common.replace import replace_files
 from tasks.review import doubts
 from tasks.review.doubts import Reviewed
@@ -50,18 +50,15 @@ def run(params: Params) -> None:
         write({"enabled": False}, doubts.table([]), page(params.data.path, None, [], 0, rule))
         log.info("review: switched off (review.enabled)")
         return
-    manifest = stage.read_json(DATASET, "validate")
-    dataset = read_accepted(Path(params.data.path), manifest)
-    if manifest["path"] != params.data.path:
-        raise DatasetError(f"validated was {manifest['path']}", where=params.data.path, fix="Run `dvc repro validate`.")
     champion = pinned_weights()
-    weights = champion or BASELINE / "best.pt"
-    reviewed = look(dataset, weights, params)
-    ranked = doubts.ranked(reviewed)
-    model = "champion" if champion else "baseline"
-    content = doubts.summary(params.data.path, model, weights.as_posix(), ranked, reviewed, rule)
-    is_weak = content["agreed_share"] < WEAK_SHARE
-    write(content, doubts.table(ranked), page(params.data.path, model, ranked, len(reviewed), rule, is_weak))
+    weights, model = champion or BASELINE / "best.pt", "champion" if champion else "baseline"
+    with accepted_dataset(params, *SPLITS) as accepted:
+        reviewed = look(accepted.dataset, weights, params)
+        ranked = doubts.ranked(reviewed)
+        content = doubts.summary(params.data.path, model, weights.as_posix(), ranked, reviewed, rule)
+        is_weak = content["agreed_share"] < WEAK_SHARE
+        html = page(params.data.path, model, ranked, len(reviewed), rule, is_weak)
+    write(content, doubts.table(ranked), html)
     if is_weak:
         words = "review: the %s agrees with %.0f %% of the labels: too weak to judge, %s says little"
         log.warning(words, model, 100 * content["agreed_share"], REVIEW_PAGE)

@@ -18,7 +18,7 @@ import numpy as np
 from tasks.common.dataset import label_file
 from tasks.common.params import ReviewParams
 from tasks.common.predict import Image
-from tasks.common.rows import Row, read_rows
+from tasks.common.rows import Row, lines_of, read_rows
 from tasks.review.rank import Finding, Objects, agreement, judge
 
 COLUMNS = ("rank", "file", "line", "kind", "score", "label", "model_says", "conf", "iou", "image", "split", "image_score")
@@ -83,9 +83,7 @@ def reviewed(
     image: Image, file: Path, names: tuple[str, str], split: str, classes: tuple[str, ...], rule: ReviewParams
 ) -> Reviewed:
     """What the model's detections in `image` make of the labels of `file`; `names` are those of image and label file."""
-    label = label_file(file)
-    lines = label.read_text(encoding="utf-8-sig").splitlines() if label.is_file() else []
-    rows = tuple(read_rows(lines))
+    rows = tuple(read_rows(lines_of(label_file(file))))
     corners = [np.concatenate((row.corners.min(0), row.corners.max(0))) * np.tile(image.size_wh, 2) for row in rows]
     boxes = np.array(corners, np.float32).reshape(-1, 4)
     labels = Objects(boxes, np.array([row.cls for row in rows], np.int32), np.ones(len(rows), np.float32))

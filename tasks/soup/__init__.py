@@ -15,10 +15,11 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tasks.common.accepted import accepted_dataset
 from tasks.common.champion import earlier_weights, pinned_weights
-from tasks.common.dataset import read_accepted
+from tasks.common.dataset import Dataset
 from tasks.common.params import Params
-from tasks.common.paths import BASELINE, CANDIDATE, DATASET, FINETUNE, SOUP
+from tasks.common.paths import BASELINE, CANDIDATE, FINETUNE, SOUP
 from tasks.common.replace import replacing
 from tasks.common.stage import read_json, write_json
 from tasks.common.weights import require_weights
@@ -60,7 +61,10 @@ def run(params: Params) -> Soup:
     require_weights(FINETUNE / WEIGHTS)
     with replacing(CANDIDATE) as folder:
         folder.mkdir()
-        found = cook(params, folder / WEIGHTS) if params.soup.enabled else Soup({OWN: 1.0}, params.gate.metric, None)
+        found = Soup({OWN: 1.0}, params.gate.metric, None)
+        if params.soup.enabled:
+            with accepted_dataset(params, "val") as accepted:
+                found = cook(params, accepted.dataset, folder / WEIGHTS)
         if not found.is_average:
             shutil.copyfile(FINETUNE / WEIGHTS, folder / WEIGHTS)
         write_json(folder / SOUP.name, asdict(found))
@@ -69,15 +73,11 @@ def run(params: Params) -> Soup:
     return found
 
 
-def cook(params: Params, target: Path) -> Soup:
+def cook(params: Params, dataset: Dataset, target: Path) -> Soup:
     """Measure the models and their averages on split val; the best average, if it is taken, is written to `target`."""
     from tasks.common import yolo
-    from tasks.evaluate.inputs import validated_split
     from tasks.soup import weights
 
-    manifest = read_json(DATASET, "validate")
-    dataset = read_accepted(Path(params.data.path), manifest)
-    validated_split(params, dataset, manifest, "val")
     yolo.prepare()
     files = ingredients(params)
     states, left_out = weights.read(files, OWN, dataset.names)

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common import yolo
+from tasks.common.accepted import accepted_dataset
 from tasks.common.champion import start_weights
-from tasks.common.dataset import Dataset, read_accepted
-from tasks.common.errors import DatasetError, WeightsError
+from tasks.common.dataset import Dataset
+from tasks.common.errors import WeightsError
 from tasks.common.params import FinetuneParams, Params, ScheduleParams
-from tasks.common.paths import BASELINE, DATASET, FINETUNE, RUNS
-from tasks.common.stage import read_json
+from tasks.common.paths import BASELINE, FINETUNE, RUNS
 from tasks.train import attempt, plan, state
 from tasks.train.plan import COLUMNS, ULTRALYTICS, Plan
 from tasks.train.result import Stage, Training, publish, summarise
@@ -42,8 +42,22 @@ def run(params: Params, name: Stage) -> Training:
         DatasetError: the dataset on disk is not the validated one.
         TrainingError: the loss is not a number, or half the batch does not fit into memory either.
     """
-    manifest = read_json(DATASET, "validate")
-    dataset = validated_dataset(params, manifest)
+    with accepted_dataset(params, *plan.SPLITS) as accepted:
+        trained = train(params, name, accepted.dataset, accepted.manifest)
+    num_images = len(accepted.dataset.splits["train"])
+    if trained.epochs == 0:
+        shutil.rmtree(RUNS / name, ignore_errors=True)
+        log.info("%s: %s is taken over as it is -> %s/best.pt", name, trained.weights, BASELINE)
+        return take_over(trained, str(params.train.device), num_images)
+    target = BASELINE if name == "baseline" else FINETUNE
+    result = summarise(trained, RUNS / name, num_images)
+    publish(RUNS / name, target, result)
+    tell(result, target)
+    return result
+
+
+def train(params: Params, name: Stage, dataset: Dataset, manifest: dict[str, Any]) -> Plan:
+    """Train in runs/<stage>/, or go on there; the plan of what lies there now. Nothing is done for a plan of no epoch."""
     weights = start_weights(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
     yolo.prepare([own for own in ("tensorboard", "mlflow") if getattr(params.train, own)], RUNS)
     model = yolo.load(weights)
@@ -51,9 +65,7 @@ def run(params: Params, name: Stage) -> Training:
     work = RUNS / name
     if own.epochs == 0:
         yolo.require_same_classes("model that is taken over", model, dataset)
-        shutil.rmtree(work, ignore_errors=True)
-        log.info("%s: %s is taken over as it is -> %s/best.pt", name, weights, BASELINE)
-        return take_over(own, str(params.train.device), len(dataset.splits["train"]))
+        return own
     found = state.find(own, work)
     if found is None:
         shutil.rmtree(work, ignore_errors=True)
@@ -64,11 +76,7 @@ def run(params: Params, name: Stage) -> Training:
     yolo.remove_label_caches(dataset)
     if found is None or not found["is_over"]:
         attempt.train(own, model, work, str(yolo.write_data_yaml(dataset, work / "data")))
-    target = BASELINE if name == "baseline" else FINETUNE
-    result = summarise(own, work, len(dataset.splits["train"]))
-    publish(work, target, result)
-    tell(result, target)
-    return result
+    return own
 
 
 def tell(result: Training, target: Path) -> None:
@@ -114,24 +122,6 @@ def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: 
         arguments=train_arguments(params, schedule),
         libraries=yolo.library_versions(),
     )
-
-
-def validated_dataset(params: Params, manifest: dict[str, Any]) -> Dataset:
-    """The dataset of params.yaml, if it is the one that was validated.
-
-    Raises:
-        DatasetError: params.yaml names another dataset, or images came or went since.
-    """
-    dataset = read_accepted(Path(params.data.path), manifest)
-    counts = {split: len(images) for split, images in dataset.splits.items()}
-    validated = {split: entry["images"] for split, entry in manifest["splits"].items()}
-    if manifest["path"] != params.data.path or counts != validated:
-        raise DatasetError(
-            f"validated was {manifest['path']} with {validated} images, found {params.data.path} with {counts}",
-            where=str(DATASET),
-            fix="Run `dvc repro validate`.",
-        )
-    return dataset
 
 
 def train_arguments(params: Params, schedule: ScheduleParams) -> dict[str, Any]:

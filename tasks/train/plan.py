@@ -14,6 +14,8 @@ from tasks.common.stage import read_json, write_json
 
 FILE = "plan.json"
 ULTRALYTICS = "ultralytics"
+SPLITS = ("train", "val")
+"""What a training reads."""
 COLUMNS = {
     "box.mAP50": "metrics/mAP50(B)",
     "box.mAP50-95": "metrics/mAP50-95(B)",

@@ -23,11 +23,12 @@ from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.utils import DEFAULT_CFG, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
+from tasks.common import yolo
 from tasks.common.errors import PipelineError, TrainingError
 from tasks.common.paths import PROGRESS, RUNS
 from tasks.common.progress import Progress
 from tasks.common.stage import log_to_terminal, write_json
-from tasks.train import attempt, contract, plan, state
+from tasks.train import attempt, contract, counts, plan, state
 
 log = logging.getLogger(__name__)
 NO_RETRY = 3
@@ -44,6 +45,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
         super().__init__(cfg, overrides, _callbacks)
+        yolo.keep_images()
         if RANK == 0:  # a process of Ultralytics' own, where no stage has set up the log
             log_to_terminal()
             logging.getLogger("tasks").setLevel(logging.INFO)
@@ -121,6 +123,8 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
     def _on_train_start(self) -> None:
         self.train_time_start -= self.seconds_before
         if RANK in {-1, 0}:
+            counts.require_accepted(self.plan, {"train": self.train_loader.dataset, "val": self.test_loader.dataset})
+            counts.require_unchanged(self.plan)
             found = contract.build(self, self.plan)
             write_json(self.work / contract.FILE, found)
             contract.tell(found)
@@ -222,7 +226,12 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         return metrics, fitness
 
     def save_model(self) -> bool:
-        """Write last.pt, the best weights if these are, and the state, each in one step and in this order."""
+        """Write last.pt, the best weights if these are, and the state, each in one step and in this order.
+
+        Raises:
+            DatasetError: the data is not what was validated any more; the state of the epoch before stays.
+        """
+        counts.require_unchanged(self.plan)
         last, best = self.last, self.best
         self.last, self.best = self.wdir / "last.part", self.wdir / "best.part"
         try:

@@ -11,7 +11,6 @@ per table. Later stages depend on reports/dataset.json, which names the bytes th
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 from collections.abc import Sequence
@@ -22,8 +21,8 @@ from typing import Any
 import polars as pl
 
 from tasks.common import stage
+from tasks.common.accepted import metadata_sha256, remember_accepted, require_content
 from tasks.common.dataset import Dataset, digest, read_dataset, without
-from tasks.common.metadata import METADATA
 from tasks.common.params import Params
 from tasks.common.paths import (
     DATA_DOCS,
@@ -119,12 +118,23 @@ def run(params: Params, folder: Path = REPORTS) -> None:
         replace_files({at / name: content for at in (folder, REFUSED) for name, content in contents.items()})
         (folder / DATASET.name).unlink(missing_ok=True)
         raise results.label_error(path, verdict.stopping, verdict.excess)
+    require_still(verdict)
     contents[QUARANTINE.name] = verdict.quarantine.table.write_csv().encode()
     contents[DATASET.name] = stage.as_json(manifest(path, verdict))
     replace_files({folder / name: content for name, content in contents.items()})
     if folder == REPORTS:
         accepted.write(path, drift.profile(verdict.tables.identity, verdict.tables.frames))
     log.info(results.headline(path, counts(verdict), verdict.outcomes, folder / VALIDATION.name))
+
+
+def require_still(verdict: Verdict) -> None:
+    """Nothing, if the dataset still is what was judged.
+
+    Raises:
+        DatasetError: files came, went or changed since they were read.
+    """
+    now = without(read_dataset(verdict.dataset.root), verdict.quarantine.by_split)
+    require_content(verdict.dataset, now, verdict.tables.hashes)
 
 
 def reports(path: str, verdict: Verdict) -> dict[str, bytes]:
@@ -172,13 +182,14 @@ def manifest(path: str, verdict: Verdict) -> dict[str, Any]:
         }
         for split, images in dataset.splits.items()
     }
-    metadata = dataset.root / METADATA
+    sha256 = digest(dataset.root, dataset.images, tables.hashes)
+    remember_accepted(dataset, sha256, tables.hashes)
     return {
         "path": path,
         "names": list(dataset.names),
-        "metadata_sha256": hashlib.sha256(metadata.read_bytes()).hexdigest() if metadata.is_file() else None,
+        "metadata_sha256": metadata_sha256(dataset.root),
         "quarantined": verdict.quarantine.by_split,
         "task": tables.task,
         "splits": splits,
-        "sha256": digest(dataset.root, dataset.images, tables.hashes),
+        "sha256": sha256,
     }

@@ -15,7 +15,8 @@ import polars as pl
 from rich.console import Console
 from rich.progress import track
 
-from tasks.common.dataset import SPLITS, Dataset, label_path, shown
+from tasks.common import filecache
+from tasks.common.dataset import SPLITS, Dataset, label_path, name_problem, shown
 from tasks.validate import cache
 from tasks.validate.leakage import nearest_across_splits
 from tasks.validate.picture import Picture, read_picture
@@ -30,7 +31,8 @@ SCHEMA = {name: KINDS[kind] for name, kind in get_type_hints(Picture).items()}
 def image_table(dataset: Dataset, leak_distance: int, suspect_distance: int) -> pl.DataFrame:
     """One row an image, in the order of the splits.
 
-    Columns: file, line (0), split, the fields of `Picture`, side (the shorter, px), aspect (longer over shorter side), has_label;
+    Columns: file, line (0), split, name_problem (see `dataset.name_problem`), the fields of `Picture`, side (the shorter, px),
+    aspect (longer over shorter side), has_label;
     copy_of (an image with the same bytes, else null), copy_across_splits and copy_within_split; near_of (the image of another
     split that looks most alike, else null), near_distance (bits, NaN for none above `suspect_distance`) and suspect_distance
     (the same where it is above `leak_distance`).
@@ -40,9 +42,11 @@ def image_table(dataset: Dataset, leak_distance: int, suspect_distance: int) -> 
     table = pl.DataFrame(names, schema={"file": pl.String, "split": pl.String}, orient="row").hstack(
         read_pictures(dataset.images)
     )
+    problems = [name_problem(str(file)) for file in dataset.images]
     sides = {"width": pl.min_horizontal("width", "height"), "height": pl.max_horizontal("width", "height")}
     table = table.with_columns(
-        line=pl.lit(0, dtype=pl.Int64), has_label=pl.Series(has_label, dtype=pl.Int64),
+        line=pl.lit(0, dtype=pl.Int64), name_problem=pl.Series(problems, dtype=pl.String),
+        has_label=pl.Series(has_label, dtype=pl.Int64),
         side=pl.when(pl.col("read_error").is_null()).then(sides["width"]).otherwise(float("nan")),
         aspect=pl.when(pl.col("read_error").is_null()).then(sides["height"] / sides["width"]).otherwise(float("nan")),
     )  # fmt: skip
@@ -54,11 +58,11 @@ def image_table(dataset: Dataset, leak_distance: int, suspect_distance: int) -> 
 def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     """`read_picture` of each file, in order: a row of the cache where the file is as it was, else read anew on all cores."""
     now = time.time_ns()
-    stats = cache.stat_table(files)
+    stats = filecache.stat_table(files)
     known = cache.load(CACHED)
     if known is None:
-        known = pl.DataFrame(schema=cache.STAT | SCHEMA)
-    rows = stats.join(known.with_columns(is_known=pl.lit(value=True)), on=list(cache.STAT), how="left", maintain_order="left")
+        known = pl.DataFrame(schema=filecache.STAT | SCHEMA)
+    rows = stats.join(known.with_columns(is_known=pl.lit(value=True)), on=list(filecache.STAT), how="left", maintain_order="left")
     missing = rows["is_known"].is_null()
     if not missing.any():
         return rows.select(*SCHEMA)
@@ -66,8 +70,8 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     at = pl.Series(missing.arg_true(), dtype=pl.UInt32)
     order = pl.concat([rows.with_row_index("row").filter(~missing)["row"], at]).arg_sort()
     result = pl.concat([rows.filter(~missing).select(*SCHEMA), fresh])[order]
-    kept = stats.hstack(result).filter(cache.settled(stats, now))
-    others = known.select(*cache.STAT, *SCHEMA).join(stats, on="path", how="anti")
+    kept = stats.hstack(result).filter(filecache.settled(stats, now))
+    others = known.select(*filecache.STAT, *SCHEMA).join(stats, on="path", how="anti")
     cache.store(CACHED, pl.concat([kept, others.tail(len(stats))]).unique("path", keep="first", maintain_order=True))
     return result
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tasks.common import filecache
 from tasks.common.dataset import Dataset, shown
 from tasks.validate import cache
 from tasks.validate.lines import LabelFile, label_files, orphans, parse, read_text
@@ -36,7 +37,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 def label_table(
     dataset: Dataset, images: pl.DataFrame, coord_tolerance: float, imgsz: int
-) -> tuple[pl.DataFrame, dict[Path, str]]:
+) -> tuple[pl.DataFrame, dict[str, str]]:
     """The table, sorted by split, file and line, and the SHA-256 of every label file that was read.
 
     Args:
@@ -47,11 +48,11 @@ def label_table(
     """
     labels = list(label_files(dataset, images))
     frames: list[pl.DataFrame] = []
-    hashes: dict[Path, str] = {}
+    hashes: dict[str, str] = {}
     for files, stats, now in _chunks(labels):
         frame, sha256 = _chunk(files, stats, now, dataset.root, coord_tolerance, imgsz)
         frames.append(frame)
-        hashes.update((file.path, sha) for file, sha in zip(files, sha256, strict=True) if sha)
+        hashes.update((str(file.path), sha) for file, sha in zip(files, sha256, strict=True) if sha)
     strays = [{"file": shown(path, dataset.root), "line": 0, "parse_error": "orphan"} for path in orphans(dataset)]
     frames.append(_complete(pl.DataFrame(strays, schema={c: COLUMNS[c] for c in ("file", "line", "parse_error")})))
     return pl.concat(frames), hashes
@@ -65,7 +66,7 @@ def _chunks(files: Sequence[LabelFile]) -> Iterator[tuple[Sequence[LabelFile], p
     for first in range(0, len(files), FILES_A_CHUNK):
         some = files[first : first + FILES_A_CHUNK]
         now = time.time_ns()
-        stats = cache.stat_table([file.path for file in some])
+        stats = filecache.stat_table([file.path for file in some])
         start, num_bytes = 0, 0
         for end, size in enumerate(stats["size"]):
             if end > start and num_bytes + size > BYTES_A_CHUNK:
@@ -87,7 +88,7 @@ def _chunk(
     texts = [read_text(file.path) for file in files]
     rows = _measure(parse(files, texts, root), coord_tolerance, imgsz)
     hashes = [text.sha256 for text in texts]
-    if cache.settled(stats, now).all():
+    if filecache.settled(stats, now).all():
         cache.store(name, rows)
         cache.store(f"{name}-sha256", pl.DataFrame({"sha256": hashes}))
     return rows, hashes

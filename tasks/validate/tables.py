@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
-from tasks.common.dataset import SPLITS, Dataset, digest
+from tasks.common import filecache, hashes
+from tasks.common.dataset import SPLITS, Dataset, digest, files_of
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params, ValidateParams
 from tasks.common.yaml import line_of, load_yaml
@@ -32,7 +33,7 @@ class Rows:
 
     images: pl.DataFrame
     labels: pl.DataFrame
-    hashes: Mapping[Path, str]
+    hashes: Mapping[str, str]
     """SHA-256 of every file that was read."""
 
     def without(self, left_out: pl.DataFrame) -> Rows:
@@ -49,7 +50,7 @@ class Tables:
     """The table of each name in TABLES."""
     task: Task
     """What the majority of the label rows are: polygons or boxes."""
-    hashes: Mapping[Path, str]
+    hashes: Mapping[str, str]
     """SHA-256 of every file that was read."""
     identity: str
     """The name of the dataset's content, see `tasks.validate.drift.identify`."""
@@ -66,13 +67,16 @@ def read_rows(dataset: Dataset, params: Params, *, with_metadata: bool) -> Rows:
     Raises:
         DatasetError: the columns of metadata.csv are asked for, and it cannot be read.
     """
+    now, files = time.time_ns(), [file for image in dataset.images for file in files_of(image)]
+    stats = filecache.stat_table(files)
     images = image_table(dataset, params.validate.leak_distance_bits, params.validate.suspect_distance_bits)
-    labels, hashes = label_table(dataset, images, params.validate.coord_tolerance, params.train.imgsz)
+    labels, found = label_table(dataset, images, params.validate.coord_tolerance, params.train.imgsz)
     if with_metadata:
         images = images.hstack(metadata_columns(dataset, images))
     cache.prune()
-    hashes |= {file: sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
-    return Rows(images, labels, hashes)
+    found |= {str(file): sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
+    hashes.remember(dataset.root, stats, now, [found.get(file) for file in files])
+    return Rows(images, labels, found)
 
 
 def tabulate(dataset: Dataset, rows: Rows, rules: ValidateParams, accepted: Accepted) -> Tables:

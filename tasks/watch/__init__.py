@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import registry
+from tasks.common.accepted import unchanged
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.errors import DatasetError, EvaluationError, RegistryError
 from tasks.common.metadata import read_metadata
@@ -97,8 +98,10 @@ def run(params: Params) -> Watch:
     if params.watch.split not in dataset.splits:
         raise DatasetError(f"no split `{params.watch.split}`", where=f"{dataset.root}/data.yaml", fix="Correct watch.split.")
     then = registered(params, version)
-    now = measure(params, registry.fetch(params, version), dataset, then)
-    found = judge(params, version, then, now)
+    weights = registry.fetch(params, version)
+    with unchanged(dataset, params.watch.split):
+        now = measure(params, weights, dataset, then)
+        found = judge(params, version, then, now)
     look(params, found, then, Seen(dataset.root, now, dataset.names, params.report.conf))
     log.info("watch: %s -> %s", found.summary(), WATCH_PICTURES)
     return found
