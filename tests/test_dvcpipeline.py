@@ -12,6 +12,7 @@ from flows.stages import STAGES
 from tasks import registry
 from tasks.common import dvc, params
 from tasks.common.dvcpipeline import built_from
+from tasks.common.stage import disk_full
 from tests import workspace as ws
 
 ROOT = Path(__file__).parents[1]
@@ -86,3 +87,14 @@ def test_the_sample_is_drawn_only_for_a_run_on_the_sample(tmp_path: Path, monkey
     (tmp_path / "params.yaml").write_text(text.replace("path: data/sample", "path: data/mine"))
     assert makers_of_data() == ()
     assert built_from(["validate"]) == ("validate",)
+
+
+def test_the_advice_for_a_full_disk_keeps_the_weights_of_registered_versions(root: Path) -> None:
+    registry.register(params.load())
+    ws.run_stages(root, weights="second weights", candidate="0.7")
+
+    advice = disk_full(OSError(28, "No space left on device")).fix
+    command = advice.partition("`")[2].partition("`")[0].split()
+    ws.dvc(*command[1:], "--force")
+
+    assert registry.fetch(params.load(), "v1.0.0").is_file()

@@ -111,7 +111,7 @@ def disk_full(error: OSError) -> WorkspaceError:
     return WorkspaceError(
         "no space left on the disk",
         where=str(error.filename or Path.cwd()),
-        fix="Free some space (`dvc gc --workspace` drops unused versions) and run again; finished stages are kept.",
+        fix="Free some space (`dvc gc --workspace --all-tags` drops what no version needs) and run again; finished stages are kept.",
     )
 
 
