@@ -111,7 +111,8 @@ def disk_full(error: OSError) -> WorkspaceError:
     return WorkspaceError(
         "no space left on the disk",
         where=str(error.filename or Path.cwd()),
-        fix="Free some space (`dvc gc --workspace --all-tags` drops what no version needs) and run again; finished stages are kept.",
+        fix="Free some space (`dvc gc --workspace --all-tags` drops what no version needs) and run again; "
+        "finished stages are kept.",
     )
 
 
