@@ -343,13 +343,11 @@ def test_a_record_cannot_add_a_line_to_what_verify_prints(trail: Path) -> None:
     assert "v1.1.0\\ndetector all" in text
 
 
-ODD = [None, 7, [1], {"a": [1]}, ""]
+ODD = [None, 7, {"a": [1]}]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "key", ["hash_before", "from", "to", "version", "time", "records_since", "version_tag", "approver", "reason"]
-)
+@pytest.mark.parametrize("key", ["hash_before", "from", "version", "records_since"])
 def test_a_record_of_any_shape_is_a_fault_and_no_traceback(trail: Path, params: Params, key: str) -> None:
     texts = {name: sh("git", "rev-parse", name) for name in (ref(5), refusal(), "refs/tags/detector@v1.1.0!")}
     for value in ODD:
