@@ -341,3 +341,23 @@ def test_settings_that_prefect_refuses_are_one_block() -> None:
 
 def test_an_error_of_ours_is_not_taken_for_the_servers() -> None:
     assert api.why_away(json.JSONDecodeError("x", "y", 0), "a server") is None
+
+
+@pytest.mark.parametrize("columns", ["0", "-1", "wide", ""])
+def test_a_terminal_without_width_gets_one(columns: str) -> None:
+    assert isolation.completed({"COLUMNS": columns}, Path("/checkout"))["COLUMNS"] == "80"
+    assert isolation.completed({"COLUMNS": "200"}, Path("/checkout"))["COLUMNS"] == "200"
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000], ids=["in the buffer", "beyond the buffer"])
+def test_a_reader_that_stops_is_no_traceback(size: int) -> None:
+    code = f"from tasks.common import stage\nwith stage.user_errors(): input(); print('x' * {size})"
+    process = subprocess.Popen([sys.executable, "-c", code], **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE))
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    process.stdin.write(b"\n")
+    process.stdin.close()
+
+    assert (process.wait(60), process.stderr.read()) == (1, b"")

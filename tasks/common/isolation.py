@@ -54,7 +54,7 @@ def environment(root: Path) -> dict[str, str]:
 def completed(environ: Mapping[str, str], root: Path) -> dict[str, str]:
     """`environ` with the variables of `environment` that it lacks, and with what this machine needs."""
     values = {**environment(root), **environ}
-    return {**values, **_database(values), **_account(values, root), **without_proxy(values)}
+    return {**values, **_database(values), **_account(values, root), **_width(values), **without_proxy(values)}
 
 
 def without_proxy(environ: Mapping[str, str], hosts: tuple[str, ...] = LOOPBACK) -> dict[str, str]:
@@ -63,6 +63,12 @@ def without_proxy(environ: Mapping[str, str], hosts: tuple[str, ...] = LOOPBACK)
     entries = list(dict.fromkeys(re.sub(r"^\[(.*)\]$", r"\1", entry) for entry in (*named, *hosts) if entry))
     value = "*" if "*" in entries else ",".join(entries)
     return {"NO_PROXY": value, "no_proxy": value}
+
+
+def _width(values: Mapping[str, str]) -> dict[str, str]:
+    """A usable COLUMNS where it is 0 or no number: Prefect's log would lose its lines."""
+    columns = values.get("COLUMNS", "80")
+    return {} if columns.isdecimal() and int(columns) > 0 else {"COLUMNS": "80"}
 
 
 def _account(values: Mapping[str, str], root: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -89,6 +90,9 @@ class user_errors:  # noqa: N801 - reads as `with user_errors():`
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, BrokenPipeError) or (error is None and _nobody_reads()):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains when it ends
+            sys.exit(1)
         error = refusal_of_the_system(error) or error
         if isinstance(error, PipelineError):
             sys.stderr.write(error.block() + "\n")
@@ -104,6 +108,16 @@ def refusal_of_the_system(error: BaseException | None) -> WorkspaceError | None:
     if error.errno not in FAULTS:
         return None
     return WorkspaceError((error.strerror or "refused").lower(), where=str(error.filename or Path.cwd()), fix=FAULTS[error.errno])
+
+
+def _nobody_reads() -> bool:
+    """Whether the program that read our standard output is gone, as after `| head -1`."""
+    try:
+        if sys.stdout and not sys.stdout.closed:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def disk_full(error: OSError) -> WorkspaceError:
