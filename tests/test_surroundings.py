@@ -24,7 +24,7 @@ from sqlalchemy import create_engine
 from flows import api, database
 from flows.serve import reached_at
 from flows.starting import Output, last_words
-from tasks.common import isolation
+from tasks.common import dvc, isolation
 from tasks.common.errors import WorkspaceError
 from tests.serving import wait_for
 
@@ -361,3 +361,26 @@ def test_a_reader_that_stops_is_no_traceback(size: int) -> None:
     process.stdin.close()
 
     assert (process.wait(60), process.stderr.read()) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("said", "step"),
+    [
+        (
+            "ERROR: unexpected error - Forbidden: An error occurred (403) when calling the HeadObject operation",
+            "refuses this login",
+        ),
+        ("ERROR: failed to connect to s3 - Unable to locate credentials", "refuses this login"),
+        ("ERROR: unexpected error - The specified bucket does not exist: NoSuchBucket", "Make the bucket"),
+        ("ERROR: unexpected error - (QuotaExceeded) the storage is full", "quota raised"),
+        ("ERROR: unexpected error - Permission denied for user a on host b: Permission denied (publickey)", "Let ssh log in"),
+        ("ERROR: unexpected error - [Errno -2] Name or service not known", "cannot be reached"),
+        ("ERROR: something else", "The lines above say why"),
+    ],
+    ids=["403", "no login", "no bucket", "quota", "ssh", "DNS", "anything else"],
+)
+def test_a_dvc_remote_that_refuses_is_given_the_step_that_fits(said: str, step: str) -> None:
+    attempt = dvc._Attempt(returncode=255, error=said)
+
+    assert step in dvc._failure(["push"], attempt).fix
+    assert "The lines above say why" in dvc._failure(["repro", "train"], attempt).fix

@@ -41,6 +41,19 @@ NO_DATABASE = re.compile(r"attempt to write a readonly database|unable to open d
 KILLED = re.compile(r"exited with (-9|137)\b")
 MAX_MENDED = 2
 """Times that broken databases of DVC are made anew in one call: where they break again, the disk does it."""
+TRANSFERS = ("push", "pull", "fetch")
+REMOTE_STEPS = {
+    r"Permission denied \(|Host key|PermissionDenied": "Let ssh log in to the remote's host from this machine, and run again.",
+    r"NoSuchBucket|bucket.* does not exist": "Make the bucket, or correct the address: `dvc remote list`.",
+    r"[Qq]uota|\b507\b": "Free space at the DVC remote or have its quota raised, and run again.",
+    r"\b40[13]\b|Access ?Denied|Forbidden|Unauthorized|InvalidAccessKey|SignatureDoesNotMatch|[Cc]redentials": (
+        "The DVC remote refuses this login: check its keys (`dvc remote modify --local`) and what they may do there."
+    ),
+    r"[Nn]ame (or service|resolution)|getaddrinfo|[Cc]onnect|[Tt]imed out|unreachable": (
+        "The DVC remote cannot be reached: check the network and the address (`dvc remote list`), and run again."
+    ),
+}
+"""The next step by what a DVC remote says; the first that fits."""
 NUM_TAIL_LINES = 10
 """Last lines of output that an error carries."""
 
@@ -211,6 +224,8 @@ def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
         return WorkspaceError("DVC's memory of files cannot be written", where=str(_site_cache()), fix=fix)
     words = result.error.replace("ERROR: ", "").strip()
     fix = "The lines above say why; finished stages are kept."
+    if args[0] in TRANSFERS:
+        fix = next((step for pattern, step in REMOTE_STEPS.items() if re.search(pattern, result.words)), fix)
     if KILLED.search(tail):
         fix = "Run again: a training goes on after its last epoch. If it lacked memory, lower train.batch or train.imgsz first."
     if not words or "failed to run" in words:
