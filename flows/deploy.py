@@ -8,6 +8,7 @@ reads   prefect.yaml, params.yaml
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows import automations
 from flows.api import server
-from tasks.common import params, stage
+from tasks.common import git, params, stage
 from tasks.common.errors import WorkspaceError
 from tasks.common.yaml import load_yaml
 
@@ -35,7 +36,7 @@ def pool_names() -> list[str]:
     return sorted({entry["work_pool"]["name"] for entry in load_yaml(DEPLOYMENTS)["deployments"]})
 
 
-def deploy(clone: str | None = None, branch: str = BRANCH) -> None:
+def deploy(clone: str | None = None, branch: str | None = None) -> None:
     """Create the work pools that are missing, as type process, and create or update every deployment and automation.
 
     With `clone` the runs work in clones of that git repository, else in this checkout.
@@ -45,6 +46,7 @@ def deploy(clone: str | None = None, branch: str = BRANCH) -> None:
         ParamsError: params.yaml is refused.
     """
     settings = params.load()
+    branch = branch or default_branch(clone)
     content = definitions(clone, branch)
     with server() as (client, url):
         _create_pools(client)
@@ -54,6 +56,13 @@ def deploy(clone: str | None = None, branch: str = BRANCH) -> None:
     names = [entry["name"] for entry in content["deployments"]]
     where = f", which clone {clone} ({branch})" if clone else ""
     print(f"deployed {', '.join(names)} to {url}{where}; automations: {', '.join(switched_on)}", flush=True)
+
+
+def default_branch(clone: str | None) -> str:
+    """The branch that a clone of `clone` checks out; BRANCH where that repository does not say."""
+    said = git.attempt("ls-remote", "--symref", "--", clone, "HEAD").stdout if clone else ""
+    found = re.match(r"ref: refs/heads/(\S+)\tHEAD", said)
+    return found[1] if found else BRANCH
 
 
 def definitions(clone: str | None, branch: str) -> dict[str, Any]:
@@ -115,7 +124,7 @@ def main() -> None:
     """Deploy, or say why not."""
     parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--clone", metavar="URL", help="let each run clone this git repository, instead of using this checkout")
-    parser.add_argument("--branch", default=BRANCH, help=f"the branch to clone ({BRANCH})")
+    parser.add_argument("--branch", help="the branch to clone (the repository's default branch)")
     args = parser.parse_args()
     with stage.user_errors():
         deploy(args.clone, args.branch)

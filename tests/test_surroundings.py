@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION
 from sqlalchemy import create_engine
 
 from flows import api, database
+from flows.deploy import default_branch
 from flows.serve import reached_at
 from flows.starting import Output, last_words
 from tasks.common import dvc, isolation
@@ -384,3 +385,15 @@ def test_a_dvc_remote_that_refuses_is_given_the_step_that_fits(said: str, step: 
 
     assert step in dvc._failure(["push"], attempt).fix
     assert "The lines above say why" in dvc._failure(["repro", "train"], attempt).fix
+
+
+@pytest.mark.parametrize("branch", ["main", "trunk", "team/default"])
+def test_a_worker_clones_the_default_branch_of_the_repository(branch: str, tmp_path: Path) -> None:
+    for command in (
+        ["init", "-qb", branch],
+        ["-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qm", "x", "--allow-empty"],
+    ):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+
+    assert default_branch(str(tmp_path)) == branch
+    assert default_branch(str(tmp_path / "none")) == default_branch(None) == "main"
