@@ -97,7 +97,7 @@ def test_data_that_is_not_as_it_was_validated_is_refused_before_it_is_read(accep
         read(during=lambda: pytest.fail("it was read"))
 
     assert named in caught.value.what
-    assert caught.value.what.startswith("it is not as it was validated (")
+    assert " changed since it was validated (" in caught.value.what
     assert caught.value.fix == "Run `dvc repro validate`."
 
 
@@ -170,7 +170,9 @@ def test_the_first_twenty_changes_are_named(accepted: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         read()
 
-    assert caught.value.what.startswith("it is not as it was validated (30 changes):\nimages/train/new00.jpg is new\n")
+    assert caught.value.what.startswith(
+        "split `train` changed since it was validated (30 changes):\nimages/train/new00.jpg is new\n"
+    )
     assert caught.value.what.endswith("images/train/new19.jpg is new\nand 10 more")
 
 
@@ -412,8 +414,8 @@ def test_a_training_whose_labels_are_edited_publishes_nothing_and_goes_on_with_t
     restored = training.train(root, "baseline")
 
     assert (edited.returncode, edited.stdout) == (1, "")
-    assert "error: it is not as it was validated (1 change):\n       split train: files changed" in edited.stderr
+    assert "error: split `train` changed since it was validated (1 change):\n       split train: files changed" in edited.stderr
     assert "Traceback" not in edited.stderr
-    assert again.startswith("error: it is not as it was validated")
+    assert again.startswith("error: split `train` changed since it was validated")
     assert "continues the unfinished run in runs/baseline after epoch 1 of 3" in restored
     assert training.result(root, "baseline")["resumed_after"] == [1]

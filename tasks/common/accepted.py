@@ -112,6 +112,7 @@ def _compare(manifest: Mapping[str, Any], splits: Sequence[str], *, with_metadat
     root = Path(manifest["path"])
     dataset = read_accepted(root, manifest)
     changes: list[str] = []
+    others: list[str] = []
     if list(dataset.names) != manifest["names"]:
         changes.append(f"{DATA_YAML}: other classes")
     if with_metadata and metadata_sha256(root) != manifest["metadata_sha256"]:
@@ -123,10 +124,12 @@ def _compare(manifest: Mapping[str, Any], splits: Sequence[str], *, with_metadat
             continue
         now = _content(root, images)
         if digest(root, images, now) != known["sha256"]:
+            others.append(f"`{split}`")
             before = hashes.accepted(manifest["sha256"], split)
             changes += (_changes(root, before, now) if before else []) or [_counted(split, known["images"], len(images))]
     if changes:
-        raise _error(changes, "it is not as it was validated", root, FIX)
+        what = f"split {' and '.join(others)}" if others else "the dataset"
+        raise _error(changes, f"{what} changed since it was validated", root, FIX)
     return dataset
 
 
