@@ -326,6 +326,21 @@ def exported() -> Run:
 
 
 NO_GUARDS = [f"gate.{name}=null" for name in ("max_class_drop", "max_metric_drop", "max_golden_drop")]
+
+
+def many_classes() -> Run:
+    """More classes than a reader can look through, many of which got worse."""
+    run = tiny_run(num_classes=120, num_images=60)
+    run.overrides += ["gate.min_gain=-0.9", *NO_GUARDS]
+    run.after.append(_lose_a_quarter)
+    return run
+
+
+def _lose_a_quarter(decision: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    for found in list(decision["per_class"].values())[::4]:
+        found["box.mAP50"]["change_interval"] = {"low": -0.2, "high": -0.1}
+
+
 SITUATIONS: dict[str, Callable[[], Run]] = {
     "gain": tiny_run,
     "equal": equal_models,
@@ -344,4 +359,5 @@ SITUATIONS: dict[str, Callable[[], Run]] = {
     "weak spots": weak_spots,
     "worse": worse_everywhere,
     "exported": exported,
+    "many classes": many_classes,
 }

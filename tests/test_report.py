@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from tasks import report
 from tasks.common.errors import EvaluationError, WorkspaceError
 from tasks.common.page.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
 from tasks.report import catalogue, inputs, material, sections
+from tasks.report.sections import parts
 from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
 
 OUTPUTS = ("report.md", "report.html", "curves.csv")
@@ -384,3 +386,25 @@ def test_each_exported_format_has_a_row_with_its_change_its_time_and_the_reason(
 def test_where_nothing_is_exported_the_report_says_why(written) -> None:
     assert "`export.formats` is empty" in (written["gain"][0] / "reports/report.md").read_text()
     assert "rejected, so nothing was exported" in (written["too little"][0] / "reports/report.md").read_text()
+
+
+def test_of_five_hundred_classes_the_best_the_worst_and_the_lost_are_shown(workspace: Path) -> None:
+    run = tiny_run(num_classes=500, num_images=400)
+    run.after.append(_lose_a_middling_class)
+    settings = run.write(workspace)
+
+    report.run(settings)
+
+    text = (workspace / "reports/report.md").read_text()
+    rows = [line for line in text.split("\n") if line.startswith("| class ")]
+    shown = parts.BEST_ROWS + parts.WORST_ROWS + 1
+    assert len(rows) == 2 * shown - 1 + 2  # box and mask, of which one lost in the box alone, and a head each
+    assert f"(the best and worst {shown} of " in text
+    assert "Worse beyond noise: class 250." in text
+    assert len((workspace / "reports/report.html").read_bytes()) < 300_000
+
+
+def _lose_a_middling_class(decision: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    for found in decision["per_class"].values():
+        found["box.mAP50"]["change_interval"] = {"low": -0.1, "high": 0.1}
+    decision["per_class"]["class 250"]["box.mAP50"] |= {"change": 0.3, "change_interval": {"low": -0.2, "high": -0.1}}

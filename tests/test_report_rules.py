@@ -11,11 +11,12 @@ import pytest
 
 from tasks.common import params
 from tasks.common.page import svg
-from tasks.common.page.document import Cell, Document, Section, Table, plain, tone_of
+from tasks.common.page.document import Cell, Document, Section, Table, tone_of
 from tasks.common.page.picture import read_picture
 from tasks.common.page.render import inline
 from tasks.common.params import ReportParams
 from tasks.common.rows import read_rows
+from tasks.common.text import markdown
 from tasks.report import catalogue
 from tasks.report.curves import Epoch, components, milestones, span
 from tasks.report.detections import Objects, confusion, match, precision_curve, tally
@@ -210,7 +211,7 @@ def test_a_chinese_table_lines_up_in_a_terminal() -> None:
 
 
 def test_inline_markup_is_the_only_markup() -> None:
-    assert inline("`a<b` **c** " + plain("**d** <i>")) == ("<code>a&lt;b</code> <strong>c</strong> **d** &lt;i&gt;")
+    assert inline("`a<b` **c** " + markdown("**d** <i>")) == ("<code>a&lt;b</code> <strong>c</strong> **d** &lt;i&gt;")
 
 
 @pytest.mark.parametrize(

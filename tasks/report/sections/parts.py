@@ -13,7 +13,11 @@ from tasks.gate import Comparison
 from tasks.report.material import Material
 
 MOST_ROWS = 30
-"""Classes drawn in a figure: those with the largest change. The table has them all."""
+"""Classes drawn in a figure: those with the largest change."""
+BEST_ROWS, WORST_ROWS = 10, 30
+"""Classes in a table of more than both: the best, the worst, and all that lost beyond noise."""
+NUM_NAMED = 20
+"""Names in a sentence."""
 
 
 def section(m: Material) -> Section:
@@ -52,8 +56,8 @@ def _summary(m: Material) -> Bullets | None:
     words, found = m.words, of_classes(m, m.metric)
     if not found:
         return None
-    names = list(found)
-    best, worst = names[0], names[-1]
+    classes = list(found)
+    best, worst = classes[0], classes[-1]
     items = [
         words(
             "parts.most",
@@ -62,7 +66,7 @@ def _summary(m: Material) -> Bullets | None:
             interval=words.changes(found[best].change_interval),
         )
     ]
-    if len(names) > 1:
+    if len(classes) > 1:
         items.append(
             words(
                 "parts.least",
@@ -74,12 +78,15 @@ def _summary(m: Material) -> Bullets | None:
     if m.inputs.decision.confidence is not None:
         lost = [markdown(name) for name, own in found.items() if is_lost(own)]
         lost += [f"{markdown(part.by)} {markdown(part.value)}" for part in m.inputs.decision.slices if is_lost(part.comparison)]
-        items.append(words("parts.lost", names=words.listing(lost)) if lost else words("parts.none_lost"))
+        more = [words("parts.more", count=f"{len(lost) - NUM_NAMED:,}")] if len(lost) > NUM_NAMED else []
+        names = words.listing([*lost[:NUM_NAMED], *more])
+        items.append(words("parts.lost", names=names) if lost else words("parts.none_lost"))
     return Bullets(tuple(items), f"{DECISION}: per_class, slices")
 
 
 def _class_table(m: Material, metric: str) -> Table:
-    words = m.words
+    words, found = m.words, of_classes(m, metric)
+    shown = _outer(found)
     header = (
         words("column.class"),
         words("column.objects"),
@@ -97,14 +104,21 @@ def _class_table(m: Material, metric: str) -> Table:
             _coloured(words.points(own.change), own),
             words.changes(own.change_interval),
         )
-        for name, own in of_classes(m, metric).items()
+        for name, own in shown.items()
     )
-    return Table(
-        header,
-        rows,
-        f"{DECISION}: per_class.*.{metric}",
-        words("parts.class_caption", metric=metric.replace(".", " ").replace("mAP", "AP")),
-    )
+    label, counts = metric.replace(".", " ").replace("mAP", "AP"), {"shown": str(len(shown)), "classes": f"{len(found):,}"}
+    is_whole = len(shown) == len(found)
+    caption = words("parts.class_caption", metric=label) if is_whole else words("parts.class_some", metric=label, **counts)
+    return Table(header, rows, f"{DECISION}: per_class.*.{metric}", caption)
+
+
+def _outer(found: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """Of many classes those that a reader looks for."""
+    names = list(found)
+    if len(names) <= BEST_ROWS + WORST_ROWS:
+        return dict(found)
+    chosen = {*names[:BEST_ROWS], *names[-WORST_ROWS:], *(name for name in names if is_lost(found[name]))}
+    return {name: found[name] for name in names if name in chosen}
 
 
 def _coloured(text: str, found: Comparison) -> Cell:
