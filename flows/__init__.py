@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from pydantic import ValidationError
 
-from tasks.common import isolation
+from tasks.common import isolation, root
 from tasks.common.errors import ParamsError, PipelineError
 
 
@@ -36,6 +36,7 @@ def _read_settings() -> None:
     sys.stderr.write(said.getvalue())
 
 
+root.enter()
 _read_settings()
 
 

@@ -5,12 +5,14 @@ reads   champion.yaml
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tasks.common.errors import PipelineError, WeightsError, WorkspaceError
 from tasks.common.paths import CHAMPION
+from tasks.common.replace import replacing
 from tasks.common.weights import md5_of
 from tasks.common.yaml import load_yaml
 
@@ -72,13 +74,30 @@ def _verified(name: str, pin: Mapping[str, Any]) -> Path:
         raise _unusable(f"it names no file of {pin['version']}: it was cut off, or changed by hand")
     path = Path(pin["weights"])
     fetch = f"Run `python -m tasks.registry fetch {pin['version']}`."
-    if not path.is_file():
-        raise WeightsError(f"{name} {pin['version']} is not here", where=str(path), fix=fetch)
+    if not path.is_file() and not _brought(path, pin["md5"]):
+        fix = f"{fetch} In a temporary copy of DVC's: run it in the workspace, and then this again."
+        raise WeightsError(f"{name} {pin['version']} is not here", where=str(path), fix=fix)
     if md5_of(path) != pin["md5"]:
         raise WeightsError(
             f"not the bytes of {pin['version']} (MD5 differs from champion.yaml)", where=str(path), fix="Delete it. " + fetch
         )
     return path
+
+
+def _brought(path: Path, md5: str) -> bool:
+    """Whether the file could be copied from the DVC cache, or from the workspace around a temporary copy of DVC's.
+
+    `dvc exp run --temp` and its queue work in .dvc/tmp/exps of the workspace, where nothing lies but what git and DVC know.
+    """
+    from tasks.common import dvcfiles
+
+    cached = dvcfiles.cache_object(dvcfiles.settings().cache, md5)
+    for source in (cached, *(folder / path for folder in Path.cwd().parents)):
+        if source.is_file() and md5_of(source) == md5:
+            with replacing(path) as new:
+                shutil.copyfile(source, new)
+            return True
+    return False
 
 
 def _unusable(what: str) -> WorkspaceError:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.common import isolation, params, text
+from tasks.common import isolation, params, root, text
 from tasks.common.errors import PipelineError, WorkspaceError
 from tasks.common.replace import replace_files
 
@@ -62,6 +62,7 @@ def main(
     log_to_terminal()
     for name in ("tasks", "__main__"):  # under `python -m` a stage's own logger is called __main__
         logging.getLogger(name).setLevel(logging.INFO)
+    root.enter()
     isolation.apply()
     die_with_parent()
     with user_errors():

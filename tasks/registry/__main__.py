@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict
 from datetime import date, datetime
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import registry
-from tasks.common import isolation, params, stage
+from tasks.common import isolation, params, root, stage
 from tasks.common.params import Params
 from tasks.common.text import line
 from tasks.registry import Version
@@ -23,7 +24,10 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     stage.log_to_terminal()
     logging.getLogger().setLevel(logging.INFO)
+    typed_in = root.enter()
     isolation.apply()
+    if args.verb == "artifacts":
+        args.to = Path(os.path.relpath(typed_in / args.to))
     with stage.user_errors():
         content, text = _do(args, params.load(overrides=args.set))
         print(json.dumps(content, indent=2, ensure_ascii=False, default=_spell) if args.json else text)  # noqa: T201 - the result

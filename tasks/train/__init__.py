@@ -18,11 +18,11 @@ from typing import Any
 
 from tasks.common import yolo
 from tasks.common.accepted import accepted_dataset
-from tasks.common.champion import start_weights
+from tasks.common.champion import pinned_weights, start_weights
 from tasks.common.dataset import Dataset
 from tasks.common.errors import WeightsError
 from tasks.common.params import FinetuneParams, Params, ScheduleParams
-from tasks.common.paths import BASELINE, FINETUNE, RUNS
+from tasks.common.paths import BASELINE, CHAMPION, FINETUNE, RUNS
 from tasks.train import attempt, plan, state
 from tasks.train.plan import COLUMNS, ULTRALYTICS, Plan
 from tasks.train.result import Stage, Training, publish, summarise
@@ -38,10 +38,12 @@ def run(params: Params, name: Stage) -> Training:
     """Train stage `name`, or go on where it was killed, and put its result in models/.
 
     Raises:
-        WeightsError: the start weights cannot be used for this dataset.
+        WeightsError: the start weights cannot be used for this dataset, or the champion's weights are not here.
         DatasetError: the dataset on disk is not the validated one.
         TrainingError: the loss is not a number, or half the batch does not fit into memory either.
     """
+    if CHAMPION.is_file():
+        pinned_weights()  # what `evaluate` will want: its lack is said now, not after the training
     with accepted_dataset(params, *plan.SPLITS) as accepted:
         trained = train(params, name, accepted.dataset, accepted.manifest)
     num_images = len(accepted.dataset.splits["train"])
