@@ -18,7 +18,7 @@ from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
 from tasks import preflight, registry, summary
-from tasks.common import dvc, dvcpipeline, params, stage
+from tasks.common import code, dvc, dvcpipeline, params, stage
 from tasks.common.params import Params
 
 NOTHING = "Nothing changed since the last run: no stage to build."
@@ -32,6 +32,7 @@ def improve() -> State[str]:
     parameters: every knob is in params.yaml, where it is under version control and checked.
     """
     drop_duplicates()
+    began_with = code.state()
     settings, is_current = prepare()
     if is_current:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(settings, *register_model(settings))}")
@@ -39,7 +40,9 @@ def improve() -> State[str]:
         build(name, settings.flow.lock_wait_s)
     snapshot_data(settings)
     for name in STAGES:
+        code.require_same(began_with)
         build(name, settings.flow.lock_wait_s)
+    code.require_same(began_with)
     publish_evidence()
     version, is_known = register_model(settings)
     outcome = "Rejected" if version is None else "AlreadyRegistered" if is_known else "Registered"
