@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from tasks.common import dvcfiles, params, root
 from tasks.common.champion import pinned_weights
 from tasks.common.errors import WeightsError
 from tasks.registry import __main__ as command
+from tasks.registry.in_mlflow import client
 from tests import workspace as ws
 
 PRODUCT = Path(__file__).parents[1]
@@ -123,3 +127,38 @@ def test_other_bytes_are_never_brought(promoted: Path) -> None:
 
     with pytest.raises(WeightsError):
         pinned_weights()
+
+
+def test_a_hook_of_another_repository_does_not_lead_us_there(promoted: Path, tmp_path: Path) -> None:
+    ws.sh("git", "init", "-q", str(tmp_path / "other"))
+    other = {"GIT_DIR": str(tmp_path / "other/.git"), "GIT_INDEX_FILE": str(tmp_path / "index"), "PYTHONPATH": str(PRODUCT)}
+
+    listed = subprocess.run(
+        [sys.executable, "-m", "tasks.registry", "champion"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **other},
+    )
+
+    assert listed.stdout == "detector@v1.0.0\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        ("API request to endpoint /x failed with error code 401 != 200", "It wants a login"),
+        ("PERMISSION_DENIED: Permission denied", "Ask its owner for the right"),
+        ("API request to endpoint was successful but the response body was not in a valid JSON format", "no MLflow server"),
+        ("Max retries exceeded with url: /x (Caused by ProxyError('Unable to connect to proxy'))", "A proxy is in between"),
+        ("Max retries exceeded with url: /x (Caused by NewConnectionError(Connection refused))", "Start it"),
+        ("INTERNAL_ERROR: error code 503 != 200", "The fault is the server's"),
+        ("something new", "Look at the server's log"),
+    ],
+)
+def test_what_an_mlflow_server_says_has_its_own_next_step(words: str, step: str) -> None:
+    settings = params.load(PRODUCT / "params.yaml", ["registry.backend=mlflow", "registry.mlflow_uri=http://host"])
+
+    error = client.refusal(settings, words)
+
+    assert error.fix.startswith(step) or step in error.fix

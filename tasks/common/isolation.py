@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Hosts that are this machine: no proxy reaches our servers on them."""
+OTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
+"""Set in git's hooks; they would let us read and tag another repository than the one of the current folder."""
 NOBODY = "nobody"
 """The name of a user whom the system does not know: DVC, Prefect and torch all want one."""
 DATABASE_URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -53,7 +55,7 @@ def environment(root: Path) -> dict[str, str]:
 
 def completed(environ: Mapping[str, str], root: Path) -> dict[str, str]:
     """`environ` with the variables of `environment` that it lacks, and with what this machine needs."""
-    values = {**environment(root), **environ}
+    values = {name: value for name, value in {**environment(root), **environ}.items() if name not in OTHER_REPOSITORY}
     return {**values, **_database(values), **_account(values, root), **_width(values), **without_proxy(values)}
 
 
@@ -100,7 +102,12 @@ def _database(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def apply(root: Path | None = None) -> None:
-    """Set the variables for this process and its children. Call it before prefect or ultralytics is imported."""
+    """Set the variables for this process and its children, and drop those of git's hooks.
+
+    Call it before prefect or ultralytics is imported.
+    """
     os.environ.update(completed(os.environ, root or Path.cwd()))
+    for name in OTHER_REPOSITORY:
+        os.environ.pop(name, None)
     # nncf and openvino know no variable for it: they report every conversion, and write to ~/intel, unless this import fails.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

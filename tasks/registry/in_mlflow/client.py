@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 RECORD, MAJOR, ENTRY = "ratchet.record", "ratchet.major", "ratchet.entry"
 """Tags of model versions: the record as JSON, the first number of vM.N.0, an entry of the journal as JSON."""
 PAGE = 200
+NEXT = {
+    r"error code 401\b": "It wants a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
+    r"error code 403\b|PERMISSION_DENIED": "Ask its owner for the right to read and register models: this login has it not.",
+    r"error code 404\b|valid JSON": "This is no MLflow server, or not its root, or a login page before it: correct the address.",
+    r"error code 407\b|ProxyError": "A proxy is in between: name the server's host in NO_PROXY, or correct HTTP_PROXY.",
+    r"error code 5\d\d\b": "The fault is the server's: look at its log, and run again.",
+    r"SSL|CERTIFICATE": "Correct http or https in the address, or name the server's certificate in REQUESTS_CA_BUNDLE.",
+    r"Connection refused|Max retries|timed out|resolve": "Start it, or correct registry.mlflow_uri or MLFLOW_TRACKING_URI.",
+}
+"""What a user can do, by MLflow's words."""
+ANY = "Look at the server's log, and run again."
 
 
 def address(params: Params) -> str:
@@ -56,14 +67,15 @@ def speaking(params: Params, *passes: str) -> Iterator[MlflowClient]:
     except MlflowException as error:
         if error.error_code in passes:
             raise
-        raise _refusal(params, str(error)) from None
+        raise refusal(params, str(error)) from None
     except RequestException as error:
-        raise _refusal(params, str(error)) from None
+        raise refusal(params, str(error)) from None
 
 
-def _refusal(params: Params, words: str) -> RegistryError:
+def refusal(params: Params, words: str) -> RegistryError:
+    """The error of a server that does not answer, or refuses with `words`."""
     short = without_password(words).strip()[:600]
-    fix = "Check that it runs, and what MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, may do."
+    fix = next((step for pattern, step in NEXT.items() if re.search(pattern, short)), ANY)
     return RegistryError(
         f"the MLflow server does not answer or refuses:\n{short}", where=without_password(address(params)), fix=fix
     )
@@ -88,7 +100,7 @@ def model_versions(params: Params, name: str) -> list[ModelVersion]:
             page = client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
             found += page
             if page.token and page.token == token:
-                raise _refusal(params, f"it gives the same page of versions of {name} again and again")
+                raise refusal(params, f"it gives the same page of versions of {name} again and again")
             token = page.token
             if not token:
                 return sorted(found, key=lambda version: int(version.version))
