@@ -13,11 +13,12 @@ from typing import Any
 
 from dvc.config import Config, ConfigError
 
-from tasks.common import dvcrestore, redact
+from tasks.common import dvcrestore, git, redact
 from tasks.common.errors import WorkspaceError
 from tasks.common.yaml import load_yaml
 
 DVC_FOLDER = Path(".dvc")
+DVC_CONFIG = ".dvc/config"
 DVC_YAML = Path("dvc.yaml")
 DVC_LOCK = dvcrestore.LOCK
 
@@ -62,6 +63,22 @@ def settings() -> Settings:
         raise WorkspaceError(str(error), where=str(DVC_FOLDER / "config"), fix="Correct the entry.") from None
     cache = Path(config["cache"].get("dir", DVC_FOLDER / "cache"))
     return Settings(cache, tuple(config["remote"]), config["core"].get("remote"))
+
+
+def cache_of(folder: Path) -> Path | None:
+    """The cache of the DVC workspace whose folder .dvc is `folder`; None where it is none, or its settings cannot be read."""
+    if not folder.is_dir():
+        return None
+    try:
+        return Path(Config(str(folder))["cache"].get("dir", folder / "cache"))
+    except ConfigError:
+        return None
+
+
+def caches() -> tuple[Path, ...]:
+    """The folders of the DVC caches: that of this checkout, then those of the repository's other worktrees."""
+    found = [settings().cache, *(cache_of(root / DVC_FOLDER) for root in git.worktrees())]
+    return tuple({path.resolve(): path for path in found if path is not None}.values())
 
 
 def secrets() -> frozenset[str]:

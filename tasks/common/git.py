@@ -121,6 +121,12 @@ def has_remote(name: str) -> bool:
     return attempt("remote", "get-url", name).returncode == 0
 
 
+def worktrees() -> tuple[Path, ...]:
+    """The roots of all worktrees of this repository, the main one first; none where there is no repository."""
+    lines = attempt("worktree", "list", "--porcelain").stdout.splitlines()
+    return tuple(Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree "))
+
+
 def untracked(paths: Iterable[str]) -> tuple[Path, ...]:
     """The untracked files that match `paths` (git's pathspecs) and are not ignored."""
     listing = git("ls-files", "-z", "--others", "--exclude-standard", "--", *paths)

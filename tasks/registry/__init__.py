@@ -28,7 +28,7 @@ from tasks.registry.refusals import Refusal, refusals, refuse
 from tasks.registry.registration import register, registered
 from tasks.registry.stages import deprecate, promote, rollback
 from tasks.registry.verify import Fault, verify
-from tasks.registry.versions import champion, list_versions, read_file, refresh, show
+from tasks.registry.versions import champion, doubt, list_versions, read_file, refresh, show
 from tasks.registry.weights import fetch, pin_champion
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "champion",
     "decision_of",
     "deprecate",
+    "doubt",
     "fetch",
     "gate_since",
     "history",

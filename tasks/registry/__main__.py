@@ -18,6 +18,8 @@ from tasks.common.params import Params
 from tasks.common.text import line
 from tasks.registry import Version
 
+log = logging.getLogger(__name__)
+
 
 def main(argv: list[str] | None = None) -> None:
     """Run one verb; results go to standard output, everything else to standard error. `verify` ends with 1 on a fault."""
@@ -41,18 +43,23 @@ def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
     match args.verb:
         case "list":
             versions = registry.list_versions(values, with_deprecated=True)
-            return [_data(v) for v in versions], "\n".join(v.summary() for v in versions) or f"no version of {name} yet"
+            if versions and (text := registry.doubt(values)):
+                log.warning(text)
+            lines = "\n".join(v.summary() for v in versions)
+            return [_data(v) for v in versions], lines or _none(args, values, f"no version of {name} yet")
         case "fetch" | "artifacts":
             is_weights = args.verb == "fetch"
             path = registry.fetch(values, args.version) if is_weights else registry.artifacts(values, args.version, args.to)
             return {"path": str(path)}, str(path)
         case "champion":
             current = registry.pin_champion(values) if args.pin else registry.champion(values)
-            return {"name": name, "version": current}, f"{name}@{current}" if current else f"{name} has no champion yet"
+            text = f"{name}@{current}" if current else _none(args, values, f"{name} has no champion yet")
+            return {"name": name, "version": current}, text
         case "history":
             past = _past(values, args.on)
             none = f"no version of {name} was in {values.registry.stage}"
-            return [asdict(event) for event in past], "\n".join(event.summary() for event in past) or none
+            text = "\n".join(event.summary() for event in past) or _none(args, values, none)
+            return [asdict(event) for event in past], text
         case "verify":
             faults = registry.verify(values, args.version)
             good = f"{name} {args.version}: everything is as it was registered"
@@ -78,6 +85,16 @@ def _version(args: argparse.Namespace, values: Params) -> Version:
         case _:
             expected = {} if args.expected_champion is None else {"expected_champion": args.expected_champion}
             return registry.promote(values, args.version, approver=args.approver, reason=args.reason, **expected)
+
+
+def _none(args: argparse.Namespace, values: Params, sure: str) -> str:
+    """`sure`, or where the registry may know more than this clone: that nothing is known here, and what to do."""
+    if not (text := registry.doubt(values)):
+        return sure
+    text = f"{values.registry.name} is not known here, which is not the same as none: {text}"
+    if args.json:
+        log.warning(text)
+    return text
 
 
 def _past(values: Params, on: date | None) -> list[registry.Assignment | registry.Refusal]:

@@ -49,6 +49,9 @@ class Backend(Protocol):
     def catch_up(self, params: Params) -> None:
         """The same before a change, and only where changes are shared with others."""
 
+    def doubt(self, params: Params) -> str:
+        """Why there may be versions that are not known here, and the command that tells; empty where nothing says so."""
+
     def add(self, params: Params, record: Record, commit: str) -> Version:
         """A new version with the files of `commit`; where another one with the same weights was first, that one."""
 

@@ -32,6 +32,8 @@ def candidate_md5(settings: dvcfiles.Settings) -> str:
     md5 = dvcfiles.file_md5(settings.cache, WEIGHTS)
     if md5 is None or not dvcfiles.cache_object(settings.cache, md5).is_file():
         fix = "Run `dvc commit soup` if the weights are here, `dvc pull soup` if they are on the remote."
+        if others := dvcfiles.caches()[1:]:
+            fix += f" Another worktree may have them: `dvc cache dir --local {others[0]}`, then `dvc checkout soup`."
         raise RegistryError("the candidate's weights are not in the DVC cache", where=str(WEIGHTS), fix=fix)
     return md5
 

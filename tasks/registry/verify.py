@@ -49,6 +49,7 @@ class Audit:
     settings: dvcfiles.Settings
     past: tuple[Assignment, ...]
     faults: list[Fault] = field(default_factory=list)
+    caches: tuple[Path, ...] = field(default_factory=dvcfiles.caches)
     known: dict[str, str] = field(default_factory=dict)
     """{place: hash found there}."""
 
@@ -57,11 +58,14 @@ class Audit:
             self.faults.append(Fault(version.version, what, expected, found))
 
     def cached(self, md5: str) -> str | None:
-        """The hash of the object `md5` in the DVC cache; None where it is absent."""
-        path = dvcfiles.cache_object(self.settings.cache, md5)
-        if str(path) not in self.known and path.is_file():
+        """The hash of the object `md5` in a DVC cache of this repository; None where it is absent."""
+        paths = (dvcfiles.cache_object(cache, md5) for cache in self.caches)
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            return None
+        if str(path) not in self.known:
             self.known[str(path)] = md5_of(path)
-        return self.known.get(str(path))
+        return self.known[str(path)]
 
     def text(self, version: Version, path: Path) -> str | None:
         """A file of the version; empty where it keeps none, None where it is not the pinned one: that is a fault already."""

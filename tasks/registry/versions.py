@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.common.paths import CHAMPION
+from tasks.common.yaml import load_yaml
 from tasks.registry.backend import chosen
 from tasks.registry.record import Version
 
@@ -40,8 +42,23 @@ def show(params: Params, version: str) -> Version:
         if found.version == wanted:
             return found
     known = ", ".join(v.version for v in versions[-5:]) or "none"
-    fix = "Run `git fetch --tags`, or name another." if params.registry.backend == "git" else "Name another."
+    fix = f"Name another; {text}." if (text := doubt(params)) else "Name another: `python -m tasks.registry list`."
     raise RegistryError(f"no version {wanted} of {name}; known: {known}", where=f"{name}@{wanted}", fix=fix)
+
+
+def doubt(params: Params) -> str:
+    """Why there may be versions that are not known here, and the command that tells; empty where nothing says so."""
+    if text := chosen(params).doubt(params):
+        return text
+    pinned = unknown_champion(params)
+    return f"{CHAMPION} names {pinned}, which is not known here: bring it from where it was registered" if pinned else ""
+
+
+def unknown_champion(params: Params) -> str | None:
+    """The version that champion.yaml names, if it is not known here, not even as a deprecated one."""
+    pinned: str | None = (load_yaml(CHAMPION) or {}).get("version") if CHAMPION.is_file() else None
+    known = {found.version for found in list_versions(params, with_deprecated=True)} if pinned else set[str]()
+    return None if pinned in known else pinned
 
 
 def champion(params: Params) -> str | None:

@@ -13,7 +13,7 @@ from tasks.common.stage import write_text
 from tasks.common.weights import md5_of
 from tasks.registry.backend import chosen
 from tasks.registry.history import history, line_of
-from tasks.registry.versions import champion, list_versions, refresh, show
+from tasks.registry.versions import champion, doubt, list_versions, refresh, show, unknown_champion
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,16 @@ def pin_champion(params: Params) -> str | None:
     does not answer is a warning: the tags here decide then.
 
     Raises:
-        RegistryError: the champion's weights cannot be found.
+        RegistryError: the champion's weights cannot be found, or none is known here and there may be one elsewhere.
     """
     try:
         refresh(params)
     except RegistryError as error:
         log.warning("the champion is the one known here: %s", error)
     version = champion(params)
+    if version is None and (pinned := unknown_champion(params)):
+        fix = f"{doubt(params)}. To begin anew without it, write `version: null` there."
+        raise RegistryError(f"it names {pinned}, and no champion is known here", where=str(CHAMPION), fix=fix)
     content = pin(params, version)
     if not CHAMPION.is_file() or CHAMPION.read_text(encoding="utf-8") != content:
         write_text(CHAMPION, content)

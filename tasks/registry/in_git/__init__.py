@@ -1,5 +1,6 @@
 """The backend git: versions are tags that GTO, DVC and plain git can read; no server."""
 
+from tasks.registry.in_git.doubt import doubt
 from tasks.registry.in_git.history import assignments
 from tasks.registry.in_git.refusals import refusals, refuse
 from tasks.registry.in_git.register import add, finish
@@ -22,6 +23,7 @@ __all__ = [
     "check",
     "copy_export",
     "copy_weights",
+    "doubt",
     "finish",
     "list_versions",
     "read_file",

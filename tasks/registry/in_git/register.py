@@ -10,6 +10,7 @@ from tasks.common.params import Params
 from tasks.registry.backend import Backoff
 from tasks.registry.in_git.links import BEFORE, link
 from tasks.registry.in_git.publish import publish
+from tasks.registry.in_git.readers import advice
 from tasks.registry.in_git.tags import catch_up, is_shared, read_tags, refs_there, tag_object
 from tasks.registry.record import Number, Record, Version, decode, encode, next_number, parse_number, spell
 from tasks.registry.registration import store
@@ -48,6 +49,9 @@ def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Ver
         return version
     store(params, settings)
     if there is None and publish(params, {ref: tag_id}):
+        log.info("%s is on %s now", version.tag, params.registry.git_remote)
+        for text in advice(params, [version]):
+            log.warning(text)
         return version
     assert version.record is not None
     git.git("update-ref", "-d", ref, tag_id)

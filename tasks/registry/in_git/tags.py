@@ -87,6 +87,8 @@ def fetch_tags(params: Params) -> None:
     """
     remote, name = params.registry.git_remote, params.registry.name
     if not git.has_remote(remote):
+        if params.registry.push and (text := wrong_remote(params)):
+            log.warning(text)
         return
     refspecs = [f"refs/tags/{name}{mark}*:refs/tags/{name}{mark}*" for mark in "@#"]
     result = git.attempt("fetch", "--no-tags", "--no-write-fetch-head", remote, *refspecs)
@@ -99,8 +101,19 @@ def fetch_tags(params: Params) -> None:
 def catch_up(params: Params) -> None:
     """Fetch tags before a change that is going to be pushed."""
     git.require_repository()
-    if is_shared(params):
+    if is_shared(params) or wrong_remote(params):
         fetch_tags(params)
+
+
+def wrong_remote(params: Params) -> str:
+    """That git remotes are configured and none is the one that params.yaml names; empty where that is not so."""
+    wanted, remotes = params.registry.git_remote, git.attempt("remote").stdout.split()
+    if not remotes or wanted in remotes:
+        return ""
+    return (
+        f"no git remote is called {wanted}, so that tags are neither fetched nor pushed: set registry.git_remote in params.yaml "
+        f"({' or '.join(remotes)}), or run `git remote rename {remotes[0]} {wanted}`"
+    )
 
 
 def refusal(remote: str, words: str) -> RegistryError:

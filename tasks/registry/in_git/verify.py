@@ -6,9 +6,9 @@ import hashlib
 import logging
 from collections.abc import Iterator
 
-from tasks.common import dvc, git
-from tasks.common.errors import RegistryError, WorkspaceError
-from tasks.registry.in_git import chain, signatures, witness
+from tasks.common import git
+from tasks.common.errors import WorkspaceError
+from tasks.registry.in_git import chain, readers, signatures, witness
 from tasks.registry.in_git.tags import is_shared, read_tags, refs_here, refs_there
 from tasks.registry.in_git.versions import list_versions
 from tasks.registry.record import Record, Version
@@ -21,6 +21,7 @@ def check(audit: Audit, versions: tuple[Version, ...]) -> None:
     """Tags against those on the git remote and against each other, and every file of the commits."""
     for version in versions:
         _check_commit(audit, version)
+    readers.check(audit, versions)
     name, stage = audit.params.registry.name, audit.params.registry.stage
     found = [*_differences(audit), *chain.faults(name), *witness.faults(name)]
     found += signatures.faults(name, stage) if audit.params.registry.sign else []
@@ -49,7 +50,7 @@ def _differences(audit: Audit) -> Iterator[Fault]:
 
 def stored_weights(audit: Audit, version: Version, record: Record) -> dict[str, str | None]:
     """{place: MD5 of the weights there}, for the DVC remote where there is one."""
-    return {"on the DVC remote": _remote_md5(record.md5)} if audit.settings.default_remote else {}
+    return {"on the DVC remote": readers.on_remote(audit, record.md5)} if audit.settings.remotes else {}
 
 
 def _check_commit(audit: Audit, version: Version) -> None:
@@ -77,22 +78,3 @@ def _blob_hashes(blob: str) -> tuple[str, str]:
     kind = "sha1" if len(blob) == 40 else "sha256"
     head = f"blob {len(content)}\0".encode()
     return hashlib.new(kind, head + content, usedforsecurity=False).hexdigest(), hashlib.sha256(content).hexdigest()
-
-
-def _remote_md5(md5: str) -> str | None:
-    """The MD5 of what the default DVC remote keeps under the name `md5`; None where it keeps nothing."""
-    from dvc.exceptions import DvcException
-
-    try:
-        with dvc.repository() as repo:
-            remote = repo.cloud.get_remote_odb(hash_name="md5")
-            if not remote.exists(md5):
-                return None
-            digest = hashlib.md5(usedforsecurity=False)
-            with remote.fs.open(remote.oid_to_path(md5), "rb") as file:
-                while chunk := file.read(2**20):
-                    digest.update(chunk)
-    except (DvcException, OSError) as error:
-        fix = "Check `dvc remote list` and your access, and run again."
-        raise RegistryError(f"the DVC remote cannot be read: {error}", where=md5, fix=fix) from None
-    return digest.hexdigest()

@@ -10,8 +10,8 @@ from tasks.common import dvc, dvcfiles, git
 from tasks.common.errors import LockError, RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import EXPORT
-from tasks.common.weights import md5_of
 from tasks.common.yaml import parse_scalar
+from tasks.registry.in_git import objects
 from tasks.registry.record import Record, Version
 
 log = logging.getLogger(__name__)
@@ -27,25 +27,24 @@ def read_file(params: Params, version: Version, path: str) -> bytes:
 
 
 def copy_weights(params: Params, version: Version, record: Record | None, target: Path) -> str | None:
-    """Write the weights to `target`, from the DVC cache or the DVC remote; their MD5, where it is known."""
+    """Write the weights to `target`, from a DVC cache or a DVC remote; their MD5, where it is known."""
     weights, md5 = (record.weights, record.md5) if record else _source(version)
-    if md5 is not None:
-        cached = dvcfiles.cache_object(dvcfiles.settings().cache, md5)
-        if cached.is_file() and md5_of(cached) == md5:
-            shutil.copyfile(cached, target)
-            return md5
-    _get(params, version, weights, target, "its weights are neither in the DVC cache nor on a remote")
+    if md5 is None or not objects.copy_file(md5, target):
+        _get(params, version, weights, target, "its weights are neither in the DVC cache nor on a remote")
     return md5
 
 
 def copy_export(params: Params, version: Version, target: Path) -> None:
-    """Write models/export to the new folder `target`, from the DVC cache or the DVC remote."""
-    _get(params, version, EXPORT.as_posix(), target, "its artifacts are neither in the DVC cache nor on a remote")
+    """Write models/export to the new folder `target`, from a DVC cache or a DVC remote."""
+    out = dvcfiles.locked_outputs(git.attempt("show", f"{version.commit}:{dvcfiles.DVC_LOCK}").stdout).get(EXPORT.as_posix())
+    if out is None or not objects.copy_folder(out.md5, target):
+        shutil.rmtree(target, ignore_errors=True)
+        _get(params, version, EXPORT.as_posix(), target, "its artifacts are neither in the DVC cache nor on a remote")
 
 
 def _get(params: Params, version: Version, path: str, target: Path, absent: str) -> None:
-    """`dvc get` of a file or folder of the version's commit; `absent` says in words that there is none."""
-    command = ["get", ".", path, "--rev", version.tag, "--out", str(target)]
+    """`dvc get` of a file or folder, from the remote of the version's commit; `absent` says in words that there is none."""
+    command = ["get", ".", path, "--rev", version.tag, "--out", str(target), "--force"]
     try:
         dvc.run(command, lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)
     except LockError:

@@ -14,7 +14,7 @@ from tasks.registry.in_mlflow.journal import assign, assignments, catch_up, cham
 from tasks.registry.in_mlflow.refusals import refusals, refuse
 from tasks.registry.in_mlflow.register import add, finish
 from tasks.registry.in_mlflow.verify import check, stored_weights
-from tasks.registry.in_mlflow.versions import list_versions
+from tasks.registry.in_mlflow.versions import doubt, list_versions
 
 HOLDER = "MLflow"
 
@@ -28,6 +28,7 @@ __all__ = [
     "check",
     "copy_export",
     "copy_weights",
+    "doubt",
     "finish",
     "list_versions",
     "read_file",

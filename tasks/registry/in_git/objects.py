@@ -1,0 +1,113 @@
+"""DVC's objects by their hash: from a cache on this machine, or from a DVC remote that is configured today.
+
+`dvc get --rev` takes the remote from the commit of the tag, which may be older than the remote.
+
+reads   the DVC caches of this checkout and of the other git worktrees, the DVC remotes
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tasks.common import dvc, dvcfiles, git, redact
+from tasks.common.errors import RegistryError
+from tasks.common.weights import md5_of
+
+if TYPE_CHECKING:
+    from dvc_data.hashfile.db import HashFileDB
+
+CHUNK = 2**20
+
+
+def cached(md5: str) -> Path | None:
+    """The whole object `md5` in one of the caches; None where none has it."""
+    paths = (dvcfiles.cache_object(cache, md5) for cache in dvcfiles.caches())
+    return next((path for path in paths if path.is_file() and md5_of(path) == md5.removesuffix(".dir")), None)
+
+
+def copy_file(md5: str, target: Path) -> bool:
+    """Write the object `md5` to the file `target`; False where neither a cache nor a remote has it.
+
+    Raises:
+        RegistryError: none has it, and one of the remotes cannot be read.
+    """
+    if path := cached(md5):
+        shutil.copyfile(path, target)
+        return True
+    with target.open("wb") as file:
+        return remote_md5(md5, file) is not None
+
+
+def copy_folder(md5: str, target: Path) -> bool:
+    """Write the directory `md5`, which ends in .dir, to the new folder `target`; False where a part of it is nowhere."""
+    target.mkdir(parents=True, exist_ok=True)
+    listing = target / ".files"
+    if not copy_file(md5, listing):
+        return False
+    files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
+    listing.unlink()
+    for path, own in files.items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        if not copy_file(own, target / path):
+            return False
+    return True
+
+
+def remote_md5(md5: str, copy: IO[bytes] | None = None) -> str | None:
+    """The MD5 of the bytes that a DVC remote, the default one first, keeps under the name `md5`; None where none keeps it.
+
+    They are written to `copy` too.
+
+    Raises:
+        RegistryError: no remote has it, and one of them cannot be read.
+    """
+    from dvc.exceptions import DvcException
+
+    settings, refused = dvcfiles.settings(), list[str]()
+    names = dict.fromkeys([*filter(None, [settings.default_remote]), *settings.remotes])
+    with dvc.repository() as repo:
+        for name in names:
+            try:
+                remote = repo.cloud.get_remote_odb(name, hash_name="md5")
+                if remote.exists(md5):
+                    return _digest(remote, md5, copy)
+            except (DvcException, OSError) as error:
+                refused.append(f"{name}: {redact.words(str(error), dvcfiles.secrets())}")
+    if refused:
+        fix = "Check `dvc remote list` and your access, and run again."
+        raise RegistryError("the DVC remote cannot be read\n" + "\n".join(refused), where=md5, fix=fix)
+    return None
+
+
+def _digest(remote: HashFileDB, md5: str, copy: IO[bytes] | None) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with remote.fs.open(remote.oid_to_path(md5), "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            if copy:
+                copy.write(chunk)
+    return digest.hexdigest()
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The section of a remote; DVC writes its name as 'remote "NAME"', with the outer quotes."""
+    found: Mapping[str, Any] = next(config[key] for key in (f"'remote \"{name}\"'", f'remote "{name}"') if key in config)
+    return found
+
+
+def default_remote(commit: str) -> tuple[str, str] | None:
+    """Name and address of the default DVC remote in the .dvc/config of a commit; None where it names none."""
+    from configobj import ConfigObj, ConfigObjError  # type: ignore[import-untyped]
+
+    text = git.attempt("show", f"{commit}:{dvcfiles.DVC_CONFIG}").stdout
+    with suppress(ConfigObjError, KeyError, StopIteration):
+        config = ConfigObj(text.splitlines())
+        name = config["core"]["remote"]
+        return name, redact.urls(str(_section(config, name)["url"]))
+    return None
