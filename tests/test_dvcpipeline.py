@@ -12,6 +12,7 @@ from flows.stages import STAGES
 from tasks import registry
 from tasks.common import dvc, params
 from tasks.common.dvcpipeline import built_from
+from tasks.common.errors import WorkspaceError
 from tasks.common.stage import disk_full
 from tests import workspace as ws
 
@@ -98,3 +99,19 @@ def test_the_advice_for_a_full_disk_keeps_the_weights_of_registered_versions(roo
     ws.dvc(*command[1:], "--force")
 
     assert registry.fetch(params.load(), "v1.0.0").is_file()
+
+
+def test_a_broken_file_of_somebody_else_is_named_where_dvc_must_read_all(root: Path) -> None:
+    (root / "prep").mkdir()
+    (root / "prep/dvc.yaml").write_text("stages: [\n")
+    (root / "data/mine").mkdir()
+    (root / "data/mine/data.yaml").write_text("names: [a]\n")
+
+    with pytest.raises(WorkspaceError) as caught:
+        dvc.run(["add", "data/mine"], lock_wait_s=5)
+
+    assert caught.value.fix == "Mend ./prep/dvc.yaml. If it is not Ratchet's, .dvcignore can hide its folder from DVC."
+
+    (root / ".dvcignore").write_text("prep\n")
+    dvc.run(["add", "data/mine"], lock_wait_s=5)
+    assert (root / "data/mine.dvc").is_file()

@@ -152,7 +152,7 @@ def test_a_decision_is_one_line_of_the_history_whatever_was_written(root: Path, 
     assert shown.rstrip("\n").isprintable()
     assert (kept[0]["approver"], kept[0]["reason"]) == (f"Eve {said}", f"ok {said}")
     subject = ws.sh("git", "tag", "-l", "--format=%(subject)", "detector#production#1")
-    assert subject == text.line(f"detector@v1.0.0 to production: ok {said}")
+    assert subject == text.line(" ".join(f"detector@v1.0.0 to production: ok {said}".split()))
 
 
 def test_the_summary_of_a_snapshot_has_one_line_for_the_files_that_came() -> None:

@@ -38,6 +38,8 @@ NOT_STORED = "ERROR: failed to transfer"
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 ERRNO = re.compile(r"\[Errno (\d+)\] ([^:\n]+)(?:: '([^'\n]+)')?")
 NO_DATABASE = re.compile(r"attempt to write a readonly database|unable to open database file")
+INVALID = re.compile(r"'(.+(?:dvc\.yaml|\.dvc))' is invalid")
+"""A file somewhere in the repository: most commands of DVC read them all."""
 KILLED = re.compile(r"exited with (-9|137)\b")
 MAX_MENDED = 2
 """Times that broken databases of DVC are made anew in one call: where they break again, the disk does it."""
@@ -218,7 +220,7 @@ def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
     if DISK_FULL.search(result.words):
         return disk_full(OSError(28, "No space left on device"))
     if (found := ERRNO.search(result.words)) and (refusal := refusal_of_the_system(OSError(int(found[1]), *found.groups()[1:]))):
-        return refusal
+        return WorkspaceError(f"{refusal.what} (dvc {args[0]})", where=refusal.where, fix=refusal.fix)
     if NO_DATABASE.search(result.words):
         fix = "Give this user the right to write there, or name another folder in the variable DVC_SITE_CACHE_DIR."
         return WorkspaceError("DVC's memory of files cannot be written", where=str(_site_cache()), fix=fix)
@@ -226,6 +228,8 @@ def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
     fix = "The lines above say why; finished stages are kept."
     if args[0] in TRANSFERS:
         fix = next((step for pattern, step in REMOTE_STEPS.items() if re.search(pattern, result.words)), fix)
+    if invalid := INVALID.search(result.words):
+        fix = f"Mend {invalid[1]}. If it is not Ratchet's, .dvcignore can hide its folder from DVC."
     if KILLED.search(tail):
         fix = "Run again: a training goes on after its last epoch. If it lacked memory, lower train.batch or train.imgsz first."
     if not words or "failed to run" in words:

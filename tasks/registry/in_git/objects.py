@@ -53,6 +53,8 @@ def copy_folder(md5: str, target: Path) -> bool:
     files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
     listing.unlink()
     for path, own in files.items():
+        if not (target / path).resolve().is_relative_to(target.resolve()):
+            raise RegistryError(f"the list of files names {path!r}, outside of the folder", where=md5, fix="Do not use it.")
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         if not copy_file(own, target / path):
             return False

@@ -73,4 +73,4 @@ def _assignment(params: Params, version: Version, current: str | None, step: Ste
 
 def message(summary: str, body: Mapping[str, object]) -> str:
     """The text of a tag: a line for people, an empty one, the body as JSON."""
-    return f"{line(summary)}\n\n{json.dumps(body, indent=2, ensure_ascii=False)}\n"
+    return f"{line(' '.join(summary.split()))}\n\n{json.dumps(body, indent=2, ensure_ascii=False)}\n"
