@@ -182,8 +182,8 @@ class TestRegister:
             cached = bare / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
             cached.parent.mkdir(parents=True, exist_ok=True)
             cached.write_bytes(own)
-        lock = {"stages": {"export": {"outs": [{"path": "models/export", "md5": folder}]}}}
-        (bare / "dvc.lock").write_text(json.dumps(lock))
+        lock = {"stages": {"export": {"cmd": "python", "outs": [{"path": "models/export", "md5": folder}]}}}
+        (bare / "dvc.lock").write_text(json.dumps(lock) + "\n")
         (bare / "reports/export.json").write_text(json.dumps({"formats": {"onnx": {"status": "kept", "files": files}}}))
         sh("git", "add", "-A", "reports", "dvc.lock")
         sh("git", "commit", "-qm", "Export")

@@ -17,7 +17,6 @@ from typing import Any
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.text import line
 from tasks.registry.history import Assignment
 from tasks.registry.in_mlflow.client import ENTRY, ensure_model, model_versions, speaking
 from tasks.registry.record import Version, parse_number
@@ -144,8 +143,8 @@ def write(params: Params, body: dict[str, Any], version: Version, seen: tuple[En
     """Add an entry after those `seen`; whether it counts."""
     name, own = journal(params), uuid.uuid4().hex
     body = {**body, "after": seen[-1].number if seen else 0, "id": own, BEFORE: seen[-1].digest if seen else None}
-    plain = {key: line(body[key])[:500] for key in ("kind", "version", "approver", "reason", "time")}
-    tags = {ENTRY: json.dumps(body)} | plain
+    plain = {key: " ".join(str(body[key]).split())[:500] for key in ("kind", "version", "approver", "reason", "time")}
+    tags = {ENTRY: json.dumps(body)} | {key: "".join(c for c in text if c.isprintable()) for key, text in plain.items()}
     ensure_model(params, name, f"Who put which version of {params.registry.name} where, when and why. Never change it.")
     number = parse_number(version.version)
     assert number
