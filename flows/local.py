@@ -8,15 +8,18 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 
 from flows import api, database
 from flows.starting import Output
 from tasks.common.errors import PipelineError, WorkspaceError
 from tasks.common.process import dies_with_us
+
+if TYPE_CHECKING:
+    from prefect.server.api.server import SubprocessASGIServer
 
 NUM_PORTS = 3
 """How many ports are tried: another program may take one between our look and the server's."""
@@ -55,6 +58,8 @@ def _start_temporary() -> Output:
     Prefect 3.8.8 waits for the whole time-out where its server has ended, and stops it by `atexit` alone, which a killed flow
     never reaches; no setting changes that.
     """
+    from prefect.server.api.server import SubprocessASGIServer  # the whole server: seconds that a run without work need not take
+
     database.require_usable()
     server = SubprocessASGIServer()
     for attempt in range(1, NUM_PORTS + 1):

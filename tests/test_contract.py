@@ -152,3 +152,10 @@ def test_nothing_committed_names_this_machine_or_a_registry() -> None:
     ]
 
     assert bad == []
+
+
+def test_a_run_with_nothing_to_do_does_not_import_prefects_server() -> None:
+    """It takes 3 s of CPU, which is as much as such a run takes in all."""
+    code = "import sys, flows.improve; sys.exit('prefect.server.api.server' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
