@@ -7,6 +7,7 @@ PREFECT_SERVER_API_AUTH_STRING the server wants that string from everybody; the 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import socket
@@ -86,10 +87,16 @@ def _running(*arguments: str, stdout: int | None = None) -> Iterator[subprocess.
 
 
 def _require_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        if probe.connect_ex((host, port)) == 0:
+    """Refuse an address that the server could not have."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        what = f"the server cannot have this address: {error.strerror}"
+        fix = "Correct PREFECT_SERVER_API_HOST or PREFECT_SERVER_API_PORT, and run again."
+        if error.errno == errno.EADDRINUSE:
+            what = "another program listens on this port"
             fix = "End the other server, or choose a port: PREFECT_SERVER_API_PORT=4201 make serve"
-            raise WorkspaceError("another program listens on this port", where=f"{host}:{port}", fix=fix)
+        raise WorkspaceError(what, where=f"{host}:{port}", fix=fix) from None
 
 
 def _wait_until_one_ends(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
 from sqlalchemy import create_engine
 
-from flows import api, database
+from flows import api, database, serve
 from flows.deploy import default_branch
 from flows.serve import reached_at
 from flows.starting import Output, last_words
@@ -397,3 +398,21 @@ def test_a_worker_clones_the_default_branch_of_the_repository(branch: str, tmp_p
 
     assert default_branch(str(tmp_path)) == branch
     assert default_branch(str(tmp_path / "none")) == default_branch(None) == "main"
+
+
+@pytest.mark.parametrize("is_listening", [True, False])
+def test_a_port_that_another_program_holds_is_one_error(is_listening: bool) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        if is_listening:
+            held.listen()
+
+        with pytest.raises(WorkspaceError, match="another program listens on this port"):
+            serve._require_free(*held.getsockname())
+
+
+def test_an_address_that_is_not_of_this_machine_is_one_error() -> None:
+    with pytest.raises(WorkspaceError, match="the server cannot have this address") as caught:
+        serve._require_free("203.0.113.9", 4200)
+
+    assert "PREFECT_SERVER_API_HOST" in caught.value.fix
