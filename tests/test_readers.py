@@ -59,7 +59,14 @@ def test_a_version_older_than_the_remote_is_fetched_by_its_hash(
     assert objects.copy_folder(_folder_md5(out.commit), tmp_path / "folder")
     assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["best.pt", "soup.json"]
     shutil.rmtree(tmp_path / "store")
-    assert [fault.found for fault in registry.verify(params) if "fresh clone" in fault.what] == ["nothing"]
+    assert [fault.found for fault in registry.verify(params)] == ["nothing"]
+    assert out.record is not None
+    cached = dvcfiles.cache_object(dvcfiles.settings().cache, out.record.md5)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_text("first weights")
+    here_alone = registry.verify(params)
+    assert [fault.found for fault in here_alone] == ["nothing"]
+    assert "as a fresh clone of origin fetches it" in here_alone[0].what
 
 
 def _folder_md5(commit: str) -> str:
