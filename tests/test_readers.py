@@ -112,7 +112,7 @@ def test_a_clone_without_the_tags_does_not_say_none(
 
 @pytest.mark.slow
 def test_a_champion_that_is_not_known_here_is_not_forgotten(root: Path, params: Params) -> None:
-    pinned = "name: detector\nversion: v3.0.0\n"
+    pinned = f"name: detector\nversion: v3.0.0\nweights: models/registered/detector@v3.0.0.pt\nmd5: {'0' * 32}\n"
     (root / "champion.yaml").write_text(pinned)
 
     with pytest.raises(RegistryError, match=r"names v3\.0\.0, and no champion is known here"):

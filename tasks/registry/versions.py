@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.common.errors import RegistryError
+from tasks.common.champion import read_pin
+from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import CHAMPION
-from tasks.common.yaml import load_yaml
 from tasks.registry.backend import chosen
 from tasks.registry.record import Version
 
@@ -55,8 +55,15 @@ def doubt(params: Params) -> str:
 
 
 def unknown_champion(params: Params) -> str | None:
-    """The version that champion.yaml names, if it is not known here, not even as a deprecated one."""
-    pinned: str | None = (load_yaml(CHAMPION) or {}).get("version") if CHAMPION.is_file() else None
+    """The version that champion.yaml names, if it is not known here, not even as a deprecated one.
+
+    A champion.yaml that was cut off names none: it is written anew.
+    """
+    try:
+        pin = read_pin()
+    except WorkspaceError:
+        return None
+    pinned: str | None = pin["version"] if "md5" in pin else None
     known = {found.version for found in list_versions(params, with_deprecated=True)} if pinned else set[str]()
     return None if pinned in known else pinned
 
