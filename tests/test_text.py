@@ -17,7 +17,10 @@ from tasks import snapshot
 from tasks.common import stage, text
 from tasks.common.errors import WorkspaceError
 from tasks.common.output import error_block, lines
-from tasks.common.page.render import inline
+from tasks.common.page.document import Cell, Document, Gallery, Panel, Section, Shot
+from tasks.common.page.montage import CELL_PX, montage
+from tasks.common.page.render import English, inline, render
+from tasks.common.page.svg import shortened
 from tasks.gate.decision import Slice
 from tasks.registry import __main__ as command
 from tasks.watch import Finding, Watch
@@ -197,6 +200,18 @@ def test_what_the_watch_shows_has_no_link_and_no_picture(name: str) -> None:
 
     assert not kinds_in(page(found)) & {"image", "link_open", "html_inline", "html_block", "em_open"}
     assert "<img" not in pictured(found, {}, ())
+
+
+@names
+def test_the_caption_of_a_picture_is_the_name_itself(name: str) -> None:
+    shot = Shot(name, "", "", (Panel("", '<svg viewBox="0 0 900 900"></svg>'),))
+    section = Section("images", "Images", (Gallery("Gallery", (shot,), ""),))
+
+    drawn = montage([shot], 99_999)
+    html = render(Document("Title", "", Cell("badge"), (section,)), English())
+
+    assert f'class="m">{text.html(shortened(name, CELL_PX))}</text>' in drawn
+    assert f"<code>{text.html(name)}</code>" in html
 
 
 def kinds_in(markdown: str) -> set[str]:

@@ -16,7 +16,7 @@ from tasks.common.page.picture import Picture, read_picture, tag
 from tasks.common.page.svg import Canvas
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.common.rows import lines_of, read_rows
-from tasks.common.text import code, markdown
+from tasks.common.text import code
 from tasks.report.detections import Outcome
 from tasks.report.material import Material
 
@@ -70,7 +70,7 @@ def _shot(m: Material, image: int) -> Shot | None:
     }
     better = m.tallies["candidate"].f1[image] > m.tallies[m.reference].f1[image]
     tone: Tone = "good" if better else "bad"
-    return Shot(markdown(path), m.words("gallery.note", **counts), tone, tuple(panels))
+    return Shot(path, m.words("gallery.note", **counts), tone, tuple(panels))
 
 
 def _labels(m: Material, image: int, file: Path, picture: Picture, shape: str) -> str:

@@ -114,7 +114,7 @@ def _shot(doubts: Sequence[Doubt]) -> Shot | None:
     hidden = len(doubts) - NUM_DETAILS
     details = [Cell(markdown(_words(doubt)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
     details += [Cell(f"and {hidden} more")] if hidden > 0 else []
-    return Shot(markdown(on.image), f"{on.score:.0%} agreed", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
+    return Shot(on.image, f"{on.score:.0%} agreed", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
 
 
 def _words(doubt: Doubt) -> str:

@@ -123,7 +123,7 @@ def draw(name: str, flaws: Sequence[Flaw], file: Path, classes: Sequence[str]) -
     details = [Cell(_words(name, flaw), _tone(flaw[0])) for flaw in flaws[:NUM_DETAILS]]
     details += [Cell(f"and {hidden} more")] if hidden > 0 else []
     count = f"{len(flaws)} issue{'' if len(flaws) == 1 else 's'}, {len(rows)} row{'' if len(rows) == 1 else 's'}"
-    return Shot(markdown(name), count, _tone(flaws[0][0]), (Panel("", canvas.svg(name)),), tuple(details))
+    return Shot(name, count, _tone(flaws[0][0]), (Panel("", canvas.svg(name)),), tuple(details))
 
 
 def _mark(canvas: Canvas, row: Row, flaws: Sequence[Flaw], classes: Sequence[str], *, is_crowded: bool) -> None:

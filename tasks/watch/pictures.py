@@ -131,7 +131,7 @@ def _shot(seen: Seen, image: int, picture: Picture, missed: NDArray[np.bool_] | 
     tone: Tone = ""
     if missed is not None:
         note, tone = f"{own.sum() - len(lost)} of {own.sum()} found", "bad" if len(lost) else "good"
-    return Shot(markdown(str(seen.arrays["images"][image])), note, tone, (Panel("", drawing),), details)
+    return Shot(str(seen.arrays["images"][image]), note, tone, (Panel("", drawing),), details)
 
 
 def _fact(name: str, value: float, median: float | None) -> str:

@@ -103,6 +103,7 @@ class Shot:
     """One image of the gallery: a drawing, or one each for label, reference and candidate."""
 
     name: str
+    """As it is, without Markdown: where it is shown it is escaped."""
     note: str
     tone: Tone
     panels: tuple[Panel, ...]

@@ -19,7 +19,6 @@ STYLE = (
 )
 """The page's marks; the ground is the reader's own, light or dark."""
 SIZE = re.compile(r'^<svg viewBox="0 0 ([\d.]+) ([\d.]+)"')
-ESCAPED = re.compile(r"\\(.)")
 
 
 def montage(shots: Sequence[Shot], max_bytes: int) -> str:
@@ -51,7 +50,7 @@ def _cell(shot: Shot) -> tuple[str, float]:
     assert size, "a Canvas begins with its size"
     scale = CELL_PX / max(float(size[1]), float(size[2]))
     width, height = float(size[1]) * scale, float(size[2]) * scale
-    name = html(shortened(ESCAPED.sub(r"\1", shot.name), CELL_PX))
+    name = html(shortened(shot.name, CELL_PX))
     caption = f'<text y="15" class="m">{name}</text>'
     placed = drawing.replace("<svg ", f'<svg y="{CAPTION_PX}" width="{width:.0f}" height="{height:.0f}" ', 1)
     return caption + placed, height + CAPTION_PX

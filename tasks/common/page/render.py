@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tasks.common.page.document import Document, cell
+from tasks.common.text import line
 
 TEMPLATE = "page.html.j2"
 ESCAPED = re.compile(r"\\(.)")
@@ -53,7 +54,13 @@ def render(document: Document, words: Texts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"inline": inline, "cell": cell, "kind": lambda block: type(block).__name__, "drawing": Markup}
+    templates.filters |= {
+        "inline": inline,
+        "line": line,
+        "cell": cell,
+        "kind": lambda block: type(block).__name__,
+        "drawing": Markup,
+    }
     return templates.get_template(TEMPLATE).render(document=document, words=words) + "\n"
 
 
