@@ -193,15 +193,21 @@ def _names(layout: Mapping[str, Any], file: Path) -> tuple[str, ...]:
         raise DatasetError(
             f"class ids must be 0 to {len(names) - 1}", where=where, fix="Number the classes from 0 without a gap."
         )
-    problems = [f"class {i}: {problem}" for i in range(len(names)) if (problem := _class_problem(names, i))]
+    first: dict[str, int] = {}
+    for i in range(len(names)):
+        first.setdefault(str(names[i]), i)
+    problems = [f"class {i}: {problem}" for i in range(len(names)) if (problem := _class_problem(names, i, first))]
     if problems:
         more = f"\nand {len(problems) - 20} more" if len(problems) > 20 else ""
         raise DatasetError("\n".join(problems[:20]) + more, where=where, fix="Correct the names of the classes.")
     return tuple(str(names[i]) for i in range(len(names)))
 
 
-def _class_problem(names: Mapping[int, Any], i: int) -> str | None:
-    """Why a class cannot have its name: in a file, a table or a model it would come back as another one, or as none."""
+def _class_problem(names: Mapping[int, Any], i: int, first: Mapping[str, int]) -> str | None:
+    """Why a class cannot have its name: in a file, a table or a model it would come back as another one, or as none.
+
+    `first` has the first class of each name.
+    """
     name = names[i]
     if not isinstance(name, str) and type(name) is not int:
         return f"a name that is not text in YAML ({ascii(name)[:40]}); write it in quotes"
@@ -215,8 +221,7 @@ def _class_problem(names: Mapping[int, Any], i: int) -> str | None:
         return f"{text!a} holds {bad!a}, a control character or line break"
     if IMAGENET_CODE.fullmatch(text) and str(names[0]).startswith("n0"):
         return f"{text} is a code of ImageNet, which Ultralytics replaces; write the word"
-    same = next((j for j in range(i) if str(names[j]) == text), None)
-    return None if same is None else f"the same name as class {same}, {text!a}"
+    return None if first[text] == i else f"the same name as class {first[text]}, {text!a}"
 
 
 def _images(base: Path, layout: Mapping[str, Any], split: str, file: Path) -> tuple[Path, ...]:
