@@ -20,13 +20,12 @@ from tasks.common.dvcfiles import Output
 from tasks.common.errors import DatasetError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import SAMPLE, TAKEN
-from tasks.common.text import line
+from tasks.common.text import first, line
 
 log = logging.getLogger(__name__)
 
 NUM_SHOWN = 5
 """Names of added, changed and removed files that the summary shows."""
-NUM_BAD_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -162,10 +161,9 @@ def require_no_links(root: Path, cache: Path) -> None:
         if link.is_dir() or not _is_below(link, homes)
     ]
     if bad:
-        more = f"\nand {len(bad) - NUM_BAD_SHOWN} more" if len(bad) > NUM_BAD_SHOWN else ""
         fix = "Replace each link by the files themselves: a version must hold all its files."
         raise DatasetError(
-            f"{len(bad)} links leave the dataset or lead to a folder\n" + "\n".join(bad[:NUM_BAD_SHOWN]) + more,
+            f"{len(bad)} links leave the dataset or lead to a folder\n" + first(bad),
             where=str(root),
             fix=fix,
         )

@@ -19,9 +19,9 @@ from tasks.common.metadata import METADATA
 from tasks.common.params import Params
 from tasks.common.paths import DATASET
 from tasks.common.stage import Result, read_json
+from tasks.common.text import first
 
 FIX = "Run `dvc repro validate`."
-MOST_NAMED = 20
 DATA_YAML = "data.yaml"
 
 
@@ -162,8 +162,5 @@ def _counted(split: str, before: int, now: int) -> str:
 
 
 def _error(changes: Sequence[str], what: str, root: Path, fix: str) -> DatasetError:
-    named = "\n".join(changes[:MOST_NAMED])
-    more = f"\nand {len(changes) - MOST_NAMED} more" if len(changes) > MOST_NAMED else ""
-    return DatasetError(
-        f"{what} ({len(changes)} {'change' if len(changes) == 1 else 'changes'}):\n{named}{more}", where=str(root), fix=fix
-    )
+    count = f"{len(changes)} {'change' if len(changes) == 1 else 'changes'}"
+    return DatasetError(f"{what} ({count}):\n{first(changes)}", where=str(root), fix=fix)

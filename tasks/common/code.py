@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.common.errors import WorkspaceError
 from tasks.common.paths import EXPECTATIONS, PARAMS
-from tasks.common.text import line
+from tasks.common.text import first, line
 
 NUM_NAMED = 10
 FILES = (PARAMS, Path("dvc.yaml"), EXPECTATIONS)
@@ -32,10 +32,9 @@ def require_same(before: Mapping[Path, str]) -> None:
     now = state()
     changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
     if changed:
-        more = f"\nand {len(changed) - NUM_NAMED} more" if len(changed) > NUM_NAMED else ""
-        names = "\n".join(line(path) for path in changed[:NUM_NAMED])
+        names = first([line(path) for path in changed], NUM_NAMED)
         raise WorkspaceError(
-            f"the checkout is not the one with which this run began. Other now:\n{names}{more}",
+            f"the checkout is not the one with which this run began. Other now:\n{names}",
             where=str(Path.cwd()),
             fix="Put them back, or keep them, and run again: stages that are still right are not built anew. "
             "A checkout of its own (`git worktree add`) keeps a run apart from your work.",

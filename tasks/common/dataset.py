@@ -19,6 +19,7 @@ from typing import Any
 
 from tasks.common.errors import DatasetError
 from tasks.common.files import UnreadableError, exists, read_bytes
+from tasks.common.text import first
 from tasks.common.yaml import line_of, load_yaml
 
 SPLITS = ("train", "val", "test")
@@ -193,20 +194,19 @@ def _names(layout: Mapping[str, Any], file: Path) -> tuple[str, ...]:
         raise DatasetError(
             f"class ids must be 0 to {len(names) - 1}", where=where, fix="Number the classes from 0 without a gap."
         )
-    first: dict[str, int] = {}
+    earliest: dict[str, int] = {}
     for i in range(len(names)):
-        first.setdefault(str(names[i]), i)
-    problems = [f"class {i}: {problem}" for i in range(len(names)) if (problem := _class_problem(names, i, first))]
+        earliest.setdefault(str(names[i]), i)
+    problems = [f"class {i}: {problem}" for i in range(len(names)) if (problem := _class_problem(names, i, earliest))]
     if problems:
-        more = f"\nand {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise DatasetError("\n".join(problems[:20]) + more, where=where, fix="Correct the names of the classes.")
+        raise DatasetError(first(problems), where=where, fix="Correct the names of the classes.")
     return tuple(str(names[i]) for i in range(len(names)))
 
 
-def _class_problem(names: Mapping[int, Any], i: int, first: Mapping[str, int]) -> str | None:
+def _class_problem(names: Mapping[int, Any], i: int, earliest: Mapping[str, int]) -> str | None:
     """Why a class cannot have its name: in a file, a table or a model it would come back as another one, or as none.
 
-    `first` has the first class of each name.
+    `earliest` has the first class of each name.
     """
     name = names[i]
     if not isinstance(name, str) and type(name) is not int:
@@ -221,7 +221,7 @@ def _class_problem(names: Mapping[int, Any], i: int, first: Mapping[str, int]) -
         return f"{text!a} holds {bad!a}, a control character or line break"
     if IMAGENET_CODE.fullmatch(text) and str(names[0]).startswith("n0"):
         return f"{text} is a code of ImageNet, which Ultralytics replaces; write the word"
-    return None if first[text] == i else f"the same name as class {first[text]}, {text!a}"
+    return None if earliest[text] == i else f"the same name as class {earliest[text]}, {text!a}"
 
 
 def _images(base: Path, layout: Mapping[str, Any], split: str, file: Path) -> tuple[Path, ...]:

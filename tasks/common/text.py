@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from html import escape
 
 JOINERS = "\u200c\u200d"
@@ -32,6 +33,12 @@ def line(text: object) -> str:
 def lines(text: str) -> str:
     """The same for text of several lines: line feeds and tabs stay."""
     return CONTROL.sub(lambda found: _visible(found[0]), text)
+
+
+def first(items: Sequence[str], most: int = 20) -> str:
+    """The first `most` of `items`, a line each, and how many more there are."""
+    more = [f"and {len(items) - most} more"] if len(items) > most else []
+    return "\n".join([*items[:most], *more])
 
 
 def markdown(text: object) -> str:

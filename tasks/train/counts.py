@@ -14,9 +14,8 @@ from tasks.common.dataset import label_path, read_accepted, shown
 from tasks.common.errors import DatasetError
 from tasks.common.paths import DATASET
 from tasks.common.stage import read_json
+from tasks.common.text import first
 from tasks.train.plan import SPLITS, Plan
-
-MOST_NAMED = 20
 
 
 def require_accepted(plan: Plan, read: Mapping[str, Any]) -> None:
@@ -34,8 +33,7 @@ def require_accepted(plan: Plan, read: Mapping[str, Any]) -> None:
         if len(found) == known["images"] and num_objects == known["instances"]:
             continue
         lost = [shown(image, dataset.root) for image in dataset.splits[split] if str(image.absolute()) not in found]
-        more = f"\nand {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-        names = f"; without\n{chr(10).join(lost[:MOST_NAMED])}{more}" if lost else ""
+        names = f"; without\n{first(lost)}" if lost else ""
         raise DatasetError(
             f"{plan.stage}: Ultralytics read {len(found)} images and {num_objects} objects of split {split},"
             f" accepted were {known['images']} and {known['instances']}{names}",
