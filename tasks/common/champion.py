@@ -85,19 +85,19 @@ def _verified(name: str, pin: Mapping[str, Any]) -> Path:
 
 
 def _brought(path: Path, md5: str) -> bool:
-    """Whether the file could be copied from the DVC cache, or from the workspace around a temporary copy of DVC's.
+    """Whether the file could be copied from a DVC cache, or from the workspace around a temporary copy of DVC's.
 
     `dvc exp run --temp` and its queue work in .dvc/tmp/exps of the workspace, where nothing lies but what git and DVC know.
     """
     from tasks.common import dvcfiles
 
-    cached = dvcfiles.cache_object(dvcfiles.settings().cache, md5)
-    for source in (cached, *(folder / path for folder in Path.cwd().parents)):
-        if source.is_file() and md5_of(source) == md5:
-            with replacing(path) as new:
-                shutil.copyfile(source, new)
-            return True
-    return False
+    around = (folder / path for folder in Path.cwd().parents)
+    source = dvcfiles.whole_object(md5) or next((file for file in around if file.is_file() and md5_of(file) == md5), None)
+    if source is None:
+        return False
+    with replacing(path) as new:
+        shutil.copyfile(source, new)
+    return True
 
 
 def _unusable(what: str) -> WorkspaceError:

@@ -15,6 +15,7 @@ from dvc.config import Config, ConfigError
 
 from tasks.common import dvcrestore, git, redact
 from tasks.common.errors import WorkspaceError
+from tasks.common.weights import md5_of
 from tasks.common.yaml import load_yaml
 
 DVC_FOLDER = Path(".dvc")
@@ -151,6 +152,12 @@ def dvc_file(path: Path) -> Path:
 def cache_object(cache: Path, md5: str) -> Path:
     """Where the DVC cache keeps the object `md5`, which may be absent."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def whole_object(md5: str) -> Path | None:
+    """The object `md5` in one of the `caches`, if its bytes are those of its name; None where none has it."""
+    paths = (cache_object(cache, md5) for cache in caches())
+    return next((path for path in paths if path.is_file() and md5_of(path) == md5.removesuffix(".dir")), None)
 
 
 def directory_files(cache: Path, md5: str) -> dict[str, str] | None:

@@ -17,18 +17,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tasks.common import dvc, dvcfiles, git, redact
 from tasks.common.errors import RegistryError
-from tasks.common.weights import md5_of
 
 if TYPE_CHECKING:
     from dvc_data.hashfile.db import HashFileDB
 
 CHUNK = 2**20
-
-
-def cached(md5: str) -> Path | None:
-    """The whole object `md5` in one of the caches; None where none has it."""
-    paths = (dvcfiles.cache_object(cache, md5) for cache in dvcfiles.caches())
-    return next((path for path in paths if path.is_file() and md5_of(path) == md5.removesuffix(".dir")), None)
 
 
 def copy_file(md5: str, target: Path) -> bool:
@@ -37,7 +30,7 @@ def copy_file(md5: str, target: Path) -> bool:
     Raises:
         RegistryError: none has it, and one of the remotes cannot be read.
     """
-    if path := cached(md5):
+    if path := dvcfiles.whole_object(md5):
         shutil.copyfile(path, target)
         return True
     with target.open("wb") as file:
