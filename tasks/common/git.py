@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tasks.common import redact
+from tasks.common import gitwords, redact
 from tasks.common.errors import WorkspaceError
 
 log = logging.getLogger(__name__)
 
 MAX_FORCED_BYTES = 4 * 2**20
 """A larger file is not put into a commit by force: git keeps every byte for ever, and DVC has the large ones."""
-LEFT_LOCK = re.compile(r"(?:Unable to create|cannot lock ref .*Unable to create) '([^']+\.lock)': File exists")
-"""Git's words for a lock of another process, or of one that has ended."""
 FALLBACK = {"NAME": "ratchet", "EMAIL": "ratchet@localhost"}
 """Who commits where git knows no user."""
 
@@ -34,8 +31,8 @@ def git(*args: str, stdin: str | None = None, env: Mapping[str, str] | None = No
     if result.returncode != 0:
         if "not a git repository" in result.stderr:
             require_repository()
-        if lock := LEFT_LOCK.search(result.stderr):
-            raise _locked(lock[1])
+        if lock := gitwords.LOCKED.search(result.stderr):
+            raise _locked(lock["file"])
         raise WorkspaceError(
             result.stderr.strip() or f"exit code {result.returncode}",
             where=" ".join(["git", *args])[:80],

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tasks.common.dataset import Dataset, label_file, shown
+from tasks.common.dataset import LINE_BREAKS, Dataset, label_file, shown
 from tasks.common.files import UnreadableError, exists, read_bytes
 
 MAX_LABEL_BYTES = 2**26
@@ -23,8 +23,7 @@ MAX_LINES = 100_000
 """A dense image has a few thousand objects. A row costs 1 kB of memory, however short it is."""
 MAX_VALUES = 20_001
 """Of a line: a class and an outline of 10,000 corners."""
-LINE_BREAKS = tuple(c.encode() for c in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
-"""What `str.splitlines` breaks at."""
+BREAKS = tuple(letter.encode() for letter in LINE_BREAKS)
 NOT_LABELS = frozenset({"classes", "license", "notes", "predefined_classes", "readme", "requirements", "test", "train", "val"})
 """Names of text files that labelling tools leave beside labels, up to the first dot."""
 
@@ -66,7 +65,7 @@ def read_text(path: Path) -> Text:
         text, at, what = "", error.start, f"byte 0x{content[error.start]:02x} is not UTF-8"
     if at >= 0:
         return Text(sha256=sha256, parse_error="encoding", problem=what, line=content.count(b"\n", 0, at) + 1)
-    num_lines = sum(map(content.count, LINE_BREAKS)) - content.count(b"\r\n") + 1
+    num_lines = sum(map(content.count, BREAKS)) - content.count(b"\r\n") + 1
     if num_lines > MAX_LINES:
         return Text(sha256=sha256, parse_error="unreadable", problem=f"{num_lines} lines, more than the limit of {MAX_LINES}")
     lines = tuple(text.splitlines())
