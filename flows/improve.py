@@ -59,8 +59,7 @@ def prepare() -> tuple[Params, bool]:
 
 def makers_of_data() -> tuple[str, ...]:
     """The stages of dvc.yaml that come before ours: `sample`, or those of the user that make the dataset."""
-    before = set(dvcpipeline.built_from(STAGES)) - set(STAGES)
-    return tuple(name for name in dvcpipeline.built_from() if name in before and not name.endswith(".dvc"))
+    return tuple(name for name in dvcpipeline.built_from(STAGES) if name not in STAGES and not name.endswith(".dvc"))
 
 
 def ended(outcome: str, text: str) -> State[str]:

@@ -49,24 +49,30 @@ def read(file: Path) -> dict[str, Any] | None:
     Raises:
         WorkspaceError: a merge left its marks in it.
     """
-    restore(file)
-    return parse(file.read_text(encoding="utf-8"), file) if file.is_file() else None
+    content = restore(file)
+    return parse(file.read_text(encoding="utf-8"), file) if content is None and file.is_file() else content
 
 
-def restore(file: Path) -> None:
-    """Bring back a `file` that was cut off, as it was last kept or committed; else remove it: DVC makes it anew."""
+def restore(file: Path) -> dict[str, Any] | None:
+    """The content of `file`; one that was cut off is brought back as it was last kept or committed, else removed.
+
+    None where there is no file, since DVC makes it anew, or where a merge left its marks in it.
+    """
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
-    if text is None or CONFLICT in text or _whole(text, file):
-        return
+    if text is None or CONFLICT in text:
+        return None
+    if content := _whole(text, file):
+        return content
     kept = KEPT.read_text(encoding="utf-8") if file == LOCK and KEPT.is_file() else ""
     committed = git.attempt("show", f"HEAD:./{file.as_posix()}").stdout
     better = next((own for own in (kept, committed) if _whole(own, file)), None)
     log.warning("%s cannot be read, and is %s", file, "brought back as it was before" if better else "made anew")
     replace_files({BROKEN / f"{file.name}.txt": text.encode("utf-8", "replace")})  # DVC would read another .dvc file
-    if better:
-        replace_files({file: better.encode()})
-    else:
+    if better is None:
         file.unlink()
+        return None
+    replace_files({file: better.encode()})
+    return _whole(better, file)
 
 
 def keep() -> None:
