@@ -111,6 +111,10 @@ class Served(Api):
 
         wait_for(f"state {state} of the run, which is {self.state(run)},", look)
 
+    def logged(self, run: str, words: str) -> None:
+        """Wait for the words in the run's log: Prefect sends it in batches, some after the run's last state."""
+        wait_for(f"{words!r} in the log of the run", lambda: words in self.logs(run), 30)
+
     def question(self, run: str, number: int, kind: str = "approve") -> str:
         """The text above the form of the question with that number, once the form is there."""
         self.wait(run, "Suspended")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tasks.common.errors import DatasetError
-from tasks.common.metadata import grouping, read_metadata
+from tasks.common.metadata import SEARCH, grouping, read_metadata
 
 IMAGES = ("images/test/a_1.jpg", "images/test/a_2.jpg", "images/test/b_1.jpg")
 
@@ -50,6 +50,15 @@ def test_two_images_of_one_row_are_refused(tmp_path):
 
     with pytest.raises(DatasetError, match="the row of 1 stands for 2 images"):
         read_metadata(tmp_path, ("a/1.jpg", "b/1.jpg"))
+
+
+def test_a_pattern_that_never_ends_is_ended(monkeypatch):
+    monkeypatch.setattr("tasks.common.metadata.SEARCH", SEARCH._replace(cpu_s=1))
+
+    with pytest.raises(DatasetError, match=r"takes more processor time than the limit of 1 s") as error:
+        grouping([f"images/{'a' * 60}!.jpg"], {}, {"pattern": "((?:a+)+)$"})
+
+    assert error.value.where == "gate.group_by"
 
 
 def test_groups_by_column_by_pattern_and_by_image():

@@ -68,7 +68,7 @@ def test_a_rejection_keeps_the_champion_and_is_recorded(served: Served, page: An
     served.wait(run, "Rejected")
     assert served.champion() == before
     words = f"detector@{version} rejected. Grace Hopper rejected: The labels of site 3 are wrong"
-    assert words in served.logs(run)
+    served.logged(run, words)
     artifacts = served.post("/artifacts/filter", artifacts={"flow_run_id": {"any_": [run]}})
     assert {a["description"] for a in artifacts} == {words, f"The report of detector@{version}"}
     last = json.loads(served.registry("history", "--json"))[-1]
@@ -150,7 +150,7 @@ def test_where_a_signature_is_wanted_nobody_is_asked_and_the_command_is_shown(se
         checkout.set_params(served.root, {"registry": {"sign": False}, "promote": {"signed_only": False}})
 
     expected = "" if before.endswith("no champion yet") else f" --expected-champion {before.partition('@')[2]}"
-    assert f"Run: python -m tasks.registry promote {version}{expected} --approver NAME --reason WHY" in served.logs(run)
+    served.logged(run, f"Run: python -m tasks.registry promote {version}{expected} --approver NAME --reason WHY")
     assert served.champion() == before
     assert served.time_outs(run) == []
 
@@ -231,7 +231,7 @@ def test_auto_promotes_what_was_judged_against_the_champion_and_asks_otherwise(s
 
     served.wait(run, "Promoted")
     assert served.champion() == f"detector@{version}"
-    assert "approve was auto" in served.logs(run)
+    served.logged(run, "approve was auto")
     again = served.start()
     served.wait(again, "Unchanged")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,45 @@ class TestRegister:
         assert registry.register(params).version == "v1.1.0"
         assert sh("git", "tag", cwd=tmp_path / "origin.git").split() == ["detector@v1.0.0", "detector@v1.1.0"]
         assert sh("git", "rev-parse", "detector@v1.0.0") == sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "origin.git")
+
+    @pytest.mark.parametrize("is_first_alone", [False, True])
+    def test_a_tag_that_was_replaced_on_the_remote_is_not_taken_for_another_run(
+        self, root: Path, params: Params, tmp_path: Path, is_first_alone: bool
+    ) -> None:
+        if is_first_alone:
+            registry.register(params)
+        ws.add_git_remote(root, tmp_path / "origin.git")
+        ws.add_dvc_remote(root, tmp_path / "store")
+        registry.register(params)
+        own, commit = sh("git", "rev-parse", "detector@v1.0.0"), sh("git", "rev-parse", "detector@v1.0.0^{commit}")
+        sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
+        sh("git", "tag", "-f", "-a", "-m", "foreign", "detector@v1.0.0", cwd=tmp_path / "clone")
+        sh("git", "push", "-q", "--force", "origin", "detector@v1.0.0", cwd=tmp_path / "clone")
+        foreign = sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "clone")
+
+        for verb in (registry.register, partial(registry.promote, version="v1.0.0", approver="A", reason="R")):
+            with pytest.raises(RegistryError, match="the remote has another tag of this name") as caught:
+                verb(params)
+            assert f"here: {own}" in str(caught.value)
+            assert f"on origin: {foreign}" in str(caught.value)
+        assert sh("git", "tag", "--format=%(refname:lstrip=2) %(objectname)") == f"detector@v1.0.0 {own}"
+        assert sh("git", "tag", cwd=tmp_path / "origin.git") == "detector@v1.0.0"
+        assert "the tag detector@v1.0.0 here" in {fault.what for fault in registry.verify(params)}
+
+        fix = str(caught.value)[str(caught.value).index("Is yours right: ") :]
+        sh("bash", "-ec", fix.removeprefix("Is yours right: ").partition(". ")[0])
+        assert registry.register(params).commit == commit
+        assert sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "origin.git") == own
+
+    def test_a_tag_that_was_deleted_on_the_remote_is_put_back(self, shared: Path, params: Params, tmp_path: Path) -> None:
+        registry.register(params)
+        own = sh("git", "rev-parse", "detector@v1.0.0")
+        sh("git", "push", "-q", "--delete", "origin", "detector@v1.0.0")
+
+        with pytest.raises(RegistryError, match="this version is not on the remote"):
+            registry.promote(params, "v1.0.0", approver="A", reason="R")
+        assert registry.register(params).version == "v1.0.0"
+        assert sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "origin.git") == own
 
     @pytest.mark.slow
     def test_clones_that_register_at_once_get_distinct_numbers(self, shared: Path, params: Params, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import unicodedata
@@ -125,7 +126,7 @@ FORGED: dict[str, tuple[Callable[[Path, Params], object], str]] = {
         lambda _, params: registry.promote(load("registry.push=false"), "v1.1.0", **WHO), "{p}2: its signature: none"
     ),
     "an unsigned record that is dated before": (
-        lambda _, params: registry.promote(load("registry.push=false"), "v1.1.0", **WHO, when=day(28)),
+        lambda _, params: [registry.promote(load("registry.push=false"), "v1.1.0", **WHO), backdate(ref(2))],
         "{p}2: its signature: none",
     ),
     "a record changed under its signature": (
@@ -140,16 +141,23 @@ FORGED: dict[str, tuple[Callable[[Path, Params], object], str]] = {
 
 def forged(name: str) -> str:
     """The hash of a tag with another approver and the signature as it was."""
-    text = subprocess.run(["git", "cat-file", "tag", name], capture_output=True, text=True, check=True).stdout
-    text = text.replace("A. Reviewer", "The Boss")
-    return subprocess.run(["git", "mktag"], input=text, capture_output=True, text=True, check=True).stdout.strip()
+    return made(tag_text(name).replace("A. Reviewer", "The Boss"))
 
 
 def edit_unsigned(name: str) -> None:
-    text = subprocess.run(["git", "cat-file", "tag", name], capture_output=True, text=True, check=True).stdout
-    text = text.partition("-----BEGIN")[0]
-    made = subprocess.run(["git", "mktag"], input=text, capture_output=True, text=True, check=True).stdout.strip()
-    sh("git", "update-ref", name, made)
+    sh("git", "update-ref", name, made(tag_text(name).partition("-----BEGIN")[0]))
+
+
+def backdate(name: str) -> None:
+    sh("git", "update-ref", name, made(re.sub(r"^(tagger .*>) \d+", r"\1 1700000000", tag_text(name), flags=re.MULTILINE)))
+
+
+def tag_text(name: str) -> str:
+    return subprocess.run(["git", "cat-file", "tag", name], capture_output=True, text=True, check=True).stdout
+
+
+def made(text: str) -> str:
+    return subprocess.run(["git", "mktag"], input=text, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from tasks.common import bounded; bounded.serve(*sys.argv[2:])"
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from tasks.common import bounded; bounded.serve()"
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 
 
@@ -45,9 +45,9 @@ def call(function: str, *args: Any, limits: Limits) -> Any:
     import subprocess  # not in the child
 
     asked = json.dumps([function, limits.memory_bytes, limits.cpu_s, args])
-    command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(ROOT), asked]
+    command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(ROOT)]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limits.wall_s, check=False)
+        done = subprocess.run(command, input=asked.encode(), capture_output=True, timeout=limits.wall_s, check=False)
     except subprocess.TimeoutExpired:
         raise ExceededError(f"takes longer than the limit of {limits.wall_s:g} s") from None
     if done.returncode == -signal.SIGXCPU:
@@ -64,9 +64,9 @@ def call(function: str, *args: Any, limits: Limits) -> Any:
     return answer[0]
 
 
-def serve(asked: str) -> None:
+def serve() -> None:
     """The child: set the limits, call, and print the result in a list, or null where the memory did not suffice."""
-    function, memory_bytes, cpu_s, args = json.loads(asked)
+    function, memory_bytes, cpu_s, args = json.load(sys.stdin)
     bounds = {resource.RLIMIT_AS: memory_bytes, resource.RLIMIT_CPU: cpu_s, resource.RLIMIT_CORE: 0}
     for kind, most in bounds.items():
         with suppress(ValueError, OSError):  # above a limit that the user has set, or unknown to the system

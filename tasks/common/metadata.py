@@ -13,12 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tasks.common import bounded
 from tasks.common.errors import DatasetError
 from tasks.common.files import UnreadableError, exists, read_bytes
 
 METADATA = "metadata.csv"
 MAX_BYTES, MAX_COLUMNS = 2**28, 1000
 """A million images with ten columns take 0.1 GB."""
+SEARCH = bounded.Limits(memory_bytes=2**32, cpu_s=20, wall_s=120)
+"""A search of a regular expression can take for ever; that of a plain one in a million paths takes 1 s."""
 
 
 def read_metadata(root: Path, images: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -66,21 +69,32 @@ def grouping(images: Sequence[str], metadata: Mapping[str, Sequence[str]], rule:
         rule: {"column": name} of the metadata, or {"pattern": regex} whose one group is searched in the path.
 
     Raises:
-        DatasetError: there is no such column, or images do not match the pattern.
+        DatasetError: there is no such column, or images do not match the pattern, or that takes too long.
     """
     if rule is None:
         return list(images)
     if "column" in rule:
         return _named(images, column(metadata, rule["column"], "gate.group_by"), rule["column"])
-    matches = [re.search(rule["pattern"], image) for image in images]
-    missed = [image for image, match in zip(images, matches, strict=True) if match is None]
+    try:
+        groups = bounded.call("tasks.common.metadata:first_groups", rule["pattern"], list(images), limits=SEARCH)
+    except bounded.ExceededError as error:
+        what = f"searching {rule['pattern']!r} in {len(images)} paths {error}"
+        fix = "Write the pattern without one repetition inside another, such as (a+)+."
+        raise DatasetError(what, where="gate.group_by", fix=fix) from None
+    missed = [image for image, group in zip(images, groups, strict=True) if group is None]
     if missed:
         raise DatasetError(
             f"{len(missed)} images do not match {rule['pattern']!r}: {_some(missed)}",
             where="gate.group_by",
             fix="Correct the pattern; it is searched in the path, such as images/test/a_01.jpg.",
         )
-    return [match.group(1) or "" for match in matches if match is not None]
+    return list(groups)
+
+
+def first_groups(pattern: str, texts: Sequence[str]) -> list[str | None]:
+    """What the one group of `pattern` holds in each text; None for a text where it is not found."""
+    compiled = re.compile(pattern)
+    return [(match.group(1) or "") if (match := compiled.search(text)) else None for text in texts]
 
 
 def _named(images: Sequence[str], groups: Sequence[str], name: str) -> list[str]:

@@ -59,3 +59,8 @@ def seen(tag: Tag) -> dict[str, str]:
     """{tag: hash} of what an assignment lists; empty for one of an earlier release."""
     listed = tag.body.get(SEEN)
     return {str(key): str(value) for key, value in listed.items()} if isinstance(listed, dict) else {}
+
+
+def named(tag: Tag) -> list[str]:
+    """The hashes of the tags that a record names, all of which were there before it."""
+    return [str(tag.body.get(BEFORE)), str(tag.body.get(VERSION_TAG)), *seen(tag).values()]

@@ -11,7 +11,7 @@ from tasks.registry.backend import Backoff
 from tasks.registry.in_git.links import BEFORE, link
 from tasks.registry.in_git.publish import publish
 from tasks.registry.in_git.readers import advice
-from tasks.registry.in_git.tags import catch_up, is_shared, read_tags, refs_there, tag_object
+from tasks.registry.in_git.tags import catch_up, is_shared, read_tags, refs_there, replaced, tag_object
 from tasks.registry.record import Number, Record, Version, decode, encode, next_number, parse_number, spell
 from tasks.registry.registration import store
 from tasks.registry.versions import show
@@ -32,6 +32,8 @@ def add(params: Params, record: Record, commit: str) -> Version:
         tag_name = f"{name}@{version}"
         text = encode(name, version, replace(record, after=link(params)[BEFORE] or ""))
         tag_id = tag_object(params, tag_name, commit, text)
+        if not is_shared(params):
+            git.git("update-ref", _alone(tag_name), tag_id)
         if publish(params, {f"refs/tags/{tag_name}": tag_id}):
             where = f"pushed to {params.registry.git_remote}" if is_shared(params) else "here alone"
             log.info("registered %s@%s (%s): %s", name, version, where, record.summary())
@@ -40,7 +42,13 @@ def add(params: Params, record: Record, commit: str) -> Version:
 
 
 def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Version:
-    """Finish what an earlier call may have left: a tag that is here and not on the remote, as when it had no remote."""
+    """Finish what an earlier call may have left: a tag that is here and not on the remote, as when it had no remote.
+
+    Where the remote has another model under that name, this one gets the next number if its tag never left this clone.
+
+    Raises:
+        RegistryError: the tag was on the remote, and is another one there now; or the remote refuses.
+    """
     if not is_shared(params):
         return version
     ref = f"refs/tags/{version.tag}"
@@ -49,14 +57,23 @@ def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Ver
         return version
     store(params, settings)
     if there is None and publish(params, {ref: tag_id}):
+        git.attempt("update-ref", "-d", _alone(version.tag))
         log.info("%s is on %s now", version.tag, params.registry.git_remote)
         for text in advice(params, [version]):
             log.warning(text)
         return version
+    if git.attempt("rev-parse", "--verify", "--quiet", _alone(version.tag)).stdout.strip() != tag_id:
+        raise replaced(params, version.tag, tag_id, there or refs_there(params).get(ref, "none"))
     assert version.record is not None
     git.git("update-ref", "-d", ref, tag_id)
+    git.attempt("update-ref", "-d", _alone(version.tag))
     log.warning("%s is another model on %s; this one gets the next number", version.tag, params.registry.git_remote)
     return add(params, version.record, version.commit)
+
+
+def _alone(tag_name: str) -> str:
+    """The ref that keeps a tag made without a remote. It is pushed nowhere; a tag without it may have been published."""
+    return f"refs/ratchet/alone/{tag_name}"
 
 
 def _known(params: Params) -> tuple[dict[Number, Record | None], set[Number]]:

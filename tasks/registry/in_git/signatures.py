@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tasks.common.text import line
 from tasks.registry.in_git.chain import version_of
-from tasks.registry.in_git.links import trail
+from tasks.registry.in_git.links import named, trail
 from tasks.registry.in_git.signing import signature_of
 from tasks.registry.in_git.tags import Tag, read_tags
 from tasks.registry.verify import Fault
@@ -39,12 +39,13 @@ def faults(name: str, stage: str) -> Iterator[Fault]:
 
 
 def _unsigned(name: str, stage: str, tags: list[Tag]) -> Iterator[Tag]:
-    """The tags without a signature that come after one with it: by number for assignments, by time for all."""
-    first = min((tag.created for tag in tags if tag.is_signed), default=None)
+    """The tags without a signature that come after one with it: by time, by number, or since they name it by hash."""
+    signed = {tag.id: tag for tag in tags if tag.is_signed}
+    first = min((tag.created for tag in signed.values()), default=None)
     numbers = {tag.name: number for number, tag in trail(name, stage)}
-    first_number = min((numbers[tag.name] for tag in tags if tag.is_signed and tag.name in numbers), default=None)
+    first_number = min((numbers[tag.name] for tag in signed.values() if tag.name in numbers), default=None)
     for tag in tags:
         is_later = first is not None and tag.created > first
         is_behind = first_number is not None and numbers.get(tag.name, 0) > first_number
-        if not tag.is_signed and (is_later or is_behind):
+        if not tag.is_signed and (is_later or is_behind or not signed.keys().isdisjoint(named(tag))):
             yield tag

@@ -13,7 +13,7 @@ from tasks.registry.in_git import witness
 from tasks.registry.in_git.history import assignments
 from tasks.registry.in_git.links import NOTE, link, next_link, trail
 from tasks.registry.in_git.publish import publish
-from tasks.registry.in_git.tags import is_shared, refs_here, refs_there, tag_object
+from tasks.registry.in_git.tags import is_shared, refs_here, refs_there, replaced, tag_object
 from tasks.registry.record import Version
 from tasks.registry.stages import Step, entry
 
@@ -52,10 +52,12 @@ def _unpublished(params: Params, version: Version) -> dict[str, str]:
 def _require_there(params: Params, version: Version) -> dict[str, str]:
     """The tags on the remote, where the tag of `version` must be one of them: it comes before any tag about it."""
     ref, there = f"refs/tags/{version.tag}", refs_there(params)
-    if there.get(ref) != refs_here(params)[ref]:
-        what = "another version has this number on the remote" if ref in there else "this version is not on the remote"
+    here = refs_here(params)[ref]
+    if ref not in there:
         fix = f"Run `dvc push --all-tags` and `git push {params.registry.git_remote} {version.tag}`."
-        raise RegistryError(what, where=version.tag, fix=fix)
+        raise RegistryError("this version is not on the remote", where=version.tag, fix=fix)
+    if there[ref] != here:
+        raise replaced(params, version.tag, here, there[ref])
     return there
 
 

@@ -123,6 +123,18 @@ def refusal(remote: str, words: str) -> RegistryError:
     return RegistryError(f"git cannot use the remote:\n{text}", where=remote, fix=fix)
 
 
+def replaced(params: Params, tag_name: str, here: str, there: str) -> RegistryError:
+    """The error of a tag that is another one on the remote: which is right, only a person can say."""
+    remote, ref = params.registry.git_remote, f"refs/tags/{tag_name}"
+    what = f"the remote has another tag of this name\nhere: {here}\non {remote}: {there}"
+    fix = (
+        f"Look at both: git cat-file tag {here}; git fetch --no-tags {remote} {ref} && git cat-file tag FETCH_HEAD. "
+        f"Is yours right: git push --force {remote} {ref}. "
+        f"Is that one right: git tag -d {tag_name} && git fetch {remote} tag {tag_name}"
+    )
+    return RegistryError(what, where=tag_name, fix=fix)
+
+
 def is_shared(params: Params) -> bool:
     """Whether tags are pushed: params.yaml wants it, the git remote is configured, and a DVC remote has the weights.
 
