@@ -34,4 +34,4 @@ deploy: setup  ## put the deployments on the server of PREFECT_API_URL; CLONE=UR
 	@$(BIN)/python -m flows.deploy $(if $(CLONE),--clone '$(CLONE)')
 
 clean:  ## remove what a run leaves in the workspace; versions in git and the DVC cache stay
-	@rm -rf runs data/sample models/baseline models/finetune models/candidate models/export models/registered reports/*.json reports/*.csv reports/*.npz reports/*.md reports/*.html reports/*.svg
+	@rm -rf runs data/sample models/baseline models/finetune models/export models/registered reports/*.json reports/*.csv reports/*.npz reports/*.md reports/*.html reports/*.svg

@@ -2,7 +2,7 @@
 
     python -m bench.gate_calibration             # simulated pairs: table and picture of docs/gate.md, about 30 min on a busy core
     python -m bench.gate_calibration --quick     # a tenth of the pairs, prints only
-    python -m bench.gate_calibration --weights models/candidate/best.pt --data data/sample   # real predictions
+    python -m bench.gate_calibration --weights models/finetune/best.pt --data data/sample   # real predictions
 
 reads   params.yaml (gate.min_gain, gate.confidence); for real predictions the weights and the dataset
 writes  docs/gate-calibration.json, docs/gate-calibration.png, and the table between the marks of docs/gate.md

@@ -18,13 +18,13 @@ import torch
 from torch.nn import Module
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bench import average
+from bench.average import State
 from bench.recipe import OURS, SETTINGS, WORK, Bench, prepare
 from tasks import evaluate
 from tasks.common import isolation, stage, yolo
 from tasks.common.predict import predict
 from tasks.evaluate.figures import metrics
-from tasks.soup import average
-from tasks.soup.average import State
 
 SHARES = (0.25, 0.5, 0.75)
 NUM_BATCHES = 16

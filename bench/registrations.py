@@ -30,7 +30,7 @@ from tasks.registry.in_git.register import add
 from tasks.registry.record import Record
 
 RECORD = Record(
-    weights="models/candidate/best.pt",
+    weights="models/finetune/best.pt",
     md5="",
     data="data/sample",
     data_version="1" * 32,

@@ -22,7 +22,7 @@ from flows import labels
 from tasks.common import dvc
 from tasks.common.paths import PROGRESS
 
-STAGES = ("validate", "baseline", "review", "finetune", "soup", "evaluate", "gate", "export", "report")
+STAGES = ("validate", "baseline", "review", "finetune", "evaluate", "gate", "export", "report")
 TRAINING = ("baseline", "finetune")
 POLL_S = 1.0
 SHOWN = {"metrics/mAP50(B)": "box mAP50", "metrics/mAP50(M)": "mask mAP50"}

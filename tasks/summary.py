@@ -1,6 +1,6 @@
 """The few lines that end a run: what was compared, what was decided, and where to read more.
 
-reads   reports/decision.json, reports/evaluation.json, models/candidate/soup.json, dvc.lock
+reads   reports/decision.json, reports/evaluation.json, dvc.lock
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any
 from tasks import registry
 from tasks.common import dvcfiles
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, EVALUATION, REPORT, SOUP
+from tasks.common.paths import DECISION, EVALUATION, REPORT
 from tasks.common.stage import read_json
 from tasks.common.text import line
 from tasks.registry import Version
-from tasks.soup.greedy import words
 
 
 def summarise(params: Params, version: Version | None, is_known: bool = False) -> str:
@@ -30,11 +29,10 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
     part, metric = params.gate.metric.split(".")
     models = {name: own for name, own in evaluation["models"].items() if not _is_champion_too(name, evaluation["models"])}
     scores = {name: model[part][metric] for name, model in models.items()}
-    split, shares = evaluation["split"], read_json(SOUP, "soup")["shares"]
-    made = f", an average: {words(shares)}" if len(shares) > 1 else ""
+    split = evaluation["split"]
     rows = [
         ("data", f"{_data_version(params)}  {params.data.path}, gate split {split['name']} of {split['images']} images"),
-        *((name, f"{part} {metric} {score:.4f}{made if name == 'candidate' else ''}") for name, score in scores.items()),
+        *((name, f"{part} {metric} {score:.4f}") for name, score in scores.items()),
         ("gain", f"{decision['gain']:+.2%} over the {decision['reference_model']} (threshold {decision['threshold']:+.2%})"),
         ("verdict", decision["verdict"] + ("" if decision["verdict"] == "PROMOTE" else f": {registry.why(decision)}")),
         ("version", _version(params, version, is_known) if version else "none registered; the reference stays"),

@@ -14,7 +14,7 @@ from tasks.common.boxes import box_iou
 from tasks.export.card import read_thresholds
 from tests import checkout
 
-STAGES = (("validate",), ("train", "baseline"), ("train", "finetune"), ("soup",), ("evaluate",), ("gate",), ("export",))
+STAGES = (("validate",), ("train", "baseline"), ("train", "finetune"), ("evaluate",), ("gate",), ("export",))
 EASY: dict[str, object] = {
     **{"confidence": None, "min_gain": -0.99, "max_class_drop": None, "max_metric_drop": None, "resamples": 1000}
 }

@@ -46,7 +46,6 @@ class Run:
     overrides: list[str] = field(default_factory=list)
     after: list[Callable[[dict[str, Any], dict[str, Any]], None]] = field(default_factory=list)
     """Changes of decision.json and evaluation.json once the gate has decided."""
-    soup: dict[str, Any] = field(default_factory=lambda: {"shares": {"finetune": 1.0}, "trials": []})
     exported: dict[str, Any] = field(default_factory=lambda: {"exported": False, "formats": {}})
     times_ms: dict[str, float] = field(default_factory=dict)
     """Of the exported formats."""
@@ -67,10 +66,6 @@ class Run:
         self._write_data(root)
         for name in ("baseline", "finetune"):
             self._write_model(root / "models" / name, name)
-        candidate = root / "models/candidate"
-        candidate.mkdir()
-        (candidate / "best.pt").write_bytes(b"finetune")
-        _write_json(candidate / "soup.json", self.soup)
         return settings
 
     def _write_data(self, root: Path) -> None:
@@ -204,32 +199,6 @@ def kept_start_by_another_metric() -> Run:
     return run
 
 
-def average_of_weights() -> Run:
-    """The candidate is a soup of the fine-tune and the baseline."""
-    run = tiny_run()
-    trial = {"shares": {"finetune": 0.75, "baseline": 0.25}, "value": 0.66}
-    run.soup = {
-        **trial,
-        "metric": "box.mAP50",
-        "single": {"finetune": 0.62, "baseline": 0.5},
-        "trials": [trial, {"shares": {"finetune": 0.5, "baseline": 0.5}, "value": 0.6}],
-    }
-    return run
-
-
-def no_average_is_better() -> Run:
-    run = average_of_weights()
-    run.soup |= {"shares": {"finetune": 1.0}, "value": 0.62}
-    return run
-
-
-def nothing_to_average() -> Run:
-    """The fine-tune kept its start weights, which the champion's are too."""
-    run = kept_start()
-    run.soup = {"shares": {"finetune": 1.0}, "trials": [], "left_out": {"baseline": "the same tensors as finetune"}}
-    return run
-
-
 def champion() -> Run:
     """Boxes only, against a champion; the baseline is measured too."""
     run = tiny_run(task="detect", reference="champion", num_classes=20)
@@ -349,9 +318,6 @@ SITUATIONS: dict[str, Callable[[], Run]] = {
     "point": point_gate,
     "kept start": kept_start,
     "kept start by": kept_start_by_another_metric,
-    "soup": average_of_weights,
-    "no soup": no_average_is_better,
-    "empty soup": nothing_to_average,
     "champion": champion,
     "taken over": taken_over,
     "no epochs": no_epochs,

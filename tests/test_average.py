@@ -6,8 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bench import recipe_average  # noqa: E402 - needs torch
-from tasks.soup import average  # noqa: E402
+from bench import average, recipe_average  # noqa: E402 - needs torch
 
 
 def state(weight: float, batches: int = 1, dtype: object = torch.float32) -> dict[str, object]:

@@ -19,9 +19,9 @@ OWNERS = {
     "prefect": ("flows",),
     "great_expectations": ("tasks.validate",),
     "ultralytics": ("tasks.train", "tasks.evaluate", "tasks.export", "tasks.common.yolo", "tasks.common.recorder"),
-    "torch": ("tasks.train", "tasks.soup", "tasks.evaluate", "tasks.export", "tasks.common.yolo", "tasks.common.recorder"),
+    "torch": ("tasks.train", "tasks.evaluate", "tasks.export", "tasks.common.yolo", "tasks.common.recorder"),
     "tasks.common.yolo": (
-        *("tasks.train", "tasks.soup", "tasks.evaluate", "tasks.export", "tasks.review", "tasks.watch"),
+        *("tasks.train", "tasks.evaluate", "tasks.export", "tasks.review", "tasks.watch"),
         "tasks.common.predict",
     ),
     "tasks.common.recorder": ("tasks.common.predict",),
@@ -82,11 +82,11 @@ def test_tasks_never_import_flows_and_common_never_a_stage() -> None:
 
 
 def test_a_stage_never_imports_another_stage() -> None:
-    modules = {"sample", "validate", "train", "review", "soup", "evaluate", "gate", "export", "report"}
+    modules = {"sample", "validate", "train", "review", "evaluate", "gate", "export", "report"}
     # An artifact is judged by the harness that judged its .pt and by the resamples of the gate, an average of weights by that
     # harness: another copy of either could come to another verdict. Both are pure functions of values; what they need of the run
     # still comes from files.
-    allowed = {("report", "gate"), ("registry", "gate"), ("export", "evaluate"), ("export", "gate"), ("soup", "evaluate")}
+    allowed = {("report", "gate"), ("registry", "gate"), ("export", "evaluate"), ("export", "gate")}
     bad = {
         f"{module_name(file)} imports {name}"
         for file in ROOT.glob("tasks/**/*.py")
@@ -120,14 +120,14 @@ def test_the_flow_builds_every_stage_of_dvc_yaml_in_order() -> None:
 def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
     name = load_yaml(ROOT / "params.yaml")["registry"]["name"]
 
-    assert load_yaml(ROOT / "dvc.yaml")["artifacts"][name]["path"] == "models/candidate/best.pt"
+    assert load_yaml(ROOT / "dvc.yaml")["artifacts"][name]["path"] == "models/finetune/best.pt"
 
 
 @pytest.mark.parametrize(
     "module",
     [
         *("tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train", "tasks.review"),
-        *("tasks.soup", "tasks.export", "tasks.watch"),
+        *("tasks.export", "tasks.watch"),
     ],
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:

@@ -123,10 +123,10 @@ class TestRun:
         ws.set_control(root, candidate="not a number")
 
         with pytest.raises(WorkspaceError, match="exited with 1") as caught:
-            dvc.reproduce("soup", lock_wait_s=10, on_line=lambda _: None)
+            dvc.reproduce("finetune", lock_wait_s=10, on_line=lambda _: None)
 
         assert "ValueError: could not convert string to float" in caught.value.what
-        assert Path("models/candidate/best.pt").read_text() == "first weights"
+        assert Path("models/finetune/best.pt").read_text() == "first weights"
 
     def test_a_stage_that_the_system_killed_says_so(self, root: Path) -> None:
         replace_gate(root, "kill -9 $$")
@@ -154,10 +154,10 @@ class TestRun:
         ws.set_control(root, weights="x" * 2**20)
 
         with pytest.raises(WorkspaceError, match="no space left on the disk"):
-            dvc.reproduce("soup", lock_wait_s=0, on_line=lambda _: None)
+            dvc.reproduce("finetune", lock_wait_s=0, on_line=lambda _: None)
 
         assert Path("dvc.lock").read_text() == before
-        assert Path("models/candidate/best.pt").read_text() == "first weights"
+        assert Path("models/finetune/best.pt").read_text() == "first weights"
 
 
 @pytest.mark.slow
@@ -315,9 +315,9 @@ class TestCommit:
 def test_an_output_inside_a_directory_is_found_by_its_own_hash(root: Path) -> None:
     cache = dvcfiles.settings().cache
 
-    assert dvcfiles.locked_outputs()["models/candidate"].stage == "soup"
-    assert dvcfiles.file_md5(cache, Path("models/candidate/best.pt")) == hashlib.md5(b"first weights").hexdigest()
-    assert dvcfiles.file_md5(cache, Path("models/candidate/last.pt")) is None
+    assert dvcfiles.locked_outputs()["models/finetune"].stage == "finetune"
+    assert dvcfiles.file_md5(cache, Path("models/finetune/best.pt")) == hashlib.md5(b"first weights").hexdigest()
+    assert dvcfiles.file_md5(cache, Path("models/finetune/last.pt")) is None
     assert dvcfiles.uncached_outputs("evaluate") == (Path("reports/evaluation.json"),)
 
 

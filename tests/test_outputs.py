@@ -24,12 +24,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "baseline": ("tasks.train", ("baseline",), ("reports/dataset.json", "models/tiny-seg.yaml")),
     "finetune": ("tasks.train", ("finetune",), ("reports/dataset.json", "models/baseline/best.pt")),
     "review": ("tasks.review", (), ("reports/dataset.json", "champion.yaml", "models/baseline/best.pt")),
-    "soup": (
-        "tasks.soup",
-        (),
-        ("reports/dataset.json", "champion.yaml", "models/finetune/best.pt", "models/finetune/training.json"),
-    ),
-    "evaluate": ("tasks.evaluate", (), ("reports/dataset.json", "champion.yaml", "models/candidate/best.pt")),
+    "evaluate": ("tasks.evaluate", (), ("reports/dataset.json", "champion.yaml", "models/finetune/best.pt")),
     "gate": ("tasks.gate", (), ("reports/evaluation.json", "reports/evaluation.npz", "reports/speed.json")),
     "export": ("tasks.export", (), ("reports/decision.json", "reports/dataset.json", "reports/evaluation.json")),
     "report": (
@@ -42,7 +37,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "preflight": ("tasks.preflight", (), ()),
 }
 """{stage: its module, the choice that it is given, inputs that are spoiled one by one}."""
-SETTINGS = ["soup.enabled=true", "gate.max_latency_ratio=9", "baseline.weights=models/tiny-seg.yaml"]
+SETTINGS = ["gate.max_latency_ratio=9", "baseline.weights=models/tiny-seg.yaml"]
 WHY = ("--approver", "A", "--reason", "because")
 VERBS = [
     ("show", "v1.0.0"), ("register",), ("promote", "v1.0.0", *WHY), ("rollback", *WHY), ("deprecate", "v1.0.0", *WHY),
@@ -101,7 +96,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "reports" / name).write_text(json.dumps({"an": "older result", "of": name}))
     for stage in ("baseline", "finetune", "candidate", "export"):
         (root / "models" / stage).mkdir()
-        for name in ("best.pt", "training.json", "soup.json", "card.json"):
+        for name in ("best.pt", "training.json", "card.json"):
             (root / "models" / stage / name).write_text(json.dumps({"an": "older result", "of": name}))
     return root
 

@@ -1,9 +1,11 @@
 """params.yaml: what is accepted, and how a mistake is refused."""
 
 import ast
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -31,6 +33,28 @@ def test_every_field_has_a_value_and_every_value_a_field() -> None:
     for name, section in sections.items():
         assert is_dataclass(section)
         assert set(values[name]) == {field.name for field in fields(section)}, name
+
+
+def keys_below(values: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if head:
+            yield f"{head}{name}", value
+        if isinstance(value, Mapping):
+            yield from keys_below(value, f"{head}{name}.")
+
+
+def test_every_key_of_the_file_can_be_set_however_deep() -> None:
+    keys = dict(keys_below(load_yaml(ROOT / "params.yaml")))
+    assert "recipes.restart.lr0_share" in keys
+
+    assert load(*(f"{key}={json.dumps(value)}" for key, value in keys.items())) == load()
+    with pytest.raises(ParamsError) as error:
+        load(*(f"{key}={{no-such-key: [[]]}}" for key, value in keys.items() if not isinstance(value, Mapping)))
+    refused = {line.split(": ")[1].removesuffix(".no-such-key") for line in error.value.what.splitlines()}
+    missed = {key for key, value in keys.items() if not isinstance(value, Mapping)} - refused
+    assert {key for key in missed if not any(own.startswith(f"{key}.") for own in refused)} == set()
+    assert load("recipes.restart.lr0_share=0.1").recipes.restart.lr0_share == 0.1
+    assert load("gate.group_by.column=site").gate.group_by == {"column": "site"}
 
 
 def test_every_field_has_its_unit_and_meaning_beneath_it() -> None:
@@ -125,7 +149,9 @@ def test_every_mistake_is_named_not_only_the_first() -> None:
     assert "finetune.lr0" in error.value.what
 
 
-@pytest.mark.parametrize("override", ["gate", "gate.min_gain", "nowhere.x=1", "=1"])
+@pytest.mark.parametrize(
+    "override", ["gate", "gate=1", "gate.min_gain", "nowhere.x=1", "=1", ".gate=1", "gate.=1", "gate.min_gain.deeper=1"]
+)
 def test_an_override_that_names_no_key_is_refused(override: str) -> None:
     with pytest.raises(ParamsError, match="cannot apply --set"):
         load(override)

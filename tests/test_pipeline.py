@@ -117,7 +117,7 @@ def test_gto_and_dvc_find_the_version(ran: tuple[Path, str], tmp_path: Path) -> 
 
     assert "v1.0.0" in checkout.run(root, "gto", "show")
     checkout.run(root, "dvc", "artifacts", "get", ".", "detector", "--rev", "v1.0.0", "-o", str(tmp_path / "best.pt"))
-    assert sha256(tmp_path / "best.pt") == sha256(root / "models/candidate/best.pt")
+    assert sha256(tmp_path / "best.pt") == sha256(root / "models/finetune/best.pt")
     files = checkout.run(root, "git", "ls-tree", "-r", "--name-only", "detector@v1.0.0").split()
     assert {
         "dvc.lock",

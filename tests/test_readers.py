@@ -57,7 +57,7 @@ def test_a_version_older_than_the_remote_is_fetched_by_its_hash(
     assert (tmp_path / "best.pt").read_text() == "first weights"
     out = registry.show(params, "v1.0.0")
     assert objects.copy_folder(_folder_md5(out.commit), tmp_path / "folder")
-    assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["best.pt", "soup.json"]
+    assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["best.pt", "training.json"]
     shutil.rmtree(tmp_path / "store")
     assert [fault.found for fault in registry.verify(params)] == ["nothing"]
     assert out.record is not None
@@ -70,7 +70,7 @@ def test_a_version_older_than_the_remote_is_fetched_by_its_hash(
 
 
 def _folder_md5(commit: str) -> str:
-    return dvcfiles.locked_outputs(sh("git", "show", f"{commit}:dvc.lock") + "\n")["models/candidate"].md5
+    return dvcfiles.locked_outputs(sh("git", "show", f"{commit}:dvc.lock") + "\n")["models/finetune"].md5
 
 
 @pytest.mark.slow

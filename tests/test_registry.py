@@ -17,6 +17,7 @@ from tasks import registry
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
+from tasks.registry import candidate, registration
 from tasks.registry import record as rec
 from tests import workspace as ws
 from tests.workspace import sh
@@ -34,7 +35,7 @@ def the_error(call: Callable[[], object]) -> RegistryError:
 
 
 RECORD = rec.Record(
-    weights="models/candidate/best.pt",
+    weights="models/finetune/best.pt",
     md5="0" * 32,
     data="data/sample",
     data_version="1" * 32,
@@ -100,7 +101,7 @@ class TestRegister:
         assert sh("git", "show", "detector@v1.0.0:dvc.lock") == (shared / "dvc.lock").read_text().strip()
         assert "v1.0.0" in sh("gto", "show", "detector")
         ws.dvc("artifacts", "get", ".", "detector", "--rev", "v1.0.0", "-o", str(tmp_path / "a.pt"))
-        ws.dvc("get", ".", "models/candidate/best.pt", "--rev", "detector@v1.0.0", "-o", str(tmp_path / "b.pt"))
+        ws.dvc("get", ".", "models/finetune/best.pt", "--rev", "detector@v1.0.0", "-o", str(tmp_path / "b.pt"))
         assert (tmp_path / "a.pt").read_text() == (tmp_path / "b.pt").read_text() == "first weights"
 
     @pytest.mark.slow
@@ -166,6 +167,28 @@ class TestRegister:
         assert sh("git", "rev-parse", f"{version.tag}^{{commit}}~1") == sh("git", "rev-parse", "HEAD")
 
     @pytest.mark.slow
+    def test_a_version_of_a_release_that_kept_the_candidate_elsewhere_stays_readable(
+        self, shared: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        texts = {name: (shared / name).read_text() for name in ("dvc.yaml", "stage.py")}
+        for name, text in texts.items():
+            (shared / name).write_text(text.replace("models/finetune", "models/candidate"))
+        ws.run_stages(shared)
+        with monkeypatch.context() as then:
+            for module in (candidate, registration):
+                then.setattr(module, "CANDIDATE", Path("models/candidate/best.pt"))
+            version = registry.register(params)
+        assert version.record
+        assert version.record.weights == "models/candidate/best.pt"
+        for name, text in texts.items():
+            (shared / name).write_text(text)
+        ws.run_stages(shared)
+
+        assert registry.register(params).tag == version.tag
+        assert registry.fetch(params, "v1.0.0").read_text() == "first weights"
+        assert registry.verify(params) == ()
+
+    @pytest.mark.slow
     def test_a_run_can_be_repeated_from_its_tag(self, shared: Path, params: Params, tmp_path: Path) -> None:
         registry.register(params)
         sh("git", "clone", "-q", "--branch", "detector@v1.0.0", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
@@ -202,7 +225,7 @@ class TestRegister:
         version = registry.register(params)
 
         assert version.version == "v1.0.0"
-        assert "models/candidate/best.pt exists on this machine alone: no DVC remote is configured" in caplog.text
+        assert "models/finetune/best.pt exists on this machine alone: no DVC remote is configured" in caplog.text
 
     def test_no_tag_is_pushed_for_weights_that_nobody_else_can_fetch(self, root: Path, params: Params, tmp_path: Path) -> None:
         ws.add_git_remote(root, tmp_path / "origin.git")
@@ -328,7 +351,7 @@ class TestRefusals:
         [
             pytest.param("control/candidate", "0.7", "changed deps: control", id="code"),
             pytest.param("reports/decision.json", '{"verdict": "PROMOTE"}', "changed outs: reports/decision.json", id="decision"),
-            pytest.param("models/candidate/best.pt", "tampered", "changed outs: models/candidate", id="weights"),
+            pytest.param("models/finetune/best.pt", "tampered", "changed outs: models/finetune", id="weights"),
             pytest.param("data/sample/images/test/0.png", "other", "changed outs: data/sample", id="data"),
             pytest.param("champion.yaml", "name: detector\nversion: v9.0.0\n", "changed deps: champion.yaml", id="champion"),
         ],
@@ -354,7 +377,7 @@ class TestRefusals:
         (root / "dvc.lock").unlink()
 
         assert the_error(lambda: registry.register(params)).block() == (
-            "error: there is no candidate yet\nwhere: models/candidate/best.pt\nnext:  Run `dvc repro`."
+            "error: there is no candidate yet\nwhere: models/finetune/best.pt\nnext:  Run `dvc repro`."
         )
 
     def test_an_unreachable_git_remote_leaves_no_tag(self, shared: Path, params: Params, tmp_path: Path) -> None:

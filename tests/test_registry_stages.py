@@ -25,7 +25,6 @@ from tasks.common.params import Params
 from tasks.registry import record as rec
 from tasks.registry.history import line_of
 from tasks.registry.in_git.register import add
-from tasks.registry.weights import earlier_champions
 from tests import workspace as ws
 from tests.workspace import sh
 
@@ -33,7 +32,7 @@ NUM_CLONES = 40
 """Clones that register at once."""
 WHO = {"approver": "A. Reviewer", "reason": "the gain holds on every slice"}
 RECORD = rec.Record(
-    weights="models/candidate/best.pt",
+    weights="models/finetune/best.pt",
     md5=hashlib.md5(b"first weights").hexdigest(),
     data="data/sample",
     data_version="1" * 32,
@@ -99,26 +98,6 @@ def test_a_record_of_an_earlier_release_still_decodes() -> None:
     old = {key: value for key, value in json.loads(body).items() if key not in {"code", "files"}}
 
     assert rec.decode(f"{head}\n\n{json.dumps(old)}") == RECORD
-
-
-@pytest.mark.slow
-def test_champions_before_the_present_one_are_pinned_for_a_soup_without_those_that_were_rolled_back(
-    bare: Path, params: Params
-) -> None:
-    one, two, three, four = (make_version(params, name) for name in ("one", "two", "three", "four"))
-    for version in (one, two, three, four):
-        registry.promote(params, version, **WHO)
-    registry.rollback(params, **WHO)
-    wanted, off = (
-        params_module.load(ws.ROOT / "params.yaml", [f"soup.enabled={flag}", "soup.earlier=2"]) for flag in ("true", "false")
-    )
-
-    assert earlier_champions(wanted, three) == [two, one]
-    assert earlier_champions(off, three) == []
-
-    registry.deprecate(params, two, **WHO)
-
-    assert earlier_champions(wanted, three) == [one]
 
 
 @pytest.mark.slow
@@ -400,9 +379,9 @@ class TestVerify:
         statistics = hashlib.md5(Path("reports/evaluation.npz").read_bytes()).hexdigest()
         image = hashlib.md5(b"train").hexdigest()
         places = {
-            "models/candidate/best.pt in the DVC cache": Path(f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"),
-            "models/candidate/best.pt on the DVC remote": tmp_path / f"store/files/md5/{md5[:2]}/{md5[2:]}",
-            "models/candidate/best.pt as models/registered/detector@v1.0.0.pt": copy,
+            "models/finetune/best.pt in the DVC cache": Path(f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"),
+            "models/finetune/best.pt on the DVC remote": tmp_path / f"store/files/md5/{md5[:2]}/{md5[2:]}",
+            "models/finetune/best.pt as models/registered/detector@v1.0.0.pt": copy,
             "reports/evaluation.npz in the DVC cache": Path(f".dvc/cache/files/md5/{statistics[:2]}/{statistics[2:]}"),
             "data/sample/images/train/0.png in the DVC cache": Path(f".dvc/cache/files/md5/{image[:2]}/{image[2:]}"),
         }
@@ -445,7 +424,7 @@ class TestVerify:
         found = {fault.what: fault.found for fault in registry.verify(params)}
 
         assert found.pop("the tag detector@v1.0.0 here")
-        assert found.pop("models/candidate/best.pt in the DVC cache or on the DVC remote") == "nothing"
+        assert found.pop("models/finetune/best.pt in the DVC cache or on the DVC remote") == "nothing"
         assert found == {"data version of data/sample in the commit": version.record.data_version}
 
     def test_a_version_made_by_hand_and_one_of_an_earlier_release_are_said_to_pin_less(
@@ -492,7 +471,7 @@ def test_the_verbs_print_text_and_json_and_verify_ends_with_1(shared: Path) -> N
     cached.chmod(0o644)
     cached.write_text("second weightz")
     assert verb("verify", "v1.0.0", "--json") == "[]"
-    assert verb("verify", code=1).startswith("v1.1.0  models/candidate/best.pt in the DVC cache: pinned")
+    assert verb("verify", code=1).startswith("v1.1.0  models/finetune/best.pt in the DVC cache: pinned")
 
 
 @pytest.mark.slow

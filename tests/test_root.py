@@ -33,7 +33,7 @@ def promoted(root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("folder", ["control", "reports", "models/candidate"])
+@pytest.mark.parametrize("folder", ["control", "reports", "models/finetune"])
 def test_a_verb_works_from_a_subfolder_and_says_where(
     promoted: Path, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -172,7 +172,7 @@ def test_a_dvc_lock_that_was_cut_off_is_as_the_last_stage_left_it(root: Path, si
     ws.sh("git", "commit", "-qm", "Without dvc.lock")
     (root / "dvc.lock").write_text(text[:size])
 
-    assert dvcfiles.locked_outputs()["models/candidate"].stage == "soup"
+    assert dvcfiles.locked_outputs()["models/finetune"].stage == "finetune"
     assert (root / "dvc.lock").read_text() == text
     assert (root / "runs/broken/dvc.lock.txt").read_text() == text[:size]
 

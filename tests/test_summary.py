@@ -46,7 +46,6 @@ def params(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     sh("git", "init", "-q", "-b", "main")
     for path, text in {
-        "models/candidate/soup.json": json.dumps({"shares": {"finetune": 1.0}}),
         "data/sample.dvc": f"outs:\n- md5: {'1' * 32}.dir\n  path: sample\n",
         ".dvc/config": "",
     }.items():

@@ -39,9 +39,9 @@ if name == "sample":
     write("data/sample/data.yaml", "train: images/train\\nval: images/val\\ntest: images/test\\nnames: [bolt, nut]\\n")
     for split in ("train", "val", "test"):
         write(f"data/sample/images/{split}/0.png", split); write(f"data/sample/labels/{split}/0.txt", "")
-elif name == "soup":
-    write("models/candidate/best.pt", read("weights", "first weights"))
-    write("models/candidate/soup.json", json.dumps({"shares": {"finetune": 1.0}}))
+elif name == "finetune":
+    write("models/finetune/best.pt", read("weights", "first weights"))
+    write("models/finetune/training.json", "{}")
 elif name == "evaluate":
     models = {"baseline": {"box": {"mAP50": 0.5}}, "candidate": {"box": {"mAP50": candidate, "per_class": []}}}
     models["candidate"]["tensors_sha256"] = read("tensors", "")
@@ -58,10 +58,10 @@ elif name == "report":
 DVC_YAML = {
     "stages": {
         "sample": {"cmd": "python stage.py sample", "outs": ["data/sample"]},
-        "soup": {"cmd": "python stage.py soup", "deps": ["data/sample", "control"], "outs": ["models/candidate"]},
+        "finetune": {"cmd": "python stage.py finetune", "deps": ["data/sample", "control"], "outs": ["models/finetune"]},
         "evaluate": {
             "cmd": "python stage.py evaluate",
-            "deps": ["models/candidate", "champion.yaml", "control"],
+            "deps": ["models/finetune", "champion.yaml", "control"],
             "outs": [{"reports/evaluation.json": {"cache": False}}, "reports/evaluation.npz"],
         },
         "gate": {
@@ -76,7 +76,7 @@ DVC_YAML = {
             "outs": [{"reports/report.md": {"cache": False}}],
         },
     },
-    "artifacts": {"detector": {"path": "models/candidate/best.pt", "type": "model", "desc": "The candidate of a run"}},
+    "artifacts": {"detector": {"path": "models/finetune/best.pt", "type": "model", "desc": "The candidate of a run"}},
 }
 
 

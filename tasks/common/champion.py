@@ -44,16 +44,6 @@ def pinned_weights() -> Path | None:
     return _verified(pin["name"], pin)
 
 
-def earlier_weights() -> dict[str, Path]:
-    """{version: its weights in the workspace} of the champions before the present one that champion.yaml pins, newest first.
-
-    Raises:
-        WeightsError: a file is missing, or its bytes are not those of the version.
-    """
-    pin = read_pin()
-    return {own["version"]: _verified(pin["name"], own) for own in pin.get("earlier", ())}
-
-
 def start_weights(weights: str) -> Path:
     """The file that `baseline.weights` means: the champion's where it names champion.yaml, else itself.
 

@@ -33,8 +33,7 @@ CURVES = REPORTS / "curves.csv"
 MODELS = Path("models")
 BASELINE = MODELS / "baseline"
 FINETUNE = MODELS / "finetune"
-CANDIDATE = MODELS / "candidate"
-SOUP = CANDIDATE / "soup.json"
+CANDIDATE = FINETUNE / "best.pt"
 EXPORT = MODELS / "export"
 REGISTERED = MODELS / "registered"
 

@@ -9,10 +9,10 @@ from tasks.common import checkpoint
 from tasks.common.checkpoint.contents import check_description
 from tasks.common.errors import WeightsError
 from tasks.common.filekind import kind_of
-from tasks.common.paths import BASELINE, CANDIDATE, FINETUNE
+from tasks.common.paths import BASELINE, FINETUNE
 from tasks.common.yaml import load_yaml
 
-MADE_BY = {BASELINE: "baseline", FINETUNE: "finetune", CANDIDATE: "soup"}
+MADE_BY = {BASELINE: "baseline", FINETUNE: "finetune"}
 FIX = "Give a YOLO detection or segmentation checkpoint (.pt) or network (.yaml)."
 
 

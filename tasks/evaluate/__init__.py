@@ -1,6 +1,6 @@
 """Measure every model in question on one split, with one harness, in one process.
 
-reads   reports/dataset.json, the gate split, models/{baseline,candidate}/best.pt, champion.yaml
+reads   reports/dataset.json, the gate split, models/{baseline,finetune}/best.pt, champion.yaml
 writes  reports/evaluation.json   per model: box and mask metrics, in all and per class; split and settings
         reports/evaluation.npz    per image: detections, matches and targets, from which the gate resamples
         reports/metrics.json      the headline figures, for `dvc metrics`
@@ -66,7 +66,7 @@ def compare(params: Params, accepted: Accepted) -> tuple[dict[Path, bytes], dict
     """The stage's files, and the content of evaluation.json."""
     dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
-    weights = {"baseline": BASELINE / "best.pt", "candidate": CANDIDATE / "best.pt"} | champion_weights()
+    weights = {"baseline": BASELINE / "best.pt", "candidate": CANDIDATE} | champion_weights()
     yolo.prepare()
     models = {name: yolo.load(path) for name, path in weights.items()}
     for name, model in models.items():

@@ -1,6 +1,6 @@
 """Convert the candidate for other runtimes, measure each artifact, and keep those that are as good and fast enough.
 
-reads   reports/{dataset,evaluation,decision}.json, models/candidate/best.pt; splits train (INT8), val (thresholds) and the gate's
+reads   reports/{dataset,evaluation,decision}.json, models/finetune/best.pt; splits train (INT8), val (thresholds) and the gate's
 writes  models/export/             the artifacts that are kept, card.json and card.md
         reports/export.json        each format: kept, refused or skipped, and why; mAP with its interval, parity, size, hashes
         reports/export_speed.json  measured times and memory; apart, so that the other file is the same after every repeat

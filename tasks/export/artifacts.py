@@ -28,7 +28,6 @@ from tasks.export.worker import OPENERS
 
 log = logging.getLogger(__name__)
 WORK = RUNS / "export"
-WEIGHTS = CANDIDATE / "best.pt"
 PT = "pt"
 """The name of the .pt among the artifacts."""
 
@@ -108,8 +107,8 @@ def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tup
     yolo.prepare()
     shutil.rmtree(WORK, ignore_errors=True)
     run = gather(params, accepted)
-    model, artifacts = Artifact(PT, WEIGHTS), make(run)
-    chosen, on_val = choose(run, OPENERS[PT](WEIGHTS, run.imgsz, run.max_rows))
+    model, artifacts = Artifact(PT, CANDIDATE), make(run)
+    chosen, on_val = choose(run, OPENERS[PT](CANDIDATE, run.imgsz, run.max_rows))
     content = describe(run, chosen) | {"chosen_on": on_val}
     write_json(WORK / "card.json", content)
     made = [one for one in artifacts if one.status == "kept"]
@@ -136,7 +135,7 @@ def gather(params: Params, accepted: Accepted) -> Run:
     dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
     yolo.remove_label_caches(dataset)
-    end2end = not params.evaluate.nms and accuracy.has_nms_free_head(WEIGHTS)
+    end2end = not params.evaluate.nms and accuracy.has_nms_free_head(CANDIDATE)
     return Run(params, manifest, evaluation, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)
 
 
@@ -152,7 +151,7 @@ def make(run: Run) -> list[Artifact]:
             continue
         started = time.monotonic()
         try:
-            one.file = convert.convert(name, WEIGHTS, WORK, run.imgsz, data, run.max_rows)
+            one.file = convert.convert(name, CANDIDATE, WORK, run.imgsz, data, run.max_rows)
         except Exception as error:  # a dozen libraries raise what they like for a layer that they cannot express
             log.warning("export %s: it cannot be made", name, exc_info=error)
             one.leave("refused", f"it cannot be made: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
@@ -189,7 +188,7 @@ def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
         "imgsz": run.imgsz,
         "data": {"path": run.manifest["path"], "sha256": run.manifest["sha256"]},
         "split": dict(run.split),
-        "weights": {"path": WEIGHTS.as_posix(), "tensors_sha256": own["tensors_sha256"]},
+        "weights": {"path": CANDIDATE.as_posix(), "tensors_sha256": own["tensors_sha256"]},
         "chosen_for": "the best mean F1" if require is None else f"a {require[0]} of at least {require[1]:g}",
         "libraries": yolo.library_versions(),
     }

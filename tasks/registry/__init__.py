@@ -10,7 +10,7 @@ not promote it. No tag is ever moved. Others read them so (`--rev` takes the bar
 
     gto show detector
     dvc artifacts get . detector --rev v1.0.0 -o best.pt
-    dvc get . models/candidate/best.pt --rev detector@v1.0.0 -o best.pt
+    dvc get . models/finetune/best.pt --rev detector@v1.0.0 -o best.pt
     dvc artifacts get . detector --stage production -o best.pt
     git show detector@v1.0.0:reports/report.md
     git tag -n1 -l 'detector#production#*'

@@ -20,21 +20,20 @@ from tasks.common.paths import CANDIDATE, CHAMPION, DECISION, EVALUATION, PARAMS
 from tasks.common.stage import read_json
 from tasks.registry.record import Record
 
-WEIGHTS = CANDIDATE / "best.pt"
 LIBRARIES = ("ultralytics", "torch", "torchvision", "numpy", "opencv-python", "dvc", "gto", "yolo-ratchet")
 EVIDENCE = (PARAMS, dvcfiles.DVC_YAML, dvcfiles.DVC_LOCK, CHAMPION, REPORTS)
 
 
 def candidate_md5(settings: dvcfiles.Settings) -> str:
     """The hash of the candidate's weights in dvc.lock, whose bytes are in the DVC cache."""
-    if not any(WEIGHTS.is_relative_to(out) for out in dvcfiles.locked_outputs()):
-        raise RegistryError("there is no candidate yet", where=str(WEIGHTS), fix="Run `dvc repro`.")
-    md5 = dvcfiles.file_md5(settings.cache, WEIGHTS)
+    if not any(CANDIDATE.is_relative_to(out) for out in dvcfiles.locked_outputs()):
+        raise RegistryError("there is no candidate yet", where=str(CANDIDATE), fix="Run `dvc repro`.")
+    md5 = dvcfiles.file_md5(settings.cache, CANDIDATE)
     if md5 is None or not dvcfiles.cache_object(settings.cache, md5).is_file():
-        fix = "Run `dvc commit soup` if the weights are here, `dvc pull soup` if they are on the remote."
+        fix = "Run `dvc commit finetune` if the weights are here, `dvc pull finetune` if they are on the remote."
         if others := dvcfiles.caches()[1:]:
-            fix += f" Another worktree may have them: `dvc cache dir --local {others[0]}`, then `dvc checkout soup`."
-        raise RegistryError("the candidate's weights are not in the DVC cache", where=str(WEIGHTS), fix=fix)
+            fix += f" Another worktree may have them: `dvc cache dir --local {others[0]}`, then `dvc checkout finetune`."
+        raise RegistryError("the candidate's weights are not in the DVC cache", where=str(CANDIDATE), fix=fix)
     return md5
 
 
@@ -69,7 +68,7 @@ def describe(params: Params, md5: str) -> Record:
         fix = "Run `python -m tasks.snapshot`."
         raise RegistryError("the dataset is not under DVC", where=params.data.path, fix=fix)
     return Record(
-        weights=WEIGHTS.as_posix(),
+        weights=CANDIDATE.as_posix(),
         md5=md5,
         data=params.data.path,
         data_version=data.md5.removesuffix(".dir"),

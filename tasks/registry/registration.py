@@ -8,10 +8,10 @@ from dataclasses import replace
 from tasks.common import dvc, dvcfiles, dvcpipeline, git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, EVALUATION, REPORT
+from tasks.common.paths import CANDIDATE, DECISION, EVALUATION, REPORT
 from tasks.common.stage import read_json
 from tasks.registry.backend import chosen
-from tasks.registry.candidate import WEIGHTS, candidate_md5, describe, evidence, files_of, require_up_to_date, require_verdict
+from tasks.registry.candidate import candidate_md5, describe, evidence, files_of, require_up_to_date, require_verdict
 from tasks.registry.record import Version
 from tasks.registry.versions import list_versions
 
@@ -48,7 +48,7 @@ def register(params: Params, *, allow_inconclusive: bool = False) -> Version:
 
 def registered(params: Params) -> Version | None:
     """The version that the candidate of the last run is already, as far as is known here; None for one that was withdrawn."""
-    same = _same(params, dvcfiles.file_md5(dvcfiles.settings().cache, WEIGHTS))
+    same = _same(params, dvcfiles.file_md5(dvcfiles.settings().cache, CANDIDATE))
     return next((version for version in reversed(same) if not version.deprecated), None)
 
 
@@ -77,7 +77,7 @@ def _same(params: Params, md5: str | None) -> list[Version]:
 def store(params: Params, settings: dvcfiles.Settings) -> None:
     """Push weights, data and cached evidence to the DVC remote, or say that they exist on this machine alone."""
     if not settings.remotes:
-        what = WEIGHTS.as_posix() if params.registry.backend == "git" else params.data.path
+        what = CANDIDATE.as_posix() if params.registry.backend == "git" else params.data.path
         log.warning("%s exists on this machine alone: no DVC remote is configured (`dvc remote add --default NAME URL`)", what)
     elif params.registry.push:
         outs = dvcfiles.locked_outputs()

@@ -12,8 +12,7 @@ from tasks.common.paths import CHAMPION, REGISTERED
 from tasks.common.stage import write_text
 from tasks.common.weights import md5_of
 from tasks.registry.backend import chosen
-from tasks.registry.history import history, line_of
-from tasks.registry.versions import champion, doubt, list_versions, refresh, show, unknown_champion
+from tasks.registry.versions import champion, doubt, refresh, show, unknown_champion
 
 log = logging.getLogger(__name__)
 
@@ -76,21 +75,5 @@ def pin(params: Params, version: str | None) -> str:
     head = f"{PIN_HEAD}name: {params.registry.name}\n"
     if version is None:
         return f"{head}version: null\n"
-    lines = [f"{head}{_entry(params, version)}"]
-    if earlier := earlier_champions(params, version):
-        lines += ["earlier:", *(f"  - {_entry(params, own)}".replace("\n", "\n    ") for own in earlier)]
-    return "\n".join(lines) + "\n"
-
-
-def _entry(params: Params, version: str) -> str:
     path = fetch(params, version)
-    return f"version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}"
-
-
-def earlier_champions(params: Params, version: str) -> list[str]:
-    """The champions that led to `version` which stage `soup` wants, newest first; none that was rolled back or deprecated."""
-    if not params.soup.enabled:
-        return []
-    line, usable = line_of(history(params)), {own.version for own in list_versions(params)}
-    before = line[: line.index(version)] if version in line else []
-    return [own for own in dict.fromkeys(reversed(before)) if own in usable][: params.soup.earlier]
+    return f"{head}version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}\n"

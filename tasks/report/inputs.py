@@ -1,7 +1,7 @@
 """Everything the report is made of, read from the files of the other stages.
 
 reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/evaluation.npz,
-        models/{baseline,finetune}/, models/candidate/soup.json
+        models/{baseline,finetune}/
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from tasks.common.paths import (
     EXPORT_SPEED,
     EXPORTED,
     FINETUNE,
-    SOUP,
     SPEED,
     STATISTICS,
     VALIDATION,
@@ -91,15 +90,8 @@ class Inputs:
     exported: Mapping[str, Any]
     """Each format of the candidate, see `tasks.export`."""
     export_speed: Mapping[str, Any]
-    soup: Mapping[str, Any]
-    """What the candidate is made of, see `tasks.soup`."""
     baseline: Phase
     finetune: Phase
-
-    @property
-    def is_average(self) -> bool:
-        """Is the candidate an average of weights, and not the fine-tune itself?"""
-        return len(self.soup["shares"]) > 1
 
     @property
     def phases(self) -> tuple[Phase, Phase]:
@@ -142,7 +134,6 @@ def read() -> Inputs:
         decision=decision,
         exported=read_json(EXPORTED, "export"),
         export_speed=read_json(EXPORT_SPEED, "export"),
-        soup=read_json(SOUP, "soup"),
         baseline=_read_phase("baseline", BASELINE),
         finetune=_read_phase("finetune", FINETUNE),
     )

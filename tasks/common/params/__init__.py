@@ -25,7 +25,7 @@ from tasks.common.params.export import ExportParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
 from tasks.common.params.kinds import STRICT
 from tasks.common.params.recipes import RecipesParams, fill
-from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, SoupParams, TrainParams
+from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
 from tasks.common.paths import PARAMS
 from tasks.common.yaml import line_of, load_yaml, parse_scalar
 
@@ -44,7 +44,6 @@ __all__ = [
     "ReviewParams",
     "SampleParams",
     "ScheduleParams",
-    "SoupParams",
     "TrainParams",
     "ValidateParams",
     "WatchParams",
@@ -68,7 +67,6 @@ class Params:
     finetune: FinetuneParams
     recipes: RecipesParams
     review: ReviewParams
-    soup: SoupParams
     evaluate: EvaluateParams
     gate: GateParams
     export: ExportParams
@@ -106,17 +104,25 @@ def load(path: Path = PARAMS, overrides: Iterable[str] = ()) -> Params:
 
 
 def _apply(values: dict[str, Any], override: str) -> str:
-    """Apply an override; its key."""
+    """Apply an override, however deep; its key. A key without a value in the file may get keys of its own."""
     key, equals, text = override.partition("=")
-    head, _, name = key.strip().partition(".")
-    if not equals or not name or not isinstance(values.get(head), dict):
+    *heads, name = (part.strip() for part in key.split("."))
+    section: Any = values
+    for head in heads:
+        inner = section.get(head)
+        if inner is None and section is not values:
+            inner = section[head] = {}
+        section = inner
+        if not isinstance(section, dict):
+            break
+    if not equals or not heads or not name or not isinstance(section, dict):
         raise ParamsError(
             f"cannot apply --set {override!r}",
             where="--set",
             fix="Write --set section.key=value, for example --set gate.min_gain=0.02",
         )
-    values[head][name] = parse_scalar(text)
-    return key.strip()
+    section[name] = parse_scalar(text)
+    return ".".join((*heads, name))
 
 
 def _explain(error: ValidationError, values: Mapping[str, Any], path: Path, given: Sequence[str]) -> ParamsError:

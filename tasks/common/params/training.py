@@ -1,13 +1,13 @@
-"""Sections of params.yaml about training: train, baseline, finetune, soup."""
+"""Sections of params.yaml about training: train, baseline, finetune."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share, once_each
+from tasks.common.params.kinds import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share
 from tasks.common.paths import CHAMPION
 
 Device = Annotated[Int, Field(ge=-1, le=1023)]
@@ -136,13 +136,3 @@ class FinetuneParams(ScheduleParams):
     """Stop once split val shows this relative gain over the start weights by train.choose_by; null trains every epoch."""
     stop_hold_epochs: Positive
     """Epochs in a row that must show it."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SoupParams:
-    enabled: bool
-    """Average the fine-tune with the models before it; taken where split val says that the average is better than each alone."""
-    shares: Annotated[list[Annotated[Float, Field(gt=0, lt=1)]], Field(min_length=1), AfterValidator(once_each)]
-    """Shares of each model that is added to the best average so far; every one costs a pass over split val."""
-    earlier: Count
-    """Champions before the present one, newest first, that are tried too."""

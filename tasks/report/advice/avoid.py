@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from tasks.common.paths import CURVES, DECISION, EVALUATION, SOUP
+from tasks.common.paths import CURVES, DECISION, EVALUATION
 from tasks.common.text import code, markdown
 from tasks.report.advice.item import Item, Rule
 from tasks.report.material import Material
@@ -34,8 +34,6 @@ def mix_splits(m: Material) -> Iterator[Item]:
     number = int(m.inputs.finetune.training["best_epoch"])
     value = next((epoch.metric(m.metric) for epoch in m.of(m.inputs.finetune) if epoch.phase_epoch == number), None)
     source = "models/finetune/results.csv"
-    if m.inputs.is_average:
-        value, source = m.inputs.soup["value"], f"{SOUP}: value"
     if best is not None and value is not None and m.inputs.evaluation["split"]["name"] != "val":
         values = {"val": m.words.value(value), "gate": m.words.value(m.inputs.decision.candidate), "metric": m.metric_name}
         yield Item("mix_splits", values, f"{source}; {EVALUATION}: models.candidate")

@@ -34,7 +34,7 @@ def worth_section(m: Material) -> Section:
     text = words(
         f"worth.{cause(m)}",
         time=words.duration(seconds[1]),
-        effort=words("worth.effort_averaged" if m.inputs.is_average else "worth.effort"),
+        effort=words("worth.effort"),
         gain=words.gain(found.gain),
         metric=m.metric_name,
         target=words.gain(found.threshold),

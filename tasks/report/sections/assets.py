@@ -6,15 +6,13 @@ import hashlib
 from pathlib import Path
 
 from tasks.common.page.document import Cell, Paragraph, Section, Table, blocks
-from tasks.common.paths import BASELINE, CANDIDATE, DATASET, DECISION, EVALUATION, FINETUNE, SOUP, STATISTICS, VALIDATION
+from tasks.common.paths import BASELINE, CANDIDATE, DATASET, DECISION, EVALUATION, FINETUNE, STATISTICS, VALIDATION
 from tasks.common.text import code, markdown
 from tasks.report.material import Material
 from tasks.report.sections import exports
 
 FILES = (
-    CANDIDATE / "best.pt",
-    SOUP,
-    FINETUNE / "best.pt",
+    CANDIDATE,
     FINETUNE / "results.csv",
     BASELINE / "best.pt",
     BASELINE / "results.csv",

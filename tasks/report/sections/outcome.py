@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, join
-from tasks.common.paths import DATASET, DECISION, EVALUATION, SOUP
-from tasks.common.text import code, markdown
+from tasks.common.paths import DATASET, DECISION, EVALUATION
+from tasks.common.text import code
 from tasks.gate import Decision, Verdict
 from tasks.report.material import Material
 
@@ -15,7 +15,7 @@ def section(m: Material) -> Section:
     return Section(
         "outcome",
         m.words("outcome.title"),
-        blocks(_cards(m), _summary(m), _how(m), _kept_start(m), _soup(m), _gate_split_is_val(m), _other_data(m)),
+        blocks(_cards(m), _summary(m), _how(m), _kept_start(m), _gate_split_is_val(m), _other_data(m)),
     )
 
 
@@ -110,7 +110,7 @@ def _argument(value: object) -> str:
 def _kept_start(m: Material) -> Callout | None:
     """The fine-tune did not help: the candidate is the baseline."""
     phase = m.inputs.finetune
-    if not phase.kept_start or phase.start is None or m.inputs.is_average:
+    if not phase.kept_start or phase.start is None:
         return None
     chosen_by = str(phase.training["choose_by"])
     best = max((value for epoch in m.of(phase) if (value := epoch.metric(m.metric)) is not None), default=None)
@@ -121,24 +121,6 @@ def _kept_start(m: Material) -> Callout | None:
     return Callout(
         text, "warn", "models/finetune/training.json: best_epoch, start_metrics, choose_by; models/finetune/results.csv"
     )
-
-
-def _soup(m: Material) -> Paragraph | None:
-    """What the candidate is made of, where averages were measured."""
-    soup, words = m.inputs.soup, m.words
-    if not soup["trials"]:
-        left_out = [f"{code(name)} ({markdown(reason)})" for name, reason in soup.get("left_out", {}).items()]
-        return Paragraph(words("outcome.empty_soup", models=words.listing(left_out)), f"{SOUP}: left_out") if left_out else None
-    best = max(soup["single"], key=lambda name: float(soup["single"][name]))
-    shown = {"metric": soup["metric"].replace(".", " "), "best": code(best), "single": words.value(soup["single"][best])}
-    if m.inputs.is_average:
-        parts = [
-            f"{words.share(share, 0)} {code(name)}" for name, share in sorted(soup["shares"].items(), key=lambda own: -own[1])
-        ]
-        text = words("outcome.soup", shares=words.listing(parts), value=words.value(soup["value"]), **shown)
-    else:
-        text = words("outcome.no_soup", tried=len(soup["trials"]), **shown)
-    return Paragraph(text, f"{SOUP}: shares, value, single, trials")
 
 
 def _gate_split_is_val(m: Material) -> Callout | None:
