@@ -24,10 +24,10 @@ from rich.progress import track
 from bench.simulation import World, pair
 from tasks.common import params
 from tasks.common.params import GateParams
-from tasks.gate.compare import IOU, curves, draw, relative_gain
-from tasks.gate.evaluation import Evaluation
-from tasks.gate.resample import mean_ap
 from tasks.gate.rule import judge, weigh
+from tasks.measure.compare import IOU, curves, draw, relative_gain
+from tasks.measure.evaluation import Evaluation
+from tasks.measure.resample import mean_ap
 
 DOCS = Path("docs")
 RESULTS = DOCS / "gate-calibration.json"

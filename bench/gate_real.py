@@ -10,13 +10,14 @@ import numpy as np
 from rich.progress import track
 
 from bench.gate_calibration import judged, rates
-from tasks import evaluate
-from tasks.common import params, yolo
+from tasks.common import params
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.params import GateParams
 from tasks.common.paths import RUNS
-from tasks.common.predict import Image, predict
-from tasks.gate.evaluation import Detections, Evaluation, Model, Targets
+from tasks.measure import yolo
+from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
+from tasks.measure.harness import evaluation_settings
+from tasks.measure.predict import Image, predict
 
 SCALES = (-32, 0, 32)
 """Added to train.imgsz, pixels."""
@@ -56,7 +57,7 @@ def predictions(weights: Path, dataset: Dataset, split: str, flipped: bool) -> l
     shipped = params.load()
     views = []
     for extra in SCALES:
-        settings = evaluate.evaluation_settings(shipped) | {"imgsz": shipped.train.imgsz + extra}
+        settings = evaluation_settings(shipped) | {"imgsz": shipped.train.imgsz + extra}
         views.append(predict(yolo.load(weights), data, own, settings, split, RUNS / "gate_real"))
     return views
 

@@ -18,9 +18,9 @@ import numpy as np
 from bench.simulation import World, pair
 from tasks.common import isolation
 from tasks.common.memory import peak_memory_bytes
-from tasks.gate.compare import curves
-from tasks.gate.evaluation import Evaluation
-from tasks.gate.resample import bootstrap_weights
+from tasks.measure.compare import curves
+from tasks.measure.evaluation import Evaluation
+from tasks.measure.resample import bootstrap_weights
 
 
 def crowded(num_images: int) -> Evaluation:

@@ -65,7 +65,7 @@ def prepared(root: Path, overrides: list[str], data: Path | None, weights: Path 
 
 def bare_command(root: Path) -> list[str]:
     """The script with the arguments that the stages pass."""
-    from tasks.common import yolo
+    from tasks.measure import yolo
     from tasks.train import train_arguments
 
     own = params.load(root / "params.yaml")

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from tasks import evaluate
-from tasks.common import isolation, params, stage, yolo
+from tasks.common import isolation, params, stage
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.params import Params, ScheduleParams
 from tasks.common.paths import RUNS
-from tasks.common.predict import predict
-from tasks.evaluate.figures import metrics
+from tasks.measure import yolo
+from tasks.measure.figures import metrics
+from tasks.measure.harness import evaluation_settings
+from tasks.measure.predict import predict
 from tasks.train import OWN
 
 WORK = RUNS / "bench" / "recipe"
@@ -163,7 +165,7 @@ def carry_ema(trainer: Any, epochs: int) -> None:
 
 def measured(bench: Bench, weights: Path) -> dict[str, Any]:
     """Box and mask metrics of a checkpoint on val and test, by the harness of stage evaluate."""
-    settings = evaluate.evaluation_settings(bench.settings)
+    settings = evaluation_settings(bench.settings)
     return {
         split: {
             kind: value

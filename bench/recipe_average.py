@@ -21,10 +21,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bench import average
 from bench.average import State
 from bench.recipe import OURS, SETTINGS, WORK, Bench, prepare
-from tasks import evaluate
-from tasks.common import isolation, stage, yolo
-from tasks.common.predict import predict
-from tasks.evaluate.figures import metrics
+from tasks.common import isolation, stage
+from tasks.measure import yolo
+from tasks.measure.figures import metrics
+from tasks.measure.harness import evaluation_settings
+from tasks.measure.predict import predict
 
 SHARES = (0.25, 0.5, 0.75)
 NUM_BATCHES = 16
@@ -60,7 +61,7 @@ def box(bench: Bench, like: Path, state: dict[str, Any], split: str, anew: bool 
     model.model.load_state_dict(state)
     if anew:
         recalibrate(model.model, batches(bench))
-    settings = evaluate.evaluation_settings(bench.settings)
+    settings = evaluation_settings(bench.settings)
     images = predict(model, bench.yaml, bench.dataset, settings, split, WORK)
     return float(metrics(images, bench.dataset.names)["box"]["mAP50"])
 

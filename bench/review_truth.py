@@ -17,8 +17,9 @@ import logging
 import shutil
 from pathlib import Path
 
-from tasks.common import isolation, params, yolo
+from tasks.common import isolation, params
 from tasks.common.dataset import read_dataset
+from tasks.measure import yolo
 from tasks.review import look
 from tasks.review.doubts import by_rank
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.gate.evaluation import Detections, Evaluation, Model, Targets
+from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
 
 IOUS = np.linspace(0.5, 0.95, 10)
 

@@ -18,7 +18,7 @@ from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
 from tasks import preflight, registry, summary
-from tasks.common import code, dvc, dvcpipeline, params, stage
+from tasks.common import code, dvcpipeline, dvcstale, params, stage
 from tasks.common.params import Params
 
 NOTHING = "Nothing changed since the last run: no stage to build."
@@ -33,9 +33,10 @@ def improve() -> State[str]:
     """
     drop_duplicates()
     began_with = code.state()
-    settings, is_current = prepare()
-    if is_current:
+    settings, stale = prepare()
+    if not stale:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(settings, *register_model(settings))}")
+    print(dvcstale.told(stale))
     for name in makers_of_data():
         build(name, settings.flow.lock_wait_s)
     snapshot_data(settings)
@@ -49,12 +50,12 @@ def improve() -> State[str]:
     return ended(outcome, summary.summarise(settings, version, is_known))
 
 
-def prepare() -> tuple[Params, bool]:
-    """The parameters, with champion.yaml naming today's champion, and whether all is as the last run left it."""
+def prepare() -> tuple[Params, dict[str, tuple[str, ...]]]:
+    """The parameters, with champion.yaml naming today's champion, and what is not as the last run left it, with reasons."""
     settings = params.load()
     preflight.check(settings)
     registry.pin_champion(settings)
-    return settings, not dvc.stale_stages(STAGES, lock_wait_s=settings.flow.lock_wait_s)
+    return settings, dvcstale.stale_stages(STAGES, lock_wait_s=settings.flow.lock_wait_s)
 
 
 def makers_of_data() -> tuple[str, ...]:
@@ -73,8 +74,8 @@ def main() -> None:
     stage.log_to_terminal()
     logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():
-        settings, is_current = prepare()
-        if is_current:  # without the seconds that a temporary server takes
+        settings, stale = prepare()
+        if not stale:  # without the seconds that a temporary server takes
             text = f"{NOTHING}\n{summary.summarise(settings, *register_model.fn(settings))}"
         else:
             try:

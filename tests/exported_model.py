@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.common.boxes import box_iou
 from tasks.export.card import read_thresholds
+from tasks.measure.boxes import box_iou
 from tests import checkout
 
 STAGES = (("validate",), ("train", "baseline"), ("train", "finetune"), ("evaluate",), ("gate",), ("export",))

@@ -10,9 +10,9 @@ import numpy as np
 
 from tasks.common import params
 from tasks.common.params import GateParams
-from tasks.gate.evaluation import Detections, Evaluation, Targets
-from tasks.gate.files import parse
-from tasks.gate.resample import mean_ap, rank, replicate, target_counts
+from tasks.measure.evaluation import Detections, Evaluation, Targets
+from tasks.measure.files import parse
+from tasks.measure.resample import mean_ap, rank, replicate, target_counts
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = {"imgsz": 128, "batch": 16, "conf": 0.001, "iou": 0.7, "max_det": 300, "device": "cpu"}

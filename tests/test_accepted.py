@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tasks.common import filecache, hashes, yolo
+from tasks.common import filecache, hashes
 from tasks.common import params as parameters
 from tasks.common.accepted import accepted_dataset, unchanged
 from tasks.common.dataset import LINE_BREAKS, digest, label_path, read_dataset
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
+from tasks.measure import yolo
 from tests import training, validate_data
 from tests.validate_data import LABEL, SQUARE, TRIANGLE, add_image, draw, run
 

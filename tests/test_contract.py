@@ -18,13 +18,13 @@ CODE = [*ROOT.glob("tasks/**/*.py"), *ROOT.glob("flows/**/*.py")]
 OWNERS = {
     "prefect": ("flows",),
     "great_expectations": ("tasks.validate",),
-    "ultralytics": ("tasks.train", "tasks.evaluate", "tasks.export", "tasks.common.yolo", "tasks.common.recorder"),
-    "torch": ("tasks.train", "tasks.evaluate", "tasks.export", "tasks.common.yolo", "tasks.common.recorder"),
-    "tasks.common.yolo": (
+    "ultralytics": ("tasks.train", "tasks.measure", "tasks.export"),
+    "torch": ("tasks.train", "tasks.measure", "tasks.export"),
+    "tasks.measure.yolo": (
         *("tasks.train", "tasks.evaluate", "tasks.export", "tasks.review", "tasks.watch"),
-        "tasks.common.predict",
+        *("tasks.measure.predict", "tasks.measure.harness"),
     ),
-    "tasks.common.recorder": ("tasks.common.predict",),
+    "tasks.measure.recorder": ("tasks.measure.predict",),
     "mlflow": ("tasks.registry.in_mlflow",),
     "onnx": ("tasks.export",),
     "onnxruntime": ("tasks.export",),
@@ -52,6 +52,42 @@ def is_in(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
+GRAPH = {module_name(file): {name for name in imported(file) if name != module_name(file)} for file in CODE}
+GRAPH = {
+    name: {own for own in others if own in GRAPH and not any(is_in(other, own) for other in others - {own} if other in GRAPH)}
+    for name, others in GRAPH.items()
+}
+"""{module: those of ours that it imports, wherever in the file}."""
+ALWAYS = ("",)
+WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
+    f"tasks.common.{name}": ALWAYS
+    for name in (
+        *("errors", "redact", "text", "progress", "output", "page"),  # words and pages
+        *("git", "gitwords", "dvc", "dvcfiles", "dvcrestore", "process", "program", "isolation", "memory", "code"),  # the machine
+        *("files", "filecache", "replace", "paths", "root", "sqlite", "stage", "yaml"),  # bytes in, bytes out
+        *("bounded", "checkpoint", "filekind", "weights", "champion"),  # take a file as it is, or refuse it
+        "params",  # values come from params.yaml, on which the stage depends by name
+    )
+} | {"tasks.common.params.recipes": ("baseline", "finetune")}
+"""{room: the stages for which it counts all the same}: it cannot change a number."""
+
+
+def top(name: str) -> str:
+    """The entry of WITHOUT_EFFECT that speaks of a module: its own, or that of its package."""
+    return name if name in WITHOUT_EFFECT else ".".join(name.split(".")[:3])
+
+
+def packages_of(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def is_empty(name: str) -> bool:
+    """Whether the module is an `__init__` that says what a package is, and nothing else."""
+    file = ROOT / name.replace(".", "/") / "__init__.py"
+    return file.is_file() and all(isinstance(node, ast.Expr) for node in ast.parse(file.read_text()).body)
+
+
 @pytest.mark.parametrize("library", OWNERS)
 def test_a_heavy_library_is_imported_by_its_owners_alone(library: str) -> None:
     others = {
@@ -61,21 +97,17 @@ def test_a_heavy_library_is_imported_by_its_owners_alone(library: str) -> None:
         and not any(is_in(module_name(file), owner) for owner in OWNERS[library])
     }
 
-    assert others - {"tasks.common.yolo"} == set()
+    assert others - {"tasks.measure.yolo"} == set()
 
 
-def test_tasks_never_import_flows_and_common_never_a_stage() -> None:
+def test_imports_go_one_way() -> None:
+    floors = {"tasks.common": {"tasks.common"}, "tasks.measure": {"tasks.common", "tasks.measure"}}
     bad = {
-        f"{module_name(file)} imports {name}"
-        for file in CODE
-        for name in imported(file)
-        if (module_name(file).startswith("tasks") and is_in(name, "flows"))
-        or (
-            is_in(module_name(file), "tasks.common")
-            and is_in(name, "tasks")
-            and name != "tasks"
-            and not is_in(name, "tasks.common")
-        )
+        f"{name} imports {other}"
+        for name, others in GRAPH.items()
+        for other in others
+        if (name.startswith("tasks") and is_in(other, "flows"))
+        or any(is_in(name, floor) and not any(is_in(other, own) for own in known) for floor, known in floors.items())
     }
 
     assert bad == set()
@@ -83,19 +115,38 @@ def test_tasks_never_import_flows_and_common_never_a_stage() -> None:
 
 def test_a_stage_never_imports_another_stage() -> None:
     modules = {"sample", "validate", "train", "review", "evaluate", "gate", "export", "report"}
-    # An artifact is judged by the harness that judged its .pt and by the resamples of the gate, an average of weights by that
-    # harness: another copy of either could come to another verdict. Both are pure functions of values; what they need of the run
-    # still comes from files.
-    allowed = {("report", "gate"), ("registry", "gate"), ("export", "evaluate"), ("export", "gate")}
+    allowed = {("report", "gate")}  # the type of decision.json
     bad = {
-        f"{module_name(file)} imports {name}"
-        for file in ROOT.glob("tasks/**/*.py")
-        for name in imported(file)
-        if (own := module_name(file).split(".")[1:2]) and (other := name.split(".")[1:2]) and is_in(name, "tasks")
-        if own[0] in modules and other[0] in modules and own[0] != other[0] and (own[0], other[0]) not in allowed
+        f"{name} imports {other}"
+        for name, others in GRAPH.items()
+        for other in others
+        if (own := name.split(".")[1:2]) and (its := other.split(".")[1:2])
+        if own[0] in modules and its[0] in modules and own[0] != its[0] and (own[0], its[0]) not in allowed
     }
 
     assert bad == set()
+
+
+def test_no_two_files_import_each_other() -> None:
+    both = {" and ".join(sorted((name, other))) for name, others in GRAPH.items() for other in others if name in GRAPH[other]}
+
+    assert both == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_code_that_decides_its_numbers(stage: str) -> None:
+    listed = [dep.removesuffix(".py").replace("/", ".") for dep in STAGES[stage]["deps"] if dep.startswith("tasks/")]
+    module = STAGES[stage]["cmd"].split()[3]
+    todo, closure = [f"{module}.__main__"], set[str]()
+    while todo:
+        if (name := todo.pop()) not in closure:
+            closure.add(name)
+            todo += [*GRAPH[name], *(package for package in packages_of(name) if package in GRAPH)]
+    needed = {name for name in closure if not (own := WITHOUT_EFFECT.get(top(name), ())) or stage in own}
+
+    missing = {name for name in needed if not any(is_in(name, dep) for dep in listed) and not is_empty(name)}
+    idle = {dep for dep in listed if not any(is_in(name, dep) for name in needed)}
+    assert (missing, idle) == (set(), set())
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -14,9 +14,9 @@ import pytest
 from tasks.common import params
 from tasks.common.errors import DatasetError, EvaluationError
 from tasks.gate import Decision, Evidence, Guard, Interval, Verdict, decide, read_decision, run
-from tasks.gate.compare import relative_gain
-from tasks.gate.files import parse
 from tasks.gate.rule import judge
+from tasks.measure.compare import relative_gain
+from tasks.measure.files import parse
 from tests.gate_data import ROOT, gate_params, random_evaluation, random_files, remeasure, same_twice, write_files
 
 EVIDENCE = Evidence(

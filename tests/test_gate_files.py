@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tasks.common.errors import EvaluationError, WorkspaceError
-from tasks.gate.files import parse, read
+from tasks.measure.files import parse, read
 from tests.gate_data import random_files, write_files
 
 FILES = random_files(num_images=6)

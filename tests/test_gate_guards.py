@@ -8,8 +8,8 @@ import pytest
 from tasks.common import params
 from tasks.common.errors import EvaluationError
 from tasks.gate import Verdict, decide, run
-from tasks.gate.evaluation import Evaluation
-from tasks.gate.files import parse
+from tasks.measure.evaluation import Evaluation
+from tasks.measure.files import parse
 from tests.gate_data import ROOT, gate_params, random_evaluation, random_files, remeasure, write_files
 
 OFF = ("max_class_drop=null", "max_metric_drop=null", "max_golden_drop=null")

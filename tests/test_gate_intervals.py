@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tasks.gate.intervals import (
+from tasks.measure.intervals import (
     CERTAIN,
     MARGIN,
     NORMAL,

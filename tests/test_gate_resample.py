@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from tasks.gate.evaluation import Detections, Targets
-from tasks.gate.resample import bootstrap_weights, jackknife_weights, mean_ap, rank, replicate, target_counts
+from tasks.measure.evaluation import Detections, Targets
+from tasks.measure.resample import bootstrap_weights, jackknife_weights, mean_ap, rank, replicate, target_counts
 from tests.gate_data import ROOT, detections_of, random_files, targets_of
 
 
@@ -143,7 +143,7 @@ def jittered(num_images: int, seed: int) -> tuple[Targets, Detections]:
     import torch
     from ultralytics.engine.validator import BaseValidator
 
-    from tasks.common.boxes import box_iou
+    from tasks.measure.boxes import box_iou
 
     rng = np.random.default_rng(seed)
     validator = BaseValidator.__new__(BaseValidator)

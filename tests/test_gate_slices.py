@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.common.boxes import box_iou
 from tasks.common.errors import DatasetError
 from tasks.gate import decide
-from tasks.gate.compare import curves, draw, mean_comparison
-from tasks.gate.evaluation import Detections, Evaluation, Model, Targets
-from tasks.gate.files import parse
 from tasks.gate.slices import object_area, slices
+from tasks.measure.boxes import box_iou
+from tasks.measure.compare import curves, draw, mean_comparison
+from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
+from tasks.measure.files import parse
 from tests.gate_data import gate_params, random_evaluation, random_files, remeasure
 
 

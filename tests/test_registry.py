@@ -349,11 +349,13 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("file", "text", "expected"),
         [
-            pytest.param("control/candidate", "0.7", "changed deps: control", id="code"),
-            pytest.param("reports/decision.json", '{"verdict": "PROMOTE"}', "changed outs: reports/decision.json", id="decision"),
-            pytest.param("models/finetune/best.pt", "tampered", "changed outs: models/finetune", id="weights"),
-            pytest.param("data/sample/images/test/0.png", "other", "changed outs: data/sample", id="data"),
-            pytest.param("champion.yaml", "name: detector\nversion: v9.0.0\n", "changed deps: champion.yaml", id="champion"),
+            pytest.param("control/candidate", "0.7", "control changed", id="code"),
+            pytest.param(
+                "reports/decision.json", '{"verdict": "PROMOTE"}', "its result reports/decision.json changed", id="decision"
+            ),
+            pytest.param("models/finetune/best.pt", "tampered", "its result models/finetune changed", id="weights"),
+            pytest.param("data/sample/images/test/0.png", "other", "its result data/sample changed", id="data"),
+            pytest.param("champion.yaml", "name: detector\nversion: v9.0.0\n", "champion.yaml changed", id="champion"),
         ],
     )
     def test_a_run_that_is_not_up_to_date_is_refused(

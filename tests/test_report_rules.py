@@ -17,9 +17,9 @@ from tasks.common.page.render import inline
 from tasks.common.params import ReportParams
 from tasks.common.rows import read_rows
 from tasks.common.text import markdown
+from tasks.measure.matching import Objects, confusion, match, precision_curve, tally
 from tasks.report import catalogue
 from tasks.report.curves import Epoch, components, milestones, span
-from tasks.report.detections import Objects, confusion, match, precision_curve, tally
 from tasks.report.markdown import render
 from tasks.report.quality import balance, convergence, overfitting
 from tests.gate_data import detections_of, random_files, targets_of

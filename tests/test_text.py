@@ -23,8 +23,8 @@ from tasks.common.page.render import English, inline, render
 from tasks.common.page.svg import shortened
 from tasks.gate.decision import Slice
 from tasks.registry import __main__ as command
-from tasks.watch import Finding, Watch
 from tasks.watch.drop import Drop
+from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import page, pictured
 from tests import workspace as ws
 from tests.test_evidence import DECISION, EVIDENCE

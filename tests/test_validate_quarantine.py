@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common import yolo
 from tasks.common.dataset import digest, read_accepted
 from tasks.common.errors import LabelError
+from tasks.measure import yolo
 from tests import validate_data
 from tests.validate_data import add_image, check, run
 

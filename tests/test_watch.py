@@ -13,6 +13,7 @@ from PIL import Image
 from tasks import watch
 from tasks.common import params
 from tasks.watch import drift, drop, pictures
+from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import page
 from tests.gate_data import ROOT, gate_params, random_files
 
@@ -98,7 +99,7 @@ def test_values_never_seen_before_are_a_drift() -> None:
 
 def test_the_page_says_what_to_do_and_cannot_be_broken_by_a_metadata_value() -> None:
     bad = drop.compare("site=a|<b>\n`", *samples(0.9, 0.5, 1), max_drop=0.05, confidence=0.95)
-    found = watch.Watch(watch.Finding.DROP, "v1.0.0", "data/new", "test", 80, "box.mAP50", (bad,), (), 80)
+    found = Watch(Finding.DROP, "v1.0.0", "data/new", "test", 80, "box.mAP50", (bad,), (), 80)
 
     text = page(found)
 
@@ -112,7 +113,7 @@ def test_nothing_is_said_of_few_images() -> None:
 
     found = watch.judge(settings, "v1.0.0", then, arrays(0.2, 2, num_images=20))
 
-    assert (found.finding, found.drops, found.drifts) == (watch.Finding.TOO_FEW, (), ())
+    assert (found.finding, found.drops, found.drifts) == (Finding.TOO_FEW, (), ())
 
 
 def test_images_without_a_label_file_are_unlabelled_and_not_background(tmp_path, monkeypatch) -> None:
@@ -123,7 +124,7 @@ def test_images_without_a_label_file_are_unlabelled_and_not_background(tmp_path,
     found = watch.judge(settings, "v1.0.0", watch.Registered({}, arrays(0.9, 1)), arrays(0.2, 2))
 
     assert found.drops == ()
-    assert found.finding in (watch.Finding.DRIFT, watch.Finding.STEADY)
+    assert found.finding in (Finding.DRIFT, Finding.STEADY)
 
 
 SIDE_PX = 120
@@ -241,7 +242,7 @@ def test_an_image_without_a_label_file_does_not_count_as_background(tmp_path, mo
         replace(settings, watch=replace(settings.watch, min_images=60)), "v1", watch.Registered({}, content), partly
     )
 
-    assert (found.finding, found.labelled, found.drops[0].images) == (watch.Finding.STEADY, 53, 53)
+    assert (found.finding, found.labelled, found.drops[0].images) == (Finding.STEADY, 53, 53)
     assert abs(found.drops[0].change) < 0.05
     assert "53 of 80 images have a label file; the metric is measured on these" in page(found)
     assert (few.drops, few.labelled) == ((), 53)

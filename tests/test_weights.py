@@ -251,13 +251,13 @@ def test_nothing_unpickles_weights_but_behind_the_check() -> None:
         and not any(key.arg == "weights_only" and ast.unparse(key.value) == "True" for key in node.keywords)
     }
 
-    assert calls == {"tasks/common/yolo.py: YOLO", "tasks/train/result.py: strip_optimizer"}
+    assert calls == {"tasks/measure/yolo.py: YOLO", "tasks/train/result.py: strip_optimizer"}
 
 
 @pytest.mark.slow
 class TestWithTorch:
     def test_a_network_of_this_ultralytics_is_accepted_and_loads(self, tmp_path: Path) -> None:
-        from tasks.common import yolo
+        from tasks.measure import yolo
 
         yolo.prepare()
         made = yolo.load(Path("models/tiny-seg.yaml"))
@@ -276,7 +276,7 @@ class TestWithTorch:
         import torch
         from ultralytics import YOLO
 
-        from tasks.common import yolo
+        from tasks.measure import yolo
 
         yolo.prepare()
         made = YOLO("models/tiny-seg.yaml", verbose=False)

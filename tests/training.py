@@ -82,7 +82,7 @@ def rows(root: Path, name: str) -> list[dict[str, str]]:
 
 def digest(weights: Path) -> str:
     """Digest of the tensors in a checkpoint."""
-    from tasks.common import yolo
+    from tasks.measure import yolo
 
     return yolo.tensors_digest(yolo.load(weights).model)
 

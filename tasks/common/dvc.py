@@ -7,7 +7,6 @@ runs    `python -m dvc` of this interpreter (the Python API is unsafe in threads
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import re
@@ -15,13 +14,13 @@ import shutil
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.common import dvcfiles, dvclock, dvcpipeline, dvcrestore, dvcstate, isolation, redact
+from tasks.common import dvcfiles, dvclock, dvcrestore, dvcstate, isolation, redact
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
@@ -134,25 +133,6 @@ def restore(stage: str, *, lock_wait_s: float = 0) -> None:
     """Put back the outputs of `stage` that dvc.lock names; a stage that never ran has none."""
     if any(out.stage == stage for out in dvcfiles.locked_outputs().values()):
         run(["checkout", "--force", stage], lock_wait_s=lock_wait_s, on_line=log.debug)
-
-
-def stale_stages(targets: Sequence[str] = (), *, lock_wait_s: float) -> dict[str, tuple[str, ...]]:
-    """The stages and .dvc files that are not up to date, each with its reasons; empty when all is.
-
-    Those of dvc.yaml and what they are built from count, not other pipelines in the repository; with `targets` only those
-    stages and what they are built from.
-    """
-    chosen = dvcpipeline.built_from(targets)
-    status = json.loads(query(["status", "--json", *chosen], lock_wait_s=lock_wait_s)) if chosen else {}
-    return {name: tuple(_reasons(changes)) for name, changes in status.items()}
-
-
-def _reasons(changes: Sequence[str | Mapping[str, Mapping[str, object]]]) -> Iterator[str]:
-    for change in changes:
-        if isinstance(change, str):
-            yield change
-        else:
-            yield from (f"{kind}: {path}" for kind, paths in change.items() for path in paths)
 
 
 def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_wait_s: float, on_line: OnLine) -> None:

@@ -16,18 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common import yolo
 from tasks.common.dataset import Dataset
 from tasks.common.metadata import grouping, read_metadata
 from tasks.common.params import GateParams
 from tasks.common.paths import RUNS
-from tasks.common.predict import Image, predict
-from tasks.evaluate.figures import metrics, statistics
 from tasks.export.decode import Candidates, Thresholds, detect
 from tasks.export.thresholds import Model
-from tasks.gate.compare import curves, draw, mean_comparison
-from tasks.gate.decision import Comparison
-from tasks.gate.files import parse
+from tasks.measure import yolo
+from tasks.measure.compare import Comparison, curves, draw, mean_comparison
+from tasks.measure.figures import metrics, statistics
+from tasks.measure.files import parse
+from tasks.measure.predict import Image, predict
 
 METRICS = ("mAP50", "mAP50-95")
 NO_LIMIT = 10**6

@@ -7,90 +7,28 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.common import yolo
 from tasks.common.accepted import Accepted, accepted_dataset
-from tasks.common.dataset import Dataset
 from tasks.common.params import Params
 from tasks.common.paths import CANDIDATE, EVALUATION, EXPORT, RUNS
 from tasks.common.stage import read_json, write_json, write_text
-from tasks.evaluate.inputs import gate_split
 from tasks.export import accuracy, convert, measure, thresholds
 from tasks.export.card import KEYS, card, markdown
-from tasks.export.decode import Candidates, Thresholds
+from tasks.export.decode import Thresholds
 from tasks.export.formats import FORMATS, unavailable
 from tasks.export.judge import reasons
+from tasks.export.run import Artifact, Run
 from tasks.export.thresholds import Model
 from tasks.export.worker import OPENERS
+from tasks.measure import yolo
+from tasks.measure.splits import gate_split
 
 log = logging.getLogger(__name__)
 WORK = RUNS / "export"
 PT = "pt"
 """The name of the .pt among the artifacts."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What all artifacts of a run share."""
-
-    params: Params
-    manifest: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
-    dataset: Dataset
-    split: Mapping[str, Any]
-    """Name, hash and number of images of the gate split."""
-    data: Path
-    """data.yaml for Ultralytics."""
-    end2end: bool
-    """The head that needs no suppression of overlapping boxes is used."""
-
-    @property
-    def imgsz(self) -> int:
-        return self.params.train.imgsz
-
-    @property
-    def max_rows(self) -> int | None:
-        """Detections that such a head gives; None where there are cells to be suppressed."""
-        return self.params.evaluate.max_det if self.end2end else None
-
-    @property
-    def task(self) -> str:
-        return str(self.evaluation["task"])
-
-    @property
-    def images(self) -> tuple[Path, ...]:
-        """Of the gate split."""
-        return self.dataset.splits[self.split["name"]]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Those of evaluate, on square images and the CPU."""
-        return {**self.evaluation["settings"], "rect": False, "device": "cpu"}
-
-
-@dataclass
-class Artifact:
-    """One format of the candidate, and what was found."""
-
-    name: str
-    file: Path
-    """What a runtime opens."""
-    status: str = "kept"
-    """kept, refused or skipped."""
-    reasons: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    """metrics, changes, verified, parity, serving, bytes; see docs of reports/export.json in the README."""
-
-    served: list[Candidates] = field(default_factory=list)
-    """What Ultralytics finds with it in the images of the serving check."""
-
-    def leave(self, status: str, reason: str) -> None:
-        """Refuse or skip it."""
-        self.status = status
-        self.reasons.append(reason)
 
 
 def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tasks.common import yolo
 from tasks.common.dataset import Dataset
 from tasks.common.stage import write_text
 from tasks.export.formats import FORMATS, file_of
+from tasks.measure import yolo
 
 LOUD = (None, "nncf", "torch.utils.cpp_extension")
 """Loggers, None is the root, that warn of what nobody here can change."""

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.boxes import box_iou
+from tasks.measure.boxes import box_iou
 
 PAD = 114
 """Grey of the border, 0 to 255."""

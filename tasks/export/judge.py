@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.common.boxes import box_iou
 from tasks.common.params import ExportParams
 from tasks.export.decode import Candidates
+from tasks.measure.boxes import box_iou
 
 TOLERANCE = 1e-9
 """Differences of this size are rounding."""

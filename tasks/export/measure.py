@@ -13,19 +13,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.predict import Image
-from tasks.evaluate.figures import metrics
 from tasks.export import accuracy, decode, thresholds
 from tasks.export.decode import Candidates, Thresholds
 from tasks.export.formats import FORMATS
 from tasks.export.judge import agreement
 from tasks.export.processes import Process, RuntimeEndedError, speed
+from tasks.export.run import Artifact, Run
 from tasks.export.worker import OPENERS
+from tasks.measure.figures import metrics
+from tasks.measure.predict import Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tasks.export.artifacts import Artifact, Run
 
 log = logging.getLogger(__name__)
 NUM_PARITY = 8

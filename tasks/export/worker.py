@@ -34,7 +34,7 @@ def open_pt(file: Path, imgsz: int, max_rows: int | None) -> Session:
     """The .pt with fused layers, as Ultralytics runs it; its head that gives `max_rows` detections, or the one with all cells."""
     import torch
 
-    from tasks.common import yolo
+    from tasks.measure import yolo
 
     yolo.prepare()
     model = yolo.load(file).model

@@ -16,12 +16,13 @@ from tasks.common.errors import EvaluationError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EVALUATION, GAIN, SPEED
 from tasks.common.replace import replace_files
-from tasks.gate.decision import Comparison, Decision, Evidence, Guard, Slice, Verdict, read_decision
-from tasks.gate.evaluation import Evaluation
-from tasks.gate.files import REPEAT, judged, load
-from tasks.gate.intervals import Interval
+from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict, read_decision
 from tasks.gate.rule import decide
 from tasks.gate.words import block
+from tasks.measure.compare import Comparison
+from tasks.measure.evaluation import Evaluation
+from tasks.measure.files import REPEAT, judged, load
+from tasks.measure.intervals import Interval
 
 __all__ = ["Comparison", "Decision", "Evidence", "Guard", "Interval", "Slice", "Verdict", "decide", "read_decision", "run"]
 

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from tasks.common.errors import EvaluationError
 from tasks.common.paths import DECISION
 from tasks.common.stage import read_json
-from tasks.gate.intervals import Interval
+from tasks.measure.compare import Comparison
+from tasks.measure.intervals import Interval
 
 
 class Verdict(StrEnum):
@@ -23,25 +24,6 @@ class Verdict(StrEnum):
     """The gain reaches the threshold and could be luck. A person may decide."""
     REJECT = "REJECT"
     """The gain is below the threshold, or a guard fails."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One figure of both models on the same images."""
-
-    reference: float
-    candidate: float
-    change: float
-    """candidate - reference, AP points."""
-    change_interval: Interval | None
-    """Percentile interval; None without a confidence."""
-    gain: float | None
-    """change / reference; None where the reference is zero."""
-    gain_interval: Interval | None
-    instances: int
-    """Labelled objects behind the figure."""
-    images: int
-    """Images behind the figure."""
 
 
 @dataclass(frozen=True)

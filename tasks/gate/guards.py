@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from tasks.common.errors import EvaluationError
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, SPEED
-from tasks.gate.compare import IOU, Curves, Draws, corrected_interval
-from tasks.gate.decision import Comparison, Guard
-from tasks.gate.evaluation import Evaluation, Model
-from tasks.gate.files import REPEAT
-from tasks.gate.intervals import at_least
+from tasks.gate.decision import Guard
+from tasks.measure.compare import IOU, Comparison, Curves, Draws, corrected_interval
+from tasks.measure.evaluation import Evaluation, Model
+from tasks.measure.files import REPEAT
+from tasks.measure.intervals import at_least
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,13 @@ from tasks.common.errors import EvaluationError
 from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
-from tasks.gate.compare import (
+from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict
+from tasks.gate.guards import Measured, guards
+from tasks.gate.slices import slices
+from tasks.gate.words import reasons
+from tasks.measure.compare import (
     IOU,
+    Comparison,
     Curves,
     Draws,
     class_comparisons,
@@ -21,11 +26,9 @@ from tasks.gate.compare import (
     mean_comparison,
     relative_gains,
 )
-from tasks.gate.decision import Comparison, Decision, Evidence, Guard, Slice, Verdict
-from tasks.gate.evaluation import Evaluation, Model
-from tasks.gate.files import REPEAT
-from tasks.gate.guards import Measured, guards
-from tasks.gate.intervals import (
+from tasks.measure.evaluation import Evaluation, Model
+from tasks.measure.files import REPEAT
+from tasks.measure.intervals import (
     MIN_GROUPS,
     POWER,
     TOLERANCE,
@@ -37,9 +40,7 @@ from tasks.gate.intervals import (
     percentile,
     student,
 )
-from tasks.gate.resample import mean_ap
-from tasks.gate.slices import slices
-from tasks.gate.words import reasons
+from tasks.measure.resample import mean_ap
 
 AGREEMENT = 1e-6
 """How closely the arrays must give the metrics of evaluation.json."""

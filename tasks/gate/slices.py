@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.boxes import box_iou
 from tasks.common.errors import DatasetError
 from tasks.common.metadata import column
-from tasks.gate.compare import IOU, Draws, Part, curves, mean_comparison
 from tasks.gate.decision import Slice
-from tasks.gate.evaluation import Detections, Evaluation, Targets
+from tasks.measure.boxes import box_iou
+from tasks.measure.compare import IOU, Draws, Part, curves, mean_comparison
+from tasks.measure.evaluation import Detections, Evaluation, Targets
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, np.inf)}
 """COCO's ranges of the area of an object, square pixels of the original image: from, up to and without."""

@@ -21,13 +21,14 @@ verb is the same.
 
 from tasks.registry.approvers import is_approver
 from tasks.registry.exported import artifacts
-from tasks.registry.history import Assignment, history
+from tasks.registry.history import history
 from tasks.registry.judged import decision_of, gate_since, since_judged, why
 from tasks.registry.record import Record, Version
-from tasks.registry.refusals import Refusal, refusals, refuse
+from tasks.registry.refusals import refusals, refuse
 from tasks.registry.registration import register, registered
 from tasks.registry.stages import deprecate, promote, rollback
-from tasks.registry.verify import Fault, verify
+from tasks.registry.types import Assignment, Fault, Refusal
+from tasks.registry.verify import verify
 from tasks.registry.versions import champion, doubt, list_versions, read_file, refresh, show
 from tasks.registry.weights import fetch, pin_champion
 

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.registry.record import Record, Version
+from tasks.registry.types import Assignment, Audit, Refusal, Step
 
 if TYPE_CHECKING:
     from tasks.common.dvcfiles import Settings
     from tasks.registry import in_git, in_mlflow
-    from tasks.registry.history import Assignment
-    from tasks.registry.record import Record, Version
-    from tasks.registry.refusals import Refusal
-    from tasks.registry.stages import Step
-    from tasks.registry.verify import Audit
 
 MODULES = {"git": "tasks.registry.in_git", "mlflow": "tasks.registry.in_mlflow"}
 MIN_BACKOFF_S = 0.125

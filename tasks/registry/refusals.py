@@ -4,51 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from tasks.common.params import Params
-from tasks.common.text import line
 from tasks.registry.backend import chosen
-from tasks.registry.history import PINNED, source_note
+from tasks.registry.types import PINNED, Outcome, Refusal
 from tasks.registry.versions import champion, show
 
 log = logging.getLogger(__name__)
-
-Outcome = Literal["rejected", "unanswered"]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A version that was not promoted when somebody was asked."""
-
-    tag: str
-    """Its name, and the git tag, such as detector@v1.2.0.rejected.0123456789ab."""
-    version: str
-    outcome: Outcome
-    created: datetime
-    """UTC, to the second."""
-    approver: str
-    """Who said no; `nobody` where nobody answered in time."""
-    reason: str
-    champion: str | None
-    """The version that stayed in the stage; None for none."""
-    commit: str
-    decision: str | None
-    """SHA-256 of the decision that was shown; None where the version pins none."""
-    report: str | None
-    """SHA-256 of the report that was shown; None where the version pins none."""
-    via: str | None = None
-    """How the decision came in; None where nobody answered, and in records of an earlier release."""
-    authenticated: bool | None = None
-    """Whether it was signed by whoever decided."""
-
-    def summary(self) -> str:
-        """The refusal in one line, in the form of `Assignment.summary`."""
-        kept = f"kept {self.champion}" if self.champion else "kept none"
-        said = line(f"{self.approver}: {self.reason}") + source_note(self.via)
-        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {self.version} {self.outcome}, {kept}  {said}"
 
 
 def refuse(params: Params, version: str, outcome: Outcome, *, approver: str, reason: str, question: str) -> Refusal:

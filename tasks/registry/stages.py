@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import EllipsisType
 
@@ -13,9 +12,10 @@ from tasks.common.params import Params
 from tasks.common.text import line
 from tasks.registry.approvers import Via, require_approvers, require_way
 from tasks.registry.backend import Backoff, chosen
-from tasks.registry.history import PINNED, Assignment, history, line_of
+from tasks.registry.history import history, line_of
 from tasks.registry.judged import since_judged
 from tasks.registry.record import Version
+from tasks.registry.types import PINNED, Assignment, Step
 from tasks.registry.versions import champion, list_versions, show
 
 log = logging.getLogger(__name__)
@@ -23,28 +23,6 @@ log = logging.getLogger(__name__)
 
 MAX_AHEAD = timedelta(days=1)
 """A record with a later time than this from now is not of a wrong time zone, but of a wrong clock or a wrong hand."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """Who moves the stage, why and when."""
-
-    approver: str
-    reason: str
-    when: datetime | None
-    is_rollback: bool = False
-    via: Via = "command line"
-    authenticated: bool = False
-    """Whether the record carries the approver's own signature: it is made at the command line and signed."""
-
-    def __post_init__(self) -> None:
-        for name in ("approver", "reason"):
-            if not getattr(self, name).strip():
-                raise RegistryError(f"the {name} is empty", fix=f"Say it with --{name}: the history keeps it.")
-
-    def source(self) -> dict[str, object]:
-        """What a record keeps of how the decision came in."""
-        return {"via": self.via, "authenticated": self.authenticated}
 
 
 def promote(

@@ -5,76 +5,22 @@ reads   the versions and their files where the registry keeps them, the DVC cach
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tasks.common import dvcfiles
-from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import REGISTERED
-from tasks.common.text import line
 from tasks.common.weights import md5_of
 from tasks.common.yaml import parse_scalar
 from tasks.registry.backend import chosen
-from tasks.registry.history import PINNED, Assignment, history
+from tasks.registry.history import history
 from tasks.registry.record import Record, Version
+from tasks.registry.types import PINNED, Audit, Fault
 from tasks.registry.versions import list_versions, show
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that is not what the version pins."""
-
-    version: str
-    what: str
-    """The thing and its place, such as `reports/report.md in the commit`."""
-    expected: str
-    found: str
-    """The hash that it has now, or why there is none."""
-
-    def summary(self) -> str:
-        """The fault in one line."""
-        return line(f"{self.version}  {self.what}: pinned {self.expected}, found {self.found}")
-
-
-@dataclass
-class Audit:
-    """One walk over versions; an object that several of them pin is hashed once."""
-
-    params: Params
-    settings: dvcfiles.Settings
-    past: tuple[Assignment, ...]
-    faults: list[Fault] = field(default_factory=list)
-    caches: tuple[Path, ...] = field(default_factory=dvcfiles.caches)
-    known: dict[str, str] = field(default_factory=dict)
-    """{place: hash found there}."""
-
-    def expect(self, version: Version, what: str, expected: str, found: str) -> None:
-        if expected != found:
-            self.faults.append(Fault(version.version, what, expected, found))
-
-    def cached(self, md5: str) -> str | None:
-        """The hash of the object `md5` in a DVC cache of this repository; None where it is absent."""
-        paths = (dvcfiles.cache_object(cache, md5) for cache in self.caches)
-        path = next((path for path in paths if path.is_file()), None)
-        if path is None:
-            return None
-        if str(path) not in self.known:
-            self.known[str(path)] = md5_of(path)
-        return self.known[str(path)]
-
-    def text(self, version: Version, path: Path) -> str | None:
-        """A file of the version; empty where it keeps none, None where it is not the pinned one: that is a fault already."""
-        try:
-            content = chosen(self.params).read_file(self.params, version, path.as_posix())
-        except RegistryError:
-            return ""
-        pinned = version.record.files.get(path.as_posix()) if version.record else None
-        return content.decode() if pinned in {None, hashlib.sha256(content).hexdigest()} else None
 
 
 def verify(params: Params, version: str = "all") -> tuple[Fault, ...]:
@@ -88,7 +34,7 @@ def verify(params: Params, version: str = "all") -> tuple[Fault, ...]:
         RegistryError: there is no such version, or a remote cannot be reached.
     """
     versions = list_versions(params, with_deprecated=True) if version == "all" else (show(params, version),)
-    audit = Audit(params, dvcfiles.settings(), history(params))
+    audit = Audit(params, dvcfiles.settings(), history(params), partial(chosen(params).read_file, params))
     chosen(params).check(audit, versions)
     for found in versions:
         _check_promotions(audit, found)

@@ -17,7 +17,7 @@ from tasks.common.page.svg import Canvas
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.common.rows import lines_of, read_rows
 from tasks.common.text import code
-from tasks.report.detections import Outcome
+from tasks.measure.matching import Outcome
 from tasks.report.material import Material
 
 MOST_TAGS = 8

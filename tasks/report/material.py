@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.common.params import ReportParams
+from tasks.measure.matching import Objects, Outcome, Tally, detections, match, tally, targets
 from tasks.report import catalogue
 from tasks.report.catalogue import Words
 from tasks.report.curves import Epoch, epochs, starts
-from tasks.report.detections import Objects, Outcome, Tally, detections, match, tally, targets
 from tasks.report.inputs import Inputs, Phase
 
 

@@ -74,8 +74,8 @@ def write(content: dict[str, Any], table: str, html: str) -> None:
 
 def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[Reviewed]:
     """Every image of `splits` with what the model of `weights` makes of its labels."""
-    from tasks.common import yolo
-    from tasks.common.predict import predict
+    from tasks.measure import yolo
+    from tasks.measure.predict import predict
 
     yolo.prepare()
     yolo.remove_label_caches(dataset)

@@ -17,8 +17,8 @@ import numpy as np
 
 from tasks.common.dataset import label_file
 from tasks.common.params import ReviewParams
-from tasks.common.predict import Image
 from tasks.common.rows import Row, lines_of, read_rows
+from tasks.measure.predict import Image
 from tasks.review.rank import Finding, Objects, agreement, judge
 
 COLUMNS = ("rank", "file", "line", "kind", "score", "label", "model_says", "conf", "iou", "image", "split", "image_score")

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.boxes import box_iou
+from tasks.measure.boxes import box_iou
 
 Kind = Literal["overlooked", "spurious", "swapped class", "badly located", "agrees"]
 Floats = NDArray[np.float64]

@@ -16,13 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tasks.common import yolo
 from tasks.common.accepted import accepted_dataset
 from tasks.common.champion import pinned_weights, start_weights
 from tasks.common.dataset import Dataset
 from tasks.common.errors import WeightsError
 from tasks.common.params import FinetuneParams, Params, ScheduleParams
 from tasks.common.paths import BASELINE, CHAMPION, FINETUNE, RUNS
+from tasks.measure import yolo
 from tasks.train import attempt, plan, state
 from tasks.train.plan import COLUMNS, ULTRALYTICS, Plan
 from tasks.train.result import Stage, Training, publish, summarise

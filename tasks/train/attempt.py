@@ -9,17 +9,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tasks.common import stage, yolo
-from tasks.common.errors import DatasetError, PipelineError, TrainingError
-from tasks.common.stage import disk_full, write_json
+from tasks.common import stage
+from tasks.common.errors import DatasetError, TrainingError
+from tasks.common.stage import disk_full
+from tasks.measure import yolo
 from tasks.train import plan
+from tasks.train.failure import FAILURE, is_out_of_memory
 from tasks.train.plan import Plan
 
 log = logging.getLogger(__name__)
-OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "unable to find an engine")
-"""How torch says that a device has no memory left; the list of BaseTrainer._do_train."""
-FAILURE = "failure.json"
-"""Why a process of a distributed training ended."""
 DISK_FULL = ("No space left", "file write failed", "PytorchStreamWriter failed")
 
 
@@ -77,20 +75,6 @@ def _try(own: Plan, model: Any, work: Path, data: str) -> str:
             raise DatasetError(message.partition("\n")[0], where=data, fix="Run `dvc repro validate`.") from None
         raise
     return ""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
-
-
-def leave(error: BaseException, work: Path) -> None:
-    """Write down why a process of a distributed training ends; the first one's reason stays."""
-    if isinstance(error, PipelineError):
-        found = {"what": error.what, "where": error.where, "fix": error.fix}
-    else:
-        found = {"lack" if is_out_of_memory(error) else "what": str(error).partition("\n")[0] or type(error).__name__}
-    if not (work / FAILURE).exists():
-        write_json(work / FAILURE, found)
 
 
 def _reason_left(own: Plan, work: Path, error: subprocess.CalledProcessError) -> str:

@@ -10,8 +10,8 @@ import logging
 import math
 from typing import Any
 
-from tasks.common import yolo
 from tasks.common.errors import ParamsError
+from tasks.measure import yolo
 from tasks.train.plan import ULTRALYTICS, Plan
 
 log = logging.getLogger(__name__)

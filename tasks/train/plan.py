@@ -33,7 +33,7 @@ class Plan:
     weights: str
     """Start weights, relative to the root of the repository."""
     start_sha256: str
-    """Digest of the start tensors, see `tasks.common.yolo.tensors_digest`."""
+    """Digest of the start tensors, see `tasks.measure.yolo.tensors_digest`."""
     data_sha256: str
     """Digest of the dataset, from reports/dataset.json."""
     choose_by: str

@@ -33,7 +33,7 @@ class Training:
     weights: str
     """Start weights, relative to the root of the repository."""
     start_sha256: str
-    """Digest of the start tensors, see `tasks.common.yolo.tensors_digest`; of the file where the start is a network."""
+    """Digest of the start tensors, see `tasks.measure.yolo.tensors_digest`; of the file where the start is a network."""
     data_sha256: str
     """Digest of the dataset, from reports/dataset.json."""
     epochs: int

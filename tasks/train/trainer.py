@@ -23,12 +23,12 @@ from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.utils import DEFAULT_CFG, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
-from tasks.common import yolo
 from tasks.common.errors import PipelineError, TrainingError
 from tasks.common.paths import PROGRESS, RUNS
 from tasks.common.progress import Progress
 from tasks.common.stage import log_to_terminal, write_json
-from tasks.train import attempt, contract, counts, plan, state
+from tasks.measure import yolo
+from tasks.train import contract, counts, failure, plan, state
 
 log = logging.getLogger(__name__)
 NO_RETRY = 3
@@ -72,7 +72,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             return super().train()
         except (PipelineError, RuntimeError, MemoryError) as error:
             if RANK >= 0:
-                attempt.leave(error, self.work)
+                failure.keep(error, self.work)
             raise
 
     def run_callbacks(self, event: str) -> None:

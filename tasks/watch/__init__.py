@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAG
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json
 from tasks.watch import drift, drop, pictures
+from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import MISSED_MOST, page, pictured
 from tasks.watch.pictures import Seen
 from tasks.watch.registered import Registered, registered
@@ -41,43 +41,6 @@ NUM_USUAL = 3
 """Usual images of registration on the page, and images of a kind in watch.svg."""
 MAX_GALLERY_BYTES = 330_000
 """Of watch.svg, which becomes part of an artifact in Prefect's database."""
-
-
-class Finding(StrEnum):
-    """What the watch found, the worst first."""
-
-    DROP = "DROP"
-    """The champion is worse on the new labels, and not by luck."""
-    DRIFT = "DRIFT"
-    """The images, or what the champion sees in them, are others."""
-    STEADY = "STEADY"
-    TOO_FEW = "TOO_FEW"
-    """Fewer images than watch.min_images: nothing is said."""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What was found, as stored in watch.json."""
-
-    finding: Finding
-    champion: str
-    """Such as v1.2.0."""
-    path: str
-    split: str
-    images: int
-    metric: str
-    drops: tuple[drop.Drop, ...]
-    """All new images that have labels first, then each part; empty where fewer than watch.min_images have some."""
-    drifts: tuple[drift.Drift, ...]
-    labelled: int
-    """Images that have a label file."""
-
-    def summary(self) -> str:
-        """The finding in one line."""
-        worst = [f"{d.part} {self.metric} {d.then:.4f} -> {d.now:.4f} ({d.change:+.1%})" for d in self.drops[:1]]
-        worst += [f"{d.part} {d.change:+.1%}" for d in self.drops[1:] if d.is_real]
-        worst += [f"{d.feature} PSI {d.psi:.2f}" for d in self.drifts if d.is_real]
-        return f"{self.finding}: {self.champion} on {self.images} images of {self.path}" + "".join(f"; {text}" for text in worst)
 
 
 def run(params: Params) -> Watch:
@@ -139,10 +102,10 @@ def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
 
 def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -> dict[str, NDArray[Any]]:
     """The arrays of an evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
-    from tasks.common import yolo
-    from tasks.common.predict import predict
-    from tasks.evaluate import evaluation_settings
-    from tasks.evaluate.figures import statistics
+    from tasks.measure import yolo
+    from tasks.measure.figures import statistics
+    from tasks.measure.harness import evaluation_settings
+    from tasks.measure.predict import predict
 
     settings = evaluation_settings(params)
     before = {"nms": True} | dict(then.settings)  # versions before 0.2 do not say it

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
-from tasks.gate.compare import IOU, draw, relative_gains
-from tasks.gate.evaluation import Detections, Targets
-from tasks.gate.intervals import MIN_GROUPS, Interval, expanded, percentile
-from tasks.gate.resample import mean_ap, rank, replicate, target_counts
+from tasks.measure.compare import IOU, draw, relative_gains
+from tasks.measure.evaluation import Detections, Targets
+from tasks.measure.intervals import MIN_GROUPS, Interval, expanded, percentile
+from tasks.measure.resample import mean_ap, rank, replicate, target_counts
 
 
 @dataclass(frozen=True)

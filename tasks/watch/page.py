@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from tasks.common.page.document import (
     Block,
@@ -27,9 +26,7 @@ from tasks.common.page.render import English, render
 from tasks.common.text import code, markdown
 from tasks.watch.drift import FEATURES, Drift
 from tasks.watch.drop import Drop
-
-if TYPE_CHECKING:
-    from tasks.watch import Watch
+from tasks.watch.finding import Watch
 
 TONES: dict[str, Tone] = {"DROP": "bad", "DRIFT": "warn", "STEADY": "good", "TOO_FEW": "warn"}
 MISSED_MOST = "Missed most"

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.boxes import box_iou
 from tasks.common.page.document import Cell, Panel, Shot, Tone
 from tasks.common.page.picture import Picture, read_picture, tag
 from tasks.common.page.svg import Canvas, axes, labelled, ticks
 from tasks.common.text import markdown
+from tasks.measure.boxes import box_iou
 from tasks.watch.drift import Drift
 
 WIDTH, HEIGHT = 360, 200

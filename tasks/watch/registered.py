@@ -27,7 +27,7 @@ class Registered:
     """The evaluation that a version was registered with; the version is its model `candidate`."""
 
     settings: Mapping[str, Any]
-    """Image size, thresholds and so on, see `tasks.evaluate.evaluation_settings`."""
+    """Image size, thresholds and so on, see `tasks.measure.harness.evaluation_settings`."""
     arrays: Mapping[str, NDArray[Any]]
     """The content of its evaluation.npz."""
     dataset: str = ""

@@ -18,7 +18,7 @@ from tasks.registry.in_git.links import BEFORE, VERSION_TAG, notes, seen, trail
 from tasks.registry.in_git.tags import Tag, read_tags
 from tasks.registry.record import NUMBER, Record, decode, parse_number
 from tasks.registry.stages import MAX_AHEAD
-from tasks.registry.verify import Fault
+from tasks.registry.types import Fault
 
 log = logging.getLogger(__name__)
 

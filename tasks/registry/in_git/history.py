@@ -6,8 +6,8 @@ from gto.constants import ACTION, COUNTER, STAGE, VERSION, Action
 from gto.tag import parse_name
 
 from tasks.common.params import Params
-from tasks.registry.history import Assignment
 from tasks.registry.in_git.tags import Tag, read_tags
+from tasks.registry.types import Assignment
 
 
 def assignments(params: Params) -> tuple[Assignment, ...]:

@@ -13,7 +13,7 @@ from tasks.registry.in_git.tags import is_shared, refusal
 from tasks.registry.record import Version
 
 if TYPE_CHECKING:
-    from tasks.registry.verify import Audit
+    from tasks.registry.types import Audit
 
 log = logging.getLogger(__name__)
 

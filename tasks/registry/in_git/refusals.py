@@ -15,7 +15,8 @@ from tasks.registry.in_git.publish import publish
 from tasks.registry.in_git.stages import message
 from tasks.registry.in_git.tags import fetch_tags, read_tags, tag_object
 from tasks.registry.record import Version
-from tasks.registry.refusals import Refusal, refusal_of
+from tasks.registry.refusals import refusal_of
+from tasks.registry.types import Refusal
 
 NAME = re.compile(r"@v\d+\.\d+\.\d+\.(rejected|unanswered)\.[0-9a-f]{12}$")
 

@@ -10,7 +10,7 @@ from tasks.registry.in_git.chain import version_of
 from tasks.registry.in_git.links import named, trail
 from tasks.registry.in_git.signing import signature_of
 from tasks.registry.in_git.tags import Tag, read_tags
-from tasks.registry.verify import Fault
+from tasks.registry.types import Fault
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from tasks.registry.in_git.links import NOTE, link, next_link, trail
 from tasks.registry.in_git.publish import publish
 from tasks.registry.in_git.tags import is_shared, refs_here, refs_there, replaced, tag_object
 from tasks.registry.record import Version
-from tasks.registry.stages import Step, entry
+from tasks.registry.stages import entry
+from tasks.registry.types import Step
 
 
 def assign(params: Params, version: Version, current: str | None, step: Step) -> bool:

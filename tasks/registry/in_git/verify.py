@@ -12,7 +12,7 @@ from tasks.registry.in_git import chain, readers, signatures, witness
 from tasks.registry.in_git.tags import is_shared, read_tags, refs_here, refs_there
 from tasks.registry.in_git.versions import list_versions
 from tasks.registry.record import Record, Version
-from tasks.registry.verify import Audit, Fault
+from tasks.registry.types import Audit, Fault
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tasks.common import git
 from tasks.registry.in_git.links import trail
-from tasks.registry.verify import Fault
+from tasks.registry.types import Fault
 
 PREFIX = "refs/ratchet/last"
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.registry.history import Assignment
 from tasks.registry.in_mlflow.client import ENTRY, ensure_model, model_versions, speaking
 from tasks.registry.record import Version, parse_number
-from tasks.registry.stages import Step, entry
+from tasks.registry.stages import entry
+from tasks.registry.types import Assignment, Step
 
 log = logging.getLogger(__name__)
 MAX_ALIAS_TRIES = 10

@@ -8,7 +8,8 @@ from tasks.common.params import Params
 from tasks.registry.backend import Backoff
 from tasks.registry.in_mlflow.journal import entries, write
 from tasks.registry.record import Version
-from tasks.registry.refusals import Refusal, refusal_of
+from tasks.registry.refusals import refusal_of
+from tasks.registry.types import Refusal
 
 
 def refuse(params: Params, version: Version, key: str, body: dict[str, Any]) -> None:

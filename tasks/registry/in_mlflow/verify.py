@@ -16,7 +16,7 @@ from tasks.registry.in_mlflow.journal import alias, champion
 from tasks.registry.in_mlflow.register import RECORD_FILE, figures
 from tasks.registry.in_mlflow.versions import list_versions, run_of
 from tasks.registry.record import Record, Version, parse_number, to_json
-from tasks.registry.verify import Audit, Fault
+from tasks.registry.types import Audit, Fault
 
 log = logging.getLogger(__name__)
 

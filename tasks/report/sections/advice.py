@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tasks.common.page.document import Advice, Block, Paragraph, Section, Table
 from tasks.common.paths import DECISION, STATISTICS
+from tasks.measure.matching import Tally
 from tasks.report.advice import Item, cautions, suggestions
-from tasks.report.detections import Tally
 from tasks.report.material import Material
 from tasks.report.sections.outcome import cause
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks
 from tasks.common.paths import STATISTICS
 from tasks.common.text import markdown
+from tasks.measure.matching import confusion
 from tasks.report import figures, gallery
-from tasks.report.detections import confusion
 from tasks.report.material import Material
 
 BACKGROUND = "∅"

@@ -6,8 +6,8 @@ from tasks.common.page import forest
 from tasks.common.page.document import Cell, Figure, Panel, Paragraph, Section, Table, join, tone_of
 from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS
+from tasks.measure.matching import RECALL, detections, precision_curve
 from tasks.report import figures
-from tasks.report.detections import RECALL, detections, precision_curve
 from tasks.report.figures import Series
 from tasks.report.material import Material
 

@@ -12,7 +12,7 @@ from ultralytics.utils import ops
 
 
 def recorder(task: str, root: Path) -> type:
-    """The validator of `task` (detect or segment) with an `images` list: a dict each, see `tasks.common.predict.Image`."""
+    """The validator of `task` (detect or segment) with an `images` list: a dict each, see `tasks.measure.predict.Image`."""
     base: Any = SegmentationValidator if task == "segment" else DetectionValidator
 
     class Recorder(base):  # type: ignore[misc]

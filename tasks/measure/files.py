@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tasks.common.errors import EvaluationError
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.common.stage import read_json
-from tasks.gate.evaluation import Detections, Evaluation, Model, Targets
+from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
 
 REPEAT = "Run `dvc repro evaluate`."
 KEYS = {"task": str, "split": Mapping, "names": list, "reference": str, "models": Mapping}

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common import yolo
 from tasks.common.dataset import Dataset, shown
 from tasks.common.errors import DatasetError
+from tasks.measure import yolo
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
     Raises:
         DatasetError: Ultralytics dropped an image.
     """
-    from tasks.common.recorder import recorder
+    from tasks.measure.recorder import recorder
 
     validator = recorder(model.task, dataset.root.resolve())(
         args={

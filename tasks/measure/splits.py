@@ -1,13 +1,11 @@
-"""What is evaluated: the gate split, the champion, and models that know the data's classes; anything else is refused."""
+"""Which images are measured: the gate split, by name and content."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from tasks.common.champion import pinned_weights
 from tasks.common.dataset import Dataset
 from tasks.common.errors import EvaluationError
 from tasks.common.params import Params
@@ -32,9 +30,3 @@ def gate_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any]) ->
 def describe_split(dataset: Dataset, name: str, sha256: str) -> dict[str, Any]:
     """Name, dataset, hash and number of images of a split."""
     return {"name": name, "dataset": dataset.root.as_posix(), "sha256": sha256, "images": len(dataset.splits.get(name, ()))}
-
-
-def champion_weights() -> dict[str, Path]:
-    """The champion's weights as champion.yaml pins them, or nothing where there is no champion."""
-    path = pinned_weights()
-    return {} if path is None else {"champion": path}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.predict import Image
+from tasks.measure.predict import Image
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.gate.evaluation import Detections, Targets
+from tasks.measure.evaluation import Detections, Targets
 
 CHUNK = 64
 """Resamples in one call of the kernel: a row of multiplicities is one cache line."""
@@ -63,7 +63,7 @@ def replicate(ranking: Ranking, counts: NDArray[np.int64], weights: NDArray[np.u
 
     Identical to `ap_per_class` on the repeated images, see tests/test_gate_resample.py.
     """
-    from tasks.gate.kernel import RECALLS, average_precision  # here, since numba takes half a second
+    from tasks.measure.kernel import RECALLS, average_precision  # here, since numba takes half a second
 
     out = np.empty((weights.shape[1], ranking.tp.shape[0], len(counts)))
     for begin in range(0, weights.shape[1], CHUNK):

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.boxes import box_iou
+from tasks.measure.boxes import box_iou
 
 Floats = NDArray[np.float64]
 RECALL = np.linspace(0, 1, 101)

@@ -8,16 +8,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.gate.decision import Comparison
-from tasks.gate.evaluation import Evaluation, Model, Targets
-from tasks.gate.intervals import NORMAL, Interval, expanded, percentile
-from tasks.gate.resample import bootstrap_weights, jackknife_weights, mean_ap, rank, replicate, target_counts
+from tasks.measure.evaluation import Evaluation, Model, Targets
+from tasks.measure.intervals import NORMAL, Interval, expanded, percentile
+from tasks.measure.resample import bootstrap_weights, jackknife_weights, mean_ap, rank, replicate, target_counts
 
 IOU = {"mAP50": slice(0, 1), "mAP50-95": slice(0, 10)}
 """Which of the ten IoU thresholds a metric averages."""
 EVERY_IOU = slice(0, 10)
 MAX_BLOCKS = 200
 """Left-out blocks behind the BCa acceleration; their skewness does not depend on how many groups a block holds."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of both models on the same images."""
+
+    reference: float
+    candidate: float
+    change: float
+    """candidate - reference, AP points."""
+    change_interval: Interval | None
+    """Percentile interval; None without a confidence."""
+    gain: float | None
+    """change / reference; None where the reference is zero."""
+    gain_interval: Interval | None
+    instances: int
+    """Labelled objects behind the figure."""
+    images: int
+    """Images behind the figure."""
 
 
 @dataclass(frozen=True)
