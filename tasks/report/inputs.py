@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tasks.common.errors import EvaluationError, WorkspaceError
 from tasks.common.paths import (
     BASELINE,
+    CANDIDATE,
     DATASET,
     DECISION,
     EVALUATION,
@@ -125,6 +126,7 @@ def read() -> Inputs:
     evaluation = read_json(EVALUATION, "evaluate")
     decision = read_decision()
     _require_same_models(evaluation, decision)
+    _require(CANDIDATE, "finetune")
     return Inputs(
         dataset=read_json(DATASET, "validate"),
         validation=read_json(VALIDATION, "validate"),
@@ -164,7 +166,10 @@ def _read_phase(name: str, folder: Path) -> Phase:
             where=str(folder / "results.csv"),
             fix=f"Run `dvc repro {name}`.",
         )
-    return Phase(name, folder, training, load_yaml(folder / "args.yaml") or {}, rows)
+    arguments = load_yaml(folder / "args.yaml")
+    if not isinstance(arguments, Mapping):
+        raise WorkspaceError("holds no arguments", where=str(folder / "args.yaml"), fix=f"Run `dvc repro {name}`.")
+    return Phase(name, folder, training, arguments, rows)
 
 
 def _require(path: Path, made_by: str) -> None:
