@@ -14,6 +14,7 @@ from tasks.common.accepted import Accepted, accepted_dataset
 from tasks.common.params import Params
 from tasks.common.paths import CANDIDATE, EVALUATION, EXPORT, RUNS
 from tasks.common.stage import read_json, write_json, write_text
+from tasks.common.weights import require_weights
 from tasks.export import accuracy, convert, measure, thresholds
 from tasks.export.card import KEYS, card, markdown
 from tasks.export.decode import Thresholds
@@ -70,6 +71,7 @@ def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tup
 def gather(params: Params, accepted: Accepted) -> Run:
     """The inputs of the stage."""
     evaluation = read_json(EVALUATION, "evaluate")
+    require_weights(CANDIDATE)
     dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
     yolo.remove_label_caches(dataset)
