@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks import registry
 from tasks.common import dvcfiles
+from tasks.common.errors import WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EVALUATION, REPORT
 from tasks.common.stage import read_json
@@ -63,5 +64,7 @@ def _is_champion_too(name: str, models: Mapping[str, Mapping[str, Any]]) -> bool
 
 
 def _data_version(params: Params) -> str:
-    out = dvcfiles.tracked(Path(params.data.path)) or dvcfiles.locked_outputs()[params.data.path]
+    out = dvcfiles.tracked(Path(params.data.path)) or dvcfiles.locked_outputs().get(params.data.path)
+    if out is None:
+        raise WorkspaceError("DVC does not know the dataset", where=params.data.path, fix="Run `python -m tasks.snapshot`.")
     return out.md5[:12]

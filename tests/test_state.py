@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import preflight, registry, snapshot
+from tasks import preflight, registry, snapshot, summary
 from tasks.common import dvc, dvcfiles, dvcrestore, dvcstale, dvcstate, git, params, stage
 from tasks.common.champion import pinned_weights
 from tasks.common.errors import LockError, WorkspaceError
@@ -241,6 +241,33 @@ def test_a_broken_pin_names_the_command_that_writes_it_anew(root: Path, text: st
 
     registry.pin_champion(params.load())
     assert pinned_weights() is None
+
+
+def test_the_pin_is_written_anew_over_bytes_that_are_no_text(root: Path) -> None:
+    CHAMPION.write_bytes(b"\xff\xfe")
+
+    registry.pin_champion(params.load())
+
+    assert pinned_weights() is None
+
+
+def test_a_kept_dvc_lock_that_is_no_text_is_kept_anew(root: Path) -> None:
+    text = lock_file(root)
+    for file in (dvcrestore.KEPT, dvcrestore.LOCK):
+        file.write_bytes(b"\xff\xfe")
+
+    assert dvcrestore.restore(dvcrestore.LOCK)
+    assert (root / "dvc.lock").read_text() == text
+
+    dvcrestore.keep()
+    assert dvcrestore.KEPT.read_text() == text
+
+
+def test_a_summary_without_dvc_lock_names_the_next_step(root: Path) -> None:
+    (root / "dvc.lock").unlink()
+
+    with pytest.raises(WorkspaceError, match=r"DVC does not know the dataset Run `python -m tasks\.snapshot`"):
+        summary._data_version(params.load())
 
 
 def test_what_was_accepted_is_taken_from_the_commit_where_the_file_was_cut_off(

@@ -58,12 +58,12 @@ def restore(file: Path) -> dict[str, Any] | None:
 
     None where there is no file, since DVC makes it anew, or where a merge left its marks in it.
     """
-    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    text = _text(file) if file.is_file() else None
     if text is None or CONFLICT in text:
         return None
     if content := _whole(text, file):
         return content
-    kept = KEPT.read_text(encoding="utf-8") if file == LOCK and KEPT.is_file() else ""
+    kept = _text(KEPT) if file == LOCK else ""
     committed = git.attempt("show", f"HEAD:./{file.as_posix()}").stdout
     better = next((own for own in (kept, committed) if _whole(own, file)), None)
     log.warning("%s cannot be read, and is %s", file, "brought back as it was before" if better else "made anew")
@@ -77,9 +77,14 @@ def restore(file: Path) -> dict[str, Any] | None:
 
 def keep() -> None:
     """Keep a copy of dvc.lock for `restore`, if it is whole."""
-    text = LOCK.read_text(encoding="utf-8") if LOCK.is_file() else ""
-    if _whole(text, LOCK) and not (KEPT.is_file() and KEPT.read_text(encoding="utf-8") == text):
+    text = _text(LOCK)
+    if _whole(text, LOCK) and _text(KEPT) != text:
         replace_files({KEPT: text.encode()})
+
+
+def _text(file: Path) -> str:
+    """The file's text, whatever its bytes are; empty where there is none."""
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
 
 def _whole(text: str, file: Path) -> dict[str, Any] | None:

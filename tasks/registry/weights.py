@@ -64,7 +64,7 @@ def pin_champion(params: Params) -> str | None:
         fix = f"{doubt(params)}. To begin anew without it, write `version: null` there."
         raise RegistryError(f"it names {pinned}, and no champion is known here", where=str(CHAMPION), fix=fix)
     content = pin(params, version)
-    if not CHAMPION.is_file() or CHAMPION.read_text(encoding="utf-8") != content:
+    if not CHAMPION.is_file() or CHAMPION.read_bytes() != content.encode():
         write_text(CHAMPION, content)
         log.info("champion.yaml names %s", version or "no version")
     return version
