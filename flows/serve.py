@@ -55,7 +55,12 @@ def serve() -> None:
         server = stack.enter_context(
             _running("server", "start", "--host", api.host, "--port", str(api.port), stdout=subprocess.PIPE)
         )
-        Output(server, on_line=partial(print, flush=True)).wait(f"{root}/api/health", START_S)
+        try:
+            Output(server, on_line=partial(print, flush=True)).wait(f"{root}/api/health", START_S)
+        except WorkspaceError:
+            end_tree(server)
+            _require_free(api.host, api.port)  # another program may have taken it since we looked
+            raise
         if subprocess.run([sys.executable, "-m", "flows.deploy"], check=False).returncode:
             raise WorkspaceError("the deployments were refused", where="prefect.yaml", fix="The reason is above.")
         workers = [stack.enter_context(_running("worker", "start", "--pool", name)) for name in pool_names()]

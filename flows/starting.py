@@ -12,6 +12,9 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable
 from http.client import HTTPException
+from urllib.parse import urlsplit
+
+import psutil
 
 from flows import database
 from tasks.common.errors import WorkspaceError
@@ -38,13 +41,13 @@ class Output:
         self._reader.start()
 
     def wait(self, url: str, timeout_s: float) -> None:
-        """Return when the server answers at `url`.
+        """Return when the server answers at `url`; another program that answers there, as one that took the port, is not it.
 
         Raises:
             WorkspaceError: it ended before, or did not answer in `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
-        while not _answers(url):
+        while not (_answers(url) and _listens(self._process.pid, urlsplit(url).port)):
             if self.has_ended:
                 raise self.failure("the Prefect server ended while it started")
             if time.monotonic() > deadline:
@@ -81,6 +84,18 @@ def last_words(said: deque[str]) -> list[str]:
     """The lines that name the cause, each once; without any, the last ones."""
     causes = list(dict.fromkeys(line.strip() for line in said if CAUSE.match(line.strip())))
     return causes[-2:] or [line for line in said if line.strip()][-NUM_LINES:]
+
+
+def _listens(pid: int, port: int | None) -> bool:
+    """Whether the process, or one that it started, has the port; where the system does not tell, we take it for so."""
+    try:
+        process = psutil.Process(pid)
+        sockets = [socket for own in (process, *process.children(recursive=True)) for socket in own.net_connections("tcp")]
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+    return any(socket.status == psutil.CONN_LISTEN and socket.laddr.port == port for socket in sockets)
 
 
 def _answers(url: str) -> bool:

@@ -19,7 +19,12 @@ from typing import Any
 
 import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_PORT,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
+    temporary_settings,
+)
 from sqlalchemy import create_engine
 
 from flows import api, database, serve
@@ -28,6 +33,7 @@ from flows.serve import reached_at
 from flows.starting import Output, last_words
 from tasks.common import dvc, isolation
 from tasks.common.errors import WorkspaceError
+from tests.api import free_port
 from tests.serving import wait_for
 
 PROXY = "http://127.0.0.1:9"
@@ -217,15 +223,37 @@ def test_a_server_that_ends_while_it_starts_is_noticed_at_once_with_the_cause() 
     assert error.value.what == "the Prefect server ended while it started\nOSError: [Errno 28] No space left on device"
 
 
-def test_the_lines_of_a_server_are_passed_on_once_it_answers(answering: Callable[..., Any]) -> None:
+def test_another_program_that_answers_at_the_port_is_not_taken_for_the_server(answering: Callable[..., Any]) -> None:
+    process = program("import time; time.sleep(1); raise OSError(98, 'address already in use')")
+
+    with answering({"/": (200, b"")}) as url, pytest.raises(WorkspaceError) as error:
+        Output(process).wait(url, timeout_s=600)
+
+    assert error.value.what == "the Prefect server ended while it started\nOSError: [Errno 98] address already in use"
+
+
+SERVER = """
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+print("a banner", flush=True)
+BaseHTTPRequestHandler.log_message = lambda *words: None
+server = HTTPServer(("127.0.0.1", {port}), BaseHTTPRequestHandler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+input()
+print("a warning", flush=True)
+"""
+
+
+def test_the_lines_of_a_server_are_passed_on_once_it_answers() -> None:
     said: list[str] = []
-    process = program("print('a banner', flush=True); input(); print('a warning', flush=True)")
+    process = program(SERVER.format(port=(port := free_port())))
     output = Output(process, on_line=said.append)
     wait_for("the banner", lambda: output.has_said("a banner"), 30)
     assert said == []
 
-    with answering({"/": (401, b"")}) as url:
-        output.wait(url, timeout_s=30)
+    output.wait(f"http://127.0.0.1:{port}/", timeout_s=30)
+
     assert said == ["a banner"]
     assert process.stdin
     process.stdin.write(b"\n")
@@ -409,6 +437,25 @@ def test_a_port_that_another_program_holds_is_one_error(is_listening: bool) -> N
 
         with pytest.raises(WorkspaceError, match="another program listens on this port"):
             serve._require_free(*held.getsockname())
+
+
+def test_a_port_that_another_program_takes_while_the_server_starts_is_named_with_its_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, rivals = ("127.0.0.1", free_port()), list[socket.socket]()
+    monkeypatch.setattr(serve, "PREFECT", (sys.executable, "-c", "raise OSError(98, 'address already in use')"))
+    monkeypatch.setattr(database, "require_usable", lambda: rivals.append(socket.create_server(address)))
+    for name in ("PREFECT_API_URL", "NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")  # what it was comes back
+
+    with temporary_settings({PREFECT_SERVER_API_PORT: address[1]}), pytest.raises(WorkspaceError) as error:
+        serve.serve()
+
+    rivals[0].close()
+    assert error.value.block() == (
+        f"error: another program listens on this port\nwhere: 127.0.0.1:{address[1]}\n"
+        "next:  End the other server, or choose a port: PREFECT_SERVER_API_PORT=4201 make serve"
+    )
 
 
 def test_an_address_that_is_not_of_this_machine_is_one_error() -> None:
