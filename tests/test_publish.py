@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from tasks.common import git, gitwords
 from tasks.common import params as params_module
-from tasks.common.errors import RegistryError
+from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.registry.backend import Backoff
 from tasks.registry.in_git import publish as publishing
@@ -96,6 +97,29 @@ def test_what_git_refuses_here_is_an_error_and_nothing_is_pushed(
     assert words in error.what
     assert re.search(fix, error.fix)
     assert sh("git", "--git-dir", str(origin), "tag") == ""
+
+
+def test_a_full_disk_below_git_has_its_own_step(environment: None, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sh("git", "init", "-q", "--template=", cwd=small_disk)
+    monkeypatch.setenv("GIT_DIR", str(small_disk / ".git"))
+
+    with pytest.raises(WorkspaceError, match="No space left on device") as caught:
+        git.git("hash-object", "-w", "--stdin", stdin=random.Random(0).randbytes(300_000).hex())
+
+    assert caught.value.fix == "Free space on the disk that holds .git, and run again."
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        ("cannot lock ref 'refs/tags/x': Unable to create '.git/refs/tags/x.lock': Operation not permitted", "write in .git"),
+        ("error: unable to create temporary file: Permission denied\nfatal: unable to write tag file", "write in .git"),
+        ('error: open("data/secret.txt"): Permission denied\nfatal: updating files failed', "read the file that git names"),
+    ],
+    ids=["immutable", "another owner", "a file of the user's"],
+)
+def test_the_next_step_fits_what_git_may_not_do_here(words: str, fix: str) -> None:
+    assert fix in gitwords.fix_here(words)
 
 
 def test_a_tag_object_that_is_cut_off_is_named(repo: Path, params: Params) -> None:

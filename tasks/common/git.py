@@ -36,7 +36,7 @@ def git(*args: str, stdin: str | None = None, env: Mapping[str, str] | None = No
         raise WorkspaceError(
             result.stderr.strip() or f"exit code {result.returncode}",
             where=" ".join(["git", *args])[:80],
-            fix="Mend what git says, and run again.",
+            fix=gitwords.fix_here(result.stderr),
         )
     return result.stdout.removesuffix("\n")
 

@@ -22,7 +22,11 @@ _HERE = (
     ),
     (r"No space left|Disk quota exceeded", "Free space on the disk that holds .git, and run again."),
     (r"Read-only file system", "The disk of .git is mounted read-only: run where it can be written."),
-    (r"Permission denied|insufficient permission", "Give yourself the right to write in .git (`ls -ld .git .git/refs/tags`)."),
+    (r"open\(.*\): Permission denied", "Let this user read the file that git names (`ls -l` shows who may), and run again."),
+    (
+        r"Permission denied|insufficient permission|Operation not permitted",
+        "Give yourself the right to write in .git (`ls -ld .git .git/refs/tags`; `lsattr -d` shows what is immutable).",
+    ),
     (
         r"is corrupt|is empty|bad object|unable to (read|unpack)|nonexistent object|inflate|not a valid object"
         r"|missing \w+ object",
