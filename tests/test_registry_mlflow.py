@@ -13,8 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,36 @@ def make_version(params: Params, content: str, files: dict[str, str] | None = No
 def stored(server: Server, name: str) -> Path:
     """The one artifact file with that name that was written last."""
     return max(server.artifacts.rglob(name), key=lambda path: path.stat().st_mtime_ns)
+
+
+@contextmanager
+def failing(code: int) -> Iterator[str]:
+    """The address of a server that answers everything with `code`, and to come again in an hour."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.send_header("Retry-After", "3600")
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def refuses(what: str) -> Callable[..., None]:
+    """A call of MLflow's client that fails."""
+
+    def call(*args: object, **options: object) -> None:
+        from mlflow.exceptions import MlflowException
+
+        raise MlflowException(f"{what}: error code 503")
+
+    return call
 
 
 def at_once(num: int, work: Callable[[int], object]) -> list[object]:
@@ -455,6 +487,31 @@ class TestErrors:
         assert error.what.startswith("the MLflow server does not answer or refuses")
         assert error.fix.startswith("Start it, or correct registry.mlflow_uri")
         assert "secret" not in error.block()
+
+    @pytest.mark.parametrize(
+        ("code", "fix"), [(500, "The fault is the server's: look at its log"), (429, "The server takes no more requests")]
+    )
+    def test_a_server_that_fails_is_not_told_to_be_started_nor_waited_for(
+        self, bare: Path, params: Params, monkeypatch: pytest.MonkeyPatch, code: int, fix: str
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+        began = time.monotonic()
+
+        with failing(code) as uri:
+            away = replace(params, registry=replace(params.registry, mlflow_uri=uri))
+            error = the_error(lambda: registry.list_versions(away))
+
+        assert error.fix.startswith(fix)
+        assert time.monotonic() - began < 20  # it says Retry-After: 3600
+
+    def test_the_first_error_of_a_registration_counts(self, bare: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+        def goes_away(*args: object, **options: object) -> None:
+            monkeypatch.setattr("mlflow.MlflowClient.set_terminated", refuses("runs/update"))
+            refuses("artifacts")()
+
+        monkeypatch.setattr("mlflow.MlflowClient.log_artifacts", goes_away)
+
+        assert the_error(lambda: make_version(params, "one")).what.endswith("artifacts: error code 503")
 
     def test_no_address_at_all_is_said(self, bare: Path, params: Params) -> None:
         nowhere = replace(params, registry=replace(params.registry, mlflow_uri=None))

@@ -41,6 +41,7 @@ def environment(root: Path) -> dict[str, str]:
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where `--json` puts the result
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a server that is away is said in seconds; MLflow's own 7 take minutes
+        "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # it would wait between those as long as the server says
         "YOLO_CONFIG_DIR": str(root / ".ultralytics"),
         "YOLO_AUTOINSTALL": "false",
         "YOLO_OFFLINE": "true",

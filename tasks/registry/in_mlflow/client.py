@@ -24,7 +24,8 @@ NEXT = {
     r"error code 403\b|PERMISSION_DENIED": "Ask its owner for the right to read and register models: this login has it not.",
     r"error code 404\b|valid JSON": "This is no MLflow server, or not its root, or a login page before it: correct the address.",
     r"error code 407\b|ProxyError": "A proxy is in between: name the server's host in NO_PROXY, or correct HTTP_PROXY.",
-    r"error code 5\d\d\b": "The fault is the server's: look at its log, and run again.",
+    r"(error code|too many) 5\d\d\b": "The fault is the server's: look at its log, and run again.",
+    r"(error code|too many) 429\b": "The server takes no more requests for the moment: run again later.",
     r"SSL|CERTIFICATE": "Correct http or https in the address, or name the server's certificate in REQUESTS_CA_BUNDLE.",
     r"Connection refused|Max retries|timed out|resolve": "Start it, or correct registry.mlflow_uri or MLFLOW_TRACKING_URI.",
 }

@@ -7,6 +7,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +49,8 @@ def add(params: Params, record: Record, commit: str) -> Version:
             _upload(client, run.info.run_id, record, contents)
             _log(client, run.info.run_id, record, contents)
         except BaseException:
-            client.set_terminated(run.info.run_id, "FAILED")
+            with suppress(Exception):  # a server that is gone takes no mark either, and the first error counts
+                client.set_terminated(run.info.run_id, "FAILED")
             raise
         client.set_terminated(run.info.run_id)
         tags = {RECORD: to_json(record), MAJOR: str(_major(list_versions(params, with_deprecated=True), record))}
