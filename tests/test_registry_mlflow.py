@@ -513,6 +513,18 @@ class TestErrors:
 
         assert the_error(lambda: make_version(params, "one")).what.endswith("artifacts: error code 503")
 
+    def test_after_a_rollback_without_an_answer_the_history_is_named(
+        self, bare: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("one", "two"):
+            registry.promote(params, make_version(params, name), **WHO)
+        monkeypatch.setattr("mlflow.MlflowClient.set_registered_model_alias", refuses("alias"))
+
+        error = the_error(lambda: registry.rollback(params, **WHO))
+
+        assert registry.champion(params) == "v1.1.0"
+        assert "history` first: if it was recorded, another rollback goes one further back" in error.fix
+
     def test_no_address_at_all_is_said(self, bare: Path, params: Params) -> None:
         nowhere = replace(params, registry=replace(params.registry, mlflow_uri=None))
 

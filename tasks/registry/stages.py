@@ -73,7 +73,11 @@ def rollback(params: Params, *, approver: str, reason: str, when: datetime | Non
     if target is None:
         fix = "See `python -m tasks.registry history`; any version can be promoted by name."
         raise RegistryError(f"no version was champion before {current}" if current else "there is no champion yet", fix=fix)
-    return _move(params, target, step, current)
+    try:
+        return _move(params, target, step, current)
+    except RegistryError as error:
+        again = "See `python -m tasks.registry history` first: if it was recorded, another rollback goes one further back."
+        raise RegistryError(error.what, where=error.where, fix=f"{error.fix} {again}".strip()) from None
 
 
 def deprecate(params: Params, version: str, *, approver: str, reason: str, when: datetime | None = None) -> Version:
