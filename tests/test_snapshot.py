@@ -191,3 +191,18 @@ def test_the_program_prints_one_block(params: Params) -> None:
     assert result.returncode == 0, result.stderr
     assert [line.split()[0] for line in lines] == ["dataset", "version", "files", "added", "changed", "removed", "stored"]
     assert lines[3].startswith("added    5: data.yaml, images/train/Bild 1.png")
+
+
+@pytest.mark.slow
+def test_hard_links_to_a_cache_on_another_disk_are_refused_before_dvc_takes_files_away(params: Params, small_disk: Path) -> None:
+    files = sorted(Path("data/mine").rglob("*"))
+    ws.dvc("cache", "dir", str(small_disk / "cache"))
+    ws.dvc("config", "cache.type", "hardlink")
+
+    with pytest.raises(WorkspaceError, match="hard links, the only ones") as caught:
+        snapshot.take(params)
+
+    assert caught.value.fix == "Run `dvc config cache.type hardlink,copy`, and run again."
+    ws.dvc("config", "cache.type", "hardlink,copy")
+    assert snapshot.take(params).num_files == 5
+    assert sorted(Path("data/mine").rglob("*")) == files

@@ -42,6 +42,8 @@ INVALID = re.compile(r"'(.+(?:dvc\.yaml|\.dvc))' is invalid")
 KILLED = re.compile(r"exited with (-9|137)\b")
 MAX_MENDED = 2
 """Times that broken databases of DVC are made anew in one call: where they break again, the disk does it."""
+WRITERS = ("add", "checkout", "pull", "repro")
+"""Commands that link files from the cache into the workspace."""
 TRANSFERS = ("push", "pull", "fetch")
 REMOTE_STEPS = {
     r"Permission denied \(|Host key|PermissionDenied": "Let ssh log in to the remote's host from this machine, and run again.",
@@ -79,8 +81,10 @@ def run(args: Sequence[str], *, lock_wait_s: float, on_line: OnLine = log.info) 
     Raises:
         LockError: another process held DVC's lock for longer than `lock_wait_s`.
         PipelineError: the stage stopped with an error block; it is raised again here and was not given to `on_line`.
-        WorkspaceError: DVC failed otherwise; the message carries DVC's own words and the last lines.
+        WorkspaceError: DVC failed otherwise, with its own words and the last lines; or its cache cannot be linked to.
     """
+    if any(verb in args for verb in WRITERS):
+        dvcfiles.require_links([Path(), *(Path(arg.removesuffix(".dvc")) for arg in args)])
     _until_unlocked(lambda: _attempt(args, on_line), args, lock_wait_s, on_line)
 
 

@@ -6,7 +6,7 @@ reads   dvc.yaml, dvc.lock, *.dvc, .dvc/config, the DVC cache
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,27 @@ def settings() -> Settings:
         raise WorkspaceError(str(error), where=str(DVC_FOLDER / "config"), fix="Correct the entry.") from None
     cache = Path(config["cache"].get("dir", DVC_FOLDER / "cache"))
     return Settings(cache, tuple(config["remote"]), config["core"].get("remote"))
+
+
+def require_links(paths: Iterable[Path]) -> None:
+    """Refuse hard links between file systems where DVC may make nothing else: it takes files away, fails, and ends with 0.
+
+    Raises:
+        WorkspaceError: with the first of `paths` that is on another file system than the cache.
+    """
+    types = set(Config(str(DVC_FOLDER))["cache"].get("type") or ())
+    if "hardlink" not in types or types & {"symlink", "copy"}:
+        return
+    cache = settings().cache.absolute()
+    device = next(folder for folder in (cache, *cache.parents) if folder.exists()).stat().st_dev
+    for path in paths:
+        if path.exists() and path.stat().st_dev != device:
+            what = (
+                f"hard links, the only ones that cache.type allows, cannot lead to DVC's cache on another file system ({cache})"
+            )
+            raise WorkspaceError(
+                what, where=str(path.absolute()), fix="Run `dvc config cache.type hardlink,copy`, and run again."
+            )
 
 
 def cache_of(folder: Path) -> Path | None:
