@@ -311,6 +311,11 @@ def test_a_list_of_files_that_was_cut_off_in_the_cache_counts_as_absent(tmp_path
         ("unexpected error - [Errno 13] Permission denied: '/a/cache'", "/a/cache", "Give this user the right"),
         ("unexpected error - [Errno 24] Too many open files: '/a/b'", "/a/b", "`ulimit -n 1024`"),
         (
+            "unexpected error - ('/a/.git/index', '/a/.git/index.lock'): [Errno 17] File exists: '/a/.git/index.lock'",
+            "/a/.git/index.lock",
+            "a git that was killed has left the file: delete /a/.git/index.lock",
+        ),
+        (
             "unexpected error - attempt to write a readonly database",
             "site",
             "name another folder in the variable DVC_SITE_CACHE_DIR",

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.common import dvcfiles, dvclock, dvcrestore, dvcstate, isolation, redact
+from tasks.common import dvcfiles, dvclock, dvcrestore, dvcstate, git, isolation, redact
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
@@ -37,6 +37,8 @@ NOT_STORED = "ERROR: failed to transfer"
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 ERRNO = re.compile(r"\[Errno (\d+)\] ([^:\n]+)(?:: '([^'\n]+)')?")
 NO_DATABASE = re.compile(r"attempt to write a readonly database|unable to open database file")
+GIT_LOCK = re.compile(r"\[Errno 17\] File exists: '([^']+\.lock)'")
+"""With core.autostage DVC writes to git's index."""
 INVALID = re.compile(r"'(.+(?:dvc\.yaml|\.dvc))' is invalid")
 """A file somewhere in the repository: most commands of DVC read them all."""
 KILLED = re.compile(r"exited with (-9|137)\b")
@@ -205,6 +207,8 @@ def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
         return disk_full(OSError(28, "No space left on device"))
     if (found := ERRNO.search(result.words)) and (refusal := refusal_of_the_system(OSError(int(found[1]), *found.groups()[1:]))):
         return WorkspaceError(f"{refusal.what} (dvc {args[0]})", where=refusal.where, fix=refusal.fix)
+    if lock := GIT_LOCK.search(result.words):
+        return git.locked(lock[1])
     if NO_DATABASE.search(result.words):
         fix = "Give this user the right to write there, or name another folder in the variable DVC_SITE_CACHE_DIR."
         return WorkspaceError("DVC's memory of files cannot be written", where=str(_site_cache()), fix=fix)

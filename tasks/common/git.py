@@ -32,7 +32,7 @@ def git(*args: str, stdin: str | None = None, env: Mapping[str, str] | None = No
         if "not a git repository" in result.stderr:
             require_repository()
         if lock := gitwords.LOCKED.search(result.stderr):
-            raise _locked(lock["file"])
+            raise locked(lock["file"])
         raise WorkspaceError(
             result.stderr.strip() or f"exit code {result.returncode}",
             where=" ".join(["git", *args])[:80],
@@ -41,7 +41,8 @@ def git(*args: str, stdin: str | None = None, env: Mapping[str, str] | None = No
     return result.stdout.removesuffix("\n")
 
 
-def _locked(lock: str) -> WorkspaceError:
+def locked(lock: str) -> WorkspaceError:
+    """The error of a git that finds the file `lock`."""
     fix = f"If no git is at work (`ps -C git` lists none), a git that was killed has left the file: delete {lock} and run again."
     return WorkspaceError("git's lock is held by another process, or was left by one", where=lock, fix=fix)
 
