@@ -324,13 +324,17 @@ def test_a_record_of_the_far_future_does_not_push_the_next_one_there(
 
 
 @pytest.mark.slow
-def test_a_clock_that_is_hours_ahead_keeps_the_order(trail: Path, params: Params) -> None:
+def test_a_clock_that_is_hours_ahead_keeps_the_order_and_those_after_say_their_time(
+    trail: Path, params: Params, caplog: pytest.LogCaptureFixture
+) -> None:
     ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=5)
     registry.promote(params, "v1.2.0", **WHO, when=ahead)
+    assert "clock" not in caplog.text
 
     registry.promote(params, "v1.0.0", **WHO)
 
     assert registry.history(params)[-1].created == ahead + timedelta(seconds=1)
+    assert f"dated {(ahead + timedelta(seconds=1)).isoformat()}, to keep the order" in caplog.text
     assert found() == set()
 
 

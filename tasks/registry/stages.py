@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 MAX_AHEAD = timedelta(days=1)
 """A record with a later time than this from now is not of a wrong time zone, but of a wrong clock or a wrong hand."""
+MAX_BEHIND = timedelta(minutes=1)
+"""A clock that is further behind the last record is said; less are records in one second, or the clocks of two machines."""
 
 
 def promote(
@@ -187,4 +189,7 @@ def _second(when: datetime | None, earliest: datetime | None, version: Version) 
     if when:
         what = f"{time.isoformat()} is before {earliest.isoformat()}, the earliest time that keeps the order of the history"
         raise RegistryError(what, where=version.tag, fix="Give a later time, or none.")
+    if earliest - time > MAX_BEHIND:
+        words = "the clock here says %s, which is before the last record: dated %s, to keep the order. Is the clock right?"
+        log.warning(f"%s: {words}", version.tag, time.isoformat(), earliest.isoformat())
     return earliest
