@@ -427,6 +427,19 @@ class TestVerify:
         assert found.pop("models/finetune/best.pt in the DVC cache or on the DVC remote") == "nothing"
         assert found == {"data version of data/sample in the commit": version.record.data_version}
 
+    def test_what_the_cache_lacks_is_said_and_no_fault(
+        self, shared: Path, params: Params, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        registry.register(params)
+        assert registry.verify(params) == ()
+        assert "not hashed" not in caplog.text
+        out = Path("data/sample/data.yaml")
+        md5 = hashlib.md5(out.read_bytes()).hexdigest()
+        (shared / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}").unlink()
+
+        assert registry.verify(params) == ()
+        assert caplog.messages[-1].splitlines()[1:] == ["data/sample of v1.0.0"]
+
     def test_a_version_made_by_hand_and_one_of_an_earlier_release_are_said_to_pin_less(
         self, shared: Path, params: Params, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -144,6 +144,8 @@ class Audit:
     caches: tuple[Path, ...] = field(default_factory=dvcfiles.caches)
     known: dict[str, str] = field(default_factory=dict)
     """{place: hash found there}."""
+    absent: dict[str, dict[str, None]] = field(default_factory=dict)
+    """{output: the versions of it that the DVC cache lacks, or a file of them}."""
 
     def expect(self, version: Version, what: str, expected: str, found: str) -> None:
         if expected != found:

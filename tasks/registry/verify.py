@@ -12,6 +12,7 @@ from pathlib import Path
 from tasks.common import dvcfiles
 from tasks.common.params import Params
 from tasks.common.paths import REGISTERED
+from tasks.common.text import first
 from tasks.common.weights import md5_of
 from tasks.common.yaml import parse_scalar
 from tasks.registry.backend import chosen
@@ -47,7 +48,15 @@ def verify(params: Params, version: str = "all") -> tuple[Fault, ...]:
             _check_lock(audit, found, found.record, lock)
             _check_cache(audit, found, found.record, lock)
         _check_weights(audit, found, found.record)
+    _tell_absent(audit)
     return tuple(audit.faults)
+
+
+def _tell_absent(audit: Audit) -> None:
+    """Say what was not hashed: nothing here differs, and nothing here proves it the same."""
+    if rows := [f"{out} of {', '.join(versions)}" for out, versions in audit.absent.items()]:
+        what = "not hashed in the DVC cache here, which lacks files of it; on a DVC remote weights alone are read"
+        log.warning("%s (`dvc fetch --all-tags`):\n%s", what, first(rows))
 
 
 def _check_promotions(audit: Audit, version: Version) -> None:
@@ -79,11 +88,15 @@ def _check_cache(audit: Audit, version: Version, record: Record, lock: str) -> N
         found = audit.cached(md5)
         what = f"list of files of {out}" if md5.endswith(".dir") else out
         audit.expect(version, f"{what} in the DVC cache", md5.removesuffix(".dir"), found or md5.removesuffix(".dir"))
-        if not md5.endswith(".dir") or found != md5.removesuffix(".dir"):
-            continue
-        for path, expected in (dvcfiles.directory_files(audit.settings.cache, md5) or {}).items():
-            if f"{out}/{path}" != record.weights:
-                audit.expect(version, f"{out}/{path} in the DVC cache", expected, audit.cached(expected) or expected)
+        is_absent = found is None and out not in record.files
+        if md5.endswith(".dir") and found == md5.removesuffix(".dir"):
+            for path, expected in (dvcfiles.directory_files(audit.settings.cache, md5) or {}).items():
+                if f"{out}/{path}" != record.weights:
+                    hashed = audit.cached(expected)
+                    is_absent = is_absent or hashed is None
+                    audit.expect(version, f"{out}/{path} in the DVC cache", expected, hashed or expected)
+        if is_absent:
+            audit.absent.setdefault(out, {})[version.version] = None
 
 
 def _check_weights(audit: Audit, version: Version, record: Record) -> None:
