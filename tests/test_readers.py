@@ -74,6 +74,23 @@ def _folder_md5(commit: str) -> str:
 
 
 @pytest.mark.slow
+def test_a_champion_older_than_the_remote_is_published_when_it_is_promoted_again(
+    root: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws.add_git_remote(root, tmp_path / "origin.git")
+    who = {"approver": "A. Reviewer", "reason": "the first"}
+    registry.promote(params, registry.register(params).version, **who)
+    ws.add_dvc_remote(root, tmp_path / "store")
+    registry.register(params)
+
+    registry.promote(params, "v1.0.0", **who)
+
+    clone(tmp_path, monkeypatch=monkeypatch)
+    assert registry.champion(params) == "v1.0.0"
+    assert len(registry.history(params)) == 1
+
+
+@pytest.mark.slow
 def test_a_remote_that_a_fresh_clone_does_not_know_is_a_fault(late: Path, params: Params) -> None:
     sh("git", "push", "-qf", "origin", "HEAD~1:main")
 

@@ -67,6 +67,9 @@ class Backend(Protocol):
     def assign(self, params: Params, version: Version, current: str | None, step: Step) -> bool:
         """Put `version` into registry.stage after `current`; False where another run was first."""
 
+    def share(self, params: Params, version: Version) -> None:
+        """Let others see the assignment of `version`, the champion, where it was made before they could."""
+
     def withdraw(self, params: Params, version: Version, step: Step, when: datetime) -> bool:
         """Deprecate `version`; False where another run was first."""
 

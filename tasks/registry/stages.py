@@ -133,6 +133,7 @@ def _move(params: Params, version: str, step: Step, expected: str | EllipsisType
         found, current = show(params, version), champion(params)
         if found.version == current:
             log.info("%s is in %s already", found.tag, stage)
+            backend.share(params, found)
             return found
         _require_allowed(found, current, expected)
         if not step.is_rollback and not backoff.num_tries:

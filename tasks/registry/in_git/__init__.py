@@ -4,7 +4,7 @@ from tasks.registry.in_git.doubt import doubt
 from tasks.registry.in_git.history import assignments
 from tasks.registry.in_git.refusals import refusals, refuse
 from tasks.registry.in_git.register import add, finish
-from tasks.registry.in_git.stages import assign, withdraw
+from tasks.registry.in_git.stages import assign, share, withdraw
 from tasks.registry.in_git.tags import catch_up
 from tasks.registry.in_git.tags import fetch_tags as refresh
 from tasks.registry.in_git.verify import check, stored_weights
@@ -30,6 +30,7 @@ __all__ = [
     "refresh",
     "refusals",
     "refuse",
+    "share",
     "stored_weights",
     "withdraw",
 ]

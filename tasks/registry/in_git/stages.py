@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -18,6 +19,8 @@ from tasks.registry.record import Version
 from tasks.registry.stages import entry
 from tasks.registry.types import Step
 
+log = logging.getLogger(__name__)
+
 
 def assign(params: Params, version: Version, current: str | None, step: Step) -> bool:
     """Publish the tag NAME#STAGE#N with the next free N; False where another run took that."""
@@ -26,6 +29,13 @@ def assign(params: Params, version: Version, current: str | None, step: Step) ->
     if is_first:
         witness.keep(version.name, params.registry.stage)
     return is_first
+
+
+def share(params: Params, version: Version) -> None:
+    """Publish what was recorded before there was a remote to publish it on."""
+    if is_shared(params) and (records := _unpublished(params, version)) and publish(params, records):
+        names = ", ".join(ref.removeprefix("refs/tags/") for ref in records)
+        log.info("%s is on %s now", names, params.registry.git_remote)
 
 
 def withdraw(params: Params, version: Version, step: Step, when: datetime) -> bool:

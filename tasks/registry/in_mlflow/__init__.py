@@ -10,7 +10,7 @@
 """
 
 from tasks.registry.in_mlflow.files import copy_export, copy_weights, read_file
-from tasks.registry.in_mlflow.journal import assign, assignments, catch_up, champion, refresh, withdraw
+from tasks.registry.in_mlflow.journal import assign, assignments, catch_up, champion, refresh, share, withdraw
 from tasks.registry.in_mlflow.refusals import refusals, refuse
 from tasks.registry.in_mlflow.register import add, finish
 from tasks.registry.in_mlflow.verify import check, stored_weights
@@ -35,6 +35,7 @@ __all__ = [
     "refresh",
     "refusals",
     "refuse",
+    "share",
     "stored_weights",
     "withdraw",
 ]

@@ -130,6 +130,10 @@ def assign(params: Params, version: Version, current: str | None, step: Step) ->
     return written
 
 
+def share(params: Params, version: Version) -> None:
+    """Nothing: what is written on the server is shared."""
+
+
 def withdraw(params: Params, version: Version, step: Step, when: datetime) -> bool:
     """Write the withdrawal; False where another entry came between, which may have promoted the version."""
     seen = entries(params)
