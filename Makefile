@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check serve deploy clean
+.PHONY: help setup run check test test-all serve deploy clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed  ## create .venv with the pinned set (about 6 GB, some minutes)
 
@@ -21,11 +22,14 @@ setup: .venv/.installed  ## create .venv with the pinned set (about 6 GB, some m
 run: setup  ## improve the model on the dataset of params.yaml, end to end
 	@$(BIN)/python -m flows.improve
 
-test: setup  ## every test: the slow ones train, serve and click
-	@$(BIN)/python -m pytest
+check: setup  ## ruff, format, mypy and the fast tests
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(PYTEST) -q -m 'not slow and not nightly'
 
-check: setup  ## ruff, format, mypy and the fast tests: seconds
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q -m 'not slow'
+test: setup  ## the slow tests, which check leaves out: they train, serve and click
+	@$(PYTEST) -m 'slow and not nightly'
+
+test-all: setup  ## every test, those about scale too
+	@$(PYTEST)
 
 serve: setup  ## Prefect's server, UI, a worker and the deployments on this machine, until Ctrl-C
 	@$(BIN)/python -m flows.serve

@@ -50,9 +50,20 @@ class _UserErrorAsBlock(logging.Filter):
     """
 
     shown: ClassVar[WeakSet[PipelineError]] = WeakSet()
+    server_away: ClassVar[list[PipelineError]] = []
+
+    def away(self, error: BaseException) -> PipelineError | None:
+        """That the server does not answer, the same object each time; None where `error` does not speak of it."""
+        from flows import api
+
+        if not self.server_away and (found := api.why_away(error, api.address())):
+            self.server_away.append(found)
+        return self.server_away[0] if self.server_away and api.why_away(error, "") else None
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
+        if error and not isinstance(error, PipelineError):
+            error = self.away(error)
         if isinstance(error, PipelineError):
             text = f"stopped: {error.what.splitlines()[0]}" if error in self.shown else error.block()
             self.shown.add(error)
@@ -62,6 +73,24 @@ class _UserErrorAsBlock(logging.Filter):
         return True
 
 
+class _LostEventsOnce(logging.Filter):
+    """While the server is away Prefect logs two lines, of 2 kB, for each event that it cannot send: one is enough."""
+
+    was_told: ClassVar[bool] = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if text.startswith("Service 'EventsWorker' failed"):
+            return False
+        if text.startswith("Unable to connect to"):
+            is_first, type(self).was_told = not self.was_told, True
+            record.msg, record.args = "the Prefect server does not answer: the run goes on, and what it builds is kept", ()
+            return is_first
+        return True
+
+
+for _name in ("prefect.events.clients", "prefect._internal.concurrency"):
+    logging.getLogger(_name).addFilter(_LostEventsOnce())
 for _name in ("prefect.task_runs", "prefect.flow_runs"):
     logging.getLogger(_name).addFilter(_UserErrorAsBlock())
 logging.getLogger("tasks").setLevel(logging.INFO)  # Prefect sends these lines to the run's log and sets no level

@@ -52,6 +52,11 @@ def server() -> Iterator[tuple[SyncPrefectClient, str]]:
         yield client, url
 
 
+def address() -> str:
+    """Where the server of this process is, in words where it is a temporary one."""
+    return get_current_settings().api.url or "the temporary Prefect server"
+
+
 def why_away(error: BaseException, where: str) -> WorkspaceError | None:
     """What `error` says of the server at `where`, and the next step; None where it does not speak of the server."""
     if isinstance(error, httpx.HTTPStatusError):

@@ -45,7 +45,7 @@ def server_for_this_run() -> Iterator[None]:
     except Exception as error:
         if output and output.has_ended:
             raise output.failure("the temporary Prefect server ended before the run did") from None
-        if away := api.why_away(error, url or "the temporary Prefect server"):
+        if away := api.why_away(error, api.address()):
             raise away from None
         raise
     finally:

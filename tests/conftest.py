@@ -1,5 +1,6 @@
 """What holds for every test, and the throw-away DVC workspace that several modules work in."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,19 @@ import pytest
 from tests import workspace as ws
 
 open_image = PIL.Image.open
+if "PYTEST_XDIST_WORKER" in os.environ:  # trainings side by side: a thread each is faster than all threads for each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what takes long to make run in one process, and the slow ones begin first."""
+    for item in items:
+        shared = [
+            own[-1].func.__module__ for own in item._fixtureinfo.name2fixturedefs.values() if own[-1].scope in ("module", "class")
+        ]  # type: ignore[attr-defined]
+        if made_by := [module for module in shared if module != __name__]:
+            item.add_marker(pytest.mark.xdist_group(made_by[0]))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True, scope="module")

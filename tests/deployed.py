@@ -68,7 +68,7 @@ def make_root(root: Path, changes: dict[str, dict[str, object]] | None = None) -
     stages["validate"] = {"cmd": "exec python stage.py validate", "deps": ["data/sample"], "outs": uncached}
     stages["baseline"] = {"cmd": "exec python stage.py baseline", "deps": ["data/sample", "control"], "outs": ["models/baseline"]}
     stages["finetune"]["deps"].append("models/baseline")
-    stages |= {name: {"cmd": "true", "deps": ["models/baseline"]} for name in ("review", "finetune", "export")}
+    stages |= {name: {"cmd": "true", "deps": ["models/baseline"]} for name in ("review", "export")}
     stages["gate"]["cmd"] = "cp control/decision.json reports/decision.json"
     (root / "dvc.yaml").write_text(yaml.safe_dump(layout, sort_keys=False))
     (root / "stage.py").write_text(STAGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import sqlite3
@@ -367,6 +368,25 @@ def test_settings_that_prefect_refuses_are_one_block() -> None:
         "       port: Input should be a valid integer, unable to parse string as an integer",
     ]
     assert "PREFECT_SERVER_API_PORT" in result.stderr
+
+
+def test_a_server_that_goes_away_is_one_line_and_one_block(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        logging.getLogger("prefect.events.clients").warning("Unable to connect to '%s'. Please check", "ws://127.0.0.1:1/api")
+        logging.getLogger("prefect._internal.concurrency").error(
+            "Service %r failed to process item %r", "EventsWorker", "x" * 2000
+        )
+    for name in ("prefect.task_runs", "prefect.flow_runs"):
+        try:
+            raise httpx.ConnectError("refused")
+        except httpx.ConnectError:
+            logging.getLogger(name).exception("Task run encountered an exception")
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "the Prefect server does not answer: the run goes on, and what it builds is kept"
+    assert lines[1].startswith("error: the Prefect server does not answer: refused")
+    assert lines[2:] == ["stopped: the Prefect server does not answer: refused"]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_an_error_of_ours_is_not_taken_for_the_servers() -> None:

@@ -21,7 +21,7 @@ SMALL: dict[str, dict[str, object]] = {
     "watch": {"path": "data/sample", "min_images": 1},
 }
 """Three epochs on a hundred images detect a little: without any detection the gate has nothing to compare."""
-STAGES = ("sample", "validate", "train baseline", "review", "train finetune", "soup", "evaluate", "gate", "export", "report")
+STAGES = ("sample", "validate", "train baseline", "review", "train finetune", "evaluate", "gate", "export", "report")
 WHY = ("--approver", "A", "--reason", "because")
 DATA = ("reports/dataset.json", "data/sample/data.yaml")
 REPORTS = tuple(f"reports/{name}.json" for name in ("evaluation", "decision", "dataset", "validation", "speed", "export"))
@@ -32,12 +32,10 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "train baseline": (*DATA, "data/sample/images/train/train_0000.jpg", "models/tiny-seg.yaml"),
     "train finetune": (*DATA, "data/sample/labels/val/val_0000.txt", "models/baseline/best.pt"),
     "review": (*DATA, "champion.yaml", "data/sample/labels/train/train_0000.txt"),
-    "soup --set soup.enabled=true": (*DATA, "champion.yaml", "models/baseline/best.pt", "models/finetune/best.pt"),
-    "soup": ("models/finetune/best.pt",),
-    "evaluate": (*DATA, "champion.yaml", "data/sample/images/test/test_0000.jpg", "models/candidate/best.pt"),
+    "evaluate": (*DATA, "champion.yaml", "data/sample/images/test/test_0000.jpg", "models/finetune/best.pt"),
     "gate": ("reports/evaluation.json", "reports/evaluation.npz"),
-    "export": ("reports/dataset.json", "reports/evaluation.json", "reports/decision.json", "models/candidate/best.pt"),
-    "report": (*REPORTS, *PHASES, "reports/evaluation.npz", "models/candidate/soup.json"),
+    "export": ("reports/dataset.json", "reports/evaluation.json", "reports/decision.json", "models/finetune/best.pt"),
+    "report": (*REPORTS, *PHASES, "reports/evaluation.npz"),
     "watch": ("data/sample/data.yaml",),
     "preflight": ("models/tiny-seg.yaml",),
     "snapshot": ("data/sample/data.yaml",),
@@ -51,7 +49,7 @@ STATE = {
     "registry champion --pin": ("champion.yaml", "models/registered/detector@v1.0.0.pt"),
     "registry promote v1.0.0 --approver A --reason because": ("champion.yaml", ".dvc/tmp/rwlock", ".dvc/tmp/lock"),
     "registry fetch v1.0.0": ("models/registered/detector@v1.0.0.pt", "dvc.lock"),
-    "registry verify": (".dvc/tmp/rwlock", ".dvc/tmp/lock", ".site-cache/**/*.db"),
+    "registry verify": (".dvc/tmp/rwlock", ".dvc/tmp/lock"),
 }
 """{what is run: memories, caches and locks}: it goes on without them, or says what to do."""
 

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from tasks.common import isolation
 from tests import checkout
 
-HEAVY = ["dvc.repo", "great_expectations", "gto", "onnxruntime", "polars", "tasks.gate.kernel", "tasks.train.trainer"]
+HEAVY = ["dvc.repo", "great_expectations", "gto", "onnxruntime", "polars", "tasks.measure.kernel", "tasks.train.trainer"]
 """What takes seconds to import, and starts no thread before it is used."""
 LIMIT_S = 60
 
