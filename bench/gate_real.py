@@ -15,7 +15,8 @@ from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.params import GateParams
 from tasks.common.paths import RUNS
 from tasks.measure import yolo
-from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
+from tasks.measure.evaluation import Evaluation, Model
+from tasks.measure.figures import detected, labelled
 from tasks.measure.harness import evaluation_settings
 from tasks.measure.predict import Image, predict
 
@@ -92,16 +93,6 @@ def mirrored(row: str) -> str:
 
 def mixed(reference: list[Image], candidate: list[Image], dataset: Dataset) -> Evaluation:
     """An evaluation of two models whose images come from the given views."""
-    img = np.repeat(np.arange(len(reference), dtype=np.int32), [len(image.target_cls) for image in reference])
-    targets = Targets(img, *(_joined(reference, key) for key in ("target_cls", "target_box_xyxy", "target_area_px2")))
-    models = []
-    for name, images in (("baseline", reference), ("candidate", candidate)):
-        own = np.repeat(np.arange(len(images), dtype=np.int32), [len(image.conf) for image in images])
-        tp = {"box": np.concatenate([image.tp["box"] for image in images])}
-        models.append(Model(name, {}, Detections(own, *(_joined(images, key) for key in ("pred_cls", "conf", "box_xyxy")), tp)))
     paths = tuple(f"{i:05d}" for i in range(len(reference)))
-    return Evaluation({}, dataset.names, ("box",), paths, {}, targets, *models)
-
-
-def _joined(images: list[Image], key: str) -> np.ndarray:
-    return np.concatenate([getattr(image, key) for image in images])
+    models = {name: Model(name, {}, detected(images)) for name, images in (("baseline", reference), ("candidate", candidate))}
+    return Evaluation({}, dataset.names, ("box",), paths, {}, labelled(reference), models)

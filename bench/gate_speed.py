@@ -27,15 +27,15 @@ def crowded(num_images: int) -> Evaluation:
     """COCO's size: 80 classes, 7.2 objects and about 200 detections an image, true ones down to the least confidence."""
     evaluation = pair(World(num_classes=80, objects=7.2, false_positives=185.0), num_images, 0.1, seed=0)
     rng = np.random.default_rng(1)
-    models = []
+    models = {}
     for model in evaluation.pair:
         detections = model.detections
         late = rng.random(len(detections.conf)) < 0.03
         conf = np.where(late, 0.001 + 0.002 * rng.random(len(late)), detections.conf)
         conf = (conf + 1e-6 * rng.permutation(len(late)) / len(late)).astype(np.float32)
         order = np.lexsort((-conf, detections.img))
-        models.append(dataclasses.replace(model, detections=dataclasses.replace(detections, conf=conf).where(order)))
-    return dataclasses.replace(evaluation, reference=models[0], candidate=models[1])
+        models[model.name] = dataclasses.replace(model, detections=dataclasses.replace(detections, conf=conf).where(order))
+    return dataclasses.replace(evaluation, models=models)
 
 
 def naive(evaluation: Evaluation, weights: np.ndarray) -> tuple[np.ndarray, float]:

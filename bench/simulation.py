@@ -49,13 +49,13 @@ def pair(world: World, num_images: int, advantage: float, seed: int) -> Evaluati
     cls = np.where(rng.random(len(img)) < 0.5, main_class[img], rng.integers(world.num_classes, size=len(img))).astype(np.int32)
     hard = difficulty[img] + world.object_difficulty * rng.normal(size=len(img))
     targets = Targets(img, cls, np.zeros((len(img), 4), np.float32), np.full(len(img), 2500, np.float32))
-    models = [
-        Model(name, {}, _detect(world, targets, hard, difficulty, main_class, world.skill + extra, rng))
+    models = {
+        name: Model(name, {}, _detect(world, targets, hard, difficulty, main_class, world.skill + extra, rng))
         for name, extra in (("baseline", 0.0), ("candidate", advantage))
-    ]
+    }
     names = tuple(f"class {c}" for c in range(world.num_classes))
     images = tuple(f"{i // world.sequence:05d}_{i % world.sequence:05d}.jpg" for i in range(num_images))
-    return Evaluation({}, names, ("box",), images, {}, targets, *models)
+    return Evaluation({}, names, ("box",), images, {}, targets, models)
 
 
 def _by_image(world: World, num_images: int, rng: np.random.Generator) -> np.ndarray:

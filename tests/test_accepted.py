@@ -88,6 +88,7 @@ CHANGES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_data_that_is_not_as_it_was_validated_is_refused_before_it_is_read(accepted: Path, name: str) -> None:
     change, named = CHANGES[name]
@@ -147,6 +148,7 @@ def test_a_file_that_was_touched_or_copied_in_place_is_the_same(accepted: Path) 
     read()
 
 
+@pytest.mark.slow
 def test_a_manifest_that_is_written_anew_while_data_is_read_is_noticed(accepted: Path) -> None:
     def validate_again() -> None:
         (accepted / LABEL).write_text(SQUARE)
@@ -194,6 +196,7 @@ def test_a_broken_memory_of_hashes_is_made_anew(accepted: Path, content: bytes) 
     read()
 
 
+@pytest.mark.slow
 def test_images_that_are_left_out_are_left_out_of_what_every_stage_reads(data: Path) -> None:
     for number in range(4, 8):
         add_image(data, str(number), 50 + number)
@@ -207,6 +210,7 @@ def test_images_that_are_left_out_are_left_out_of_what_every_stage_reads(data: P
     assert names == [f"{number}.jpg" for number in range(7)]
 
 
+@pytest.mark.slow
 def test_data_that_changes_while_it_is_validated_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks import validate
 
@@ -362,6 +366,7 @@ def test_images_and_objects_that_the_trainer_dropped_stop_it_before_the_first_ep
         counts.require_accepted(plan, own)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_labels_of_two_images_count_once(data: Path) -> None:
     draw(data / "images/train/1.png", 88)
     assert label_path(str(data / "images/train/1.png")) == str(data / LABEL)

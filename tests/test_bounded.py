@@ -21,6 +21,7 @@ def test_the_result_comes_back() -> None:
     assert call("double", 21) == 42
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "limits", "words"),
     [

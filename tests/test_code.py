@@ -43,6 +43,7 @@ def checkout(root: Path) -> dict[Path, str]:
     return code.state()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "named"),
     [

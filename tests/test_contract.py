@@ -88,6 +88,7 @@ def is_empty(name: str) -> bool:
     return file.is_file() and all(isinstance(node, ast.Expr) for node in ast.parse(file.read_text()).body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", OWNERS)
 def test_a_heavy_library_is_imported_by_its_owners_alone(library: str) -> None:
     others = {
@@ -174,6 +175,7 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
     assert load_yaml(ROOT / "dvc.yaml")["artifacts"][name]["path"] == "models/finetune/best.pt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [
@@ -205,6 +207,7 @@ def test_nothing_committed_names_this_machine_or_a_registry() -> None:
     assert bad == []
 
 
+@pytest.mark.slow
 def test_a_run_with_nothing_to_do_does_not_import_prefects_server() -> None:
     """It takes 3 s of CPU, which is as much as such a run takes in all."""
     code = "import sys, flows.improve; sys.exit('prefect.server.api.server' in sys.modules)"

@@ -30,6 +30,7 @@ FOREIGN = {
 foreign = pytest.mark.parametrize(("file", "content"), FOREIGN.values(), ids=FOREIGN)
 
 
+@pytest.mark.slow
 @foreign
 def test_another_pipeline_makes_no_stage_stale(root: Path, file: str, content: str) -> None:
     (root / "prep").mkdir()
@@ -38,6 +39,7 @@ def test_another_pipeline_makes_no_stage_stale(root: Path, file: str, content: s
     assert dvcstale.stale_stages(lock_wait_s=5) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a broken pipeline", "data that is not here"])
 def test_a_version_is_registered_and_pushed_beside_another_pipeline(shared: Path, kind: str) -> None:
     file, content = FOREIGN[kind]
@@ -52,6 +54,7 @@ def test_a_version_is_registered_and_pushed_beside_another_pipeline(shared: Path
     assert (shared.parent / "store" / "files" / "md5" / md5[:2] / md5[2:]).is_file()
 
 
+@pytest.mark.slow
 def test_a_stage_that_a_user_added_counts_only_where_ours_are_built_from_it(root: Path) -> None:
     pipeline = yaml.safe_load((root / "dvc.yaml").read_text())
     pipeline["stages"]["notes"] = {"cmd": "echo > notes.txt", "deps": ["reports/report.md"], "outs": ["notes.txt"]}
@@ -90,6 +93,7 @@ def test_the_sample_is_drawn_only_for_a_run_on_the_sample(tmp_path: Path, monkey
     assert built_from(["validate"]) == ("validate",)
 
 
+@pytest.mark.slow
 def test_the_advice_for_a_full_disk_keeps_the_weights_of_registered_versions(root: Path) -> None:
     registry.register(params.load())
     ws.run_stages(root, weights="second weights", candidate="0.7")
@@ -101,6 +105,7 @@ def test_the_advice_for_a_full_disk_keeps_the_weights_of_registered_versions(roo
     assert registry.fetch(params.load(), "v1.0.0").is_file()
 
 
+@pytest.mark.slow
 def test_a_broken_file_of_somebody_else_is_named_where_dvc_must_read_all(root: Path) -> None:
     (root / "prep").mkdir()
     (root / "prep/dvc.yaml").write_text("stages: [\n")

@@ -32,6 +32,7 @@ def test_labels_are_mirrored_as_boxes_and_as_polygons():
     assert mirrored("1 0.1 0.2 0.3 0.4 0.5 0.6") == "1 0.900000 0.200000 0.700000 0.400000 0.500000 0.600000"
 
 
+@pytest.mark.slow
 def test_equal_models_pass_the_point_gate_often_and_the_gate_seldom():
     found = rates("equal", simulate(World(), 50, 0.0, 60, RULE))
 

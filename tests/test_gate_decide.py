@@ -16,8 +16,7 @@ from tasks.common.errors import DatasetError, EvaluationError
 from tasks.gate import Decision, Evidence, Guard, Interval, Verdict, decide, read_decision, run
 from tasks.gate.rule import judge
 from tasks.measure.compare import relative_gain
-from tasks.measure.files import parse
-from tests.gate_data import ROOT, gate_params, random_evaluation, random_files, remeasure, same_twice, write_files
+from tests.gate_data import ROOT, gate_params, parse, random_evaluation, random_files, remeasure, same_twice, write_files
 
 EVIDENCE = Evidence(
     **dict.fromkeys(("lower_bound", "probability_of_gain", "probability_of_min_gain", "standard_error"), 0.01),
@@ -248,6 +247,7 @@ def test_a_decision_of_another_version_is_refused(workspace):
         read_decision()
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_block_and_takes_overrides(workspace):
     write_files(workspace, *random_files(num_images=20, found=(0.6, 0.9)))
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tasks.common.errors import EvaluationError, WorkspaceError
-from tasks.measure.files import parse, read
-from tests.gate_data import random_files, write_files
+from tasks.measure.files import FORMAT, decode, encode, read
+from tests.gate_data import parse, random_files, write_files
 
 FILES = random_files(num_images=6)
 
@@ -153,7 +156,45 @@ def test_the_golden_set_is_read_from_the_same_files(tmp_path):
     content["golden"] = older
     write_files(tmp_path, content, arrays | {f"golden.{name}": array for name, array in older_arrays.items()})
 
-    main, golden = read(tmp_path / "reports/evaluation.json", tmp_path / "reports/evaluation.npz")
+    main = read(tmp_path / "reports/evaluation.json", tmp_path / "reports/evaluation.npz")
 
-    assert golden is not None
-    assert (len(main.images), len(golden.images)) == (6, 4)
+    assert main.golden is not None
+    assert (len(main.images), len(main.golden.images)) == (6, 4)
+
+
+@pytest.mark.parametrize("is_golden", [False, True])
+def test_what_is_written_is_what_was_read(is_golden: bool) -> None:
+    first = parse(*random_files(num_images=6))
+    if is_golden:
+        first = replace(first, golden=parse(*random_files(num_images=4, seed=9)))
+
+    content, statistics = encode(first)
+    again = decode(json.loads(json.dumps(content)), dict(np.load(io.BytesIO(statistics))))
+
+    assert content["format"] == FORMAT
+    assert encode(again) == (content, statistics)
+    assert (again.golden is not None) == is_golden
+
+
+def test_a_file_of_an_earlier_release_is_read_and_one_of_a_later_release_is_refused() -> None:
+    content, arrays = random_files(num_images=6)
+    assert "format" not in content
+
+    assert decode(content, arrays).brightness is None
+    with pytest.raises(EvaluationError, match="format 2, which a later release of Ratchet wrote"):
+        decode(content | {"format": FORMAT + 1}, arrays)
+
+
+def test_a_part_of_the_images_has_what_is_on_them() -> None:
+    whole = parse(*random_files(num_images=6))
+    kept = np.array([True, False, True, True, False, False])
+
+    part = whole.where(kept)
+
+    assert part.images == tuple(path for path, keep in zip(whole.images, kept, strict=True) if keep)
+    for before, after in ((whole.targets, part.targets), (whole.candidate.detections, part.candidate.detections)):
+        assert after.cls.tolist() == before.cls[kept[before.img]].tolist()
+        assert [part.images[i] for i in after.img] == [whole.images[i] for i in before.img if kept[i]]
+    assert part.metadata["site"] == tuple(np.array(whole.metadata["site"])[kept])
+    assert part.size_wh is not None
+    assert len(part.size_wh) == 3

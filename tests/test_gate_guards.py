@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,7 @@ from tasks.common import params
 from tasks.common.errors import EvaluationError
 from tasks.gate import Verdict, decide, run
 from tasks.measure.evaluation import Evaluation
-from tasks.measure.files import parse
-from tests.gate_data import ROOT, gate_params, random_evaluation, random_files, remeasure, write_files
+from tests.gate_data import ROOT, gate_params, parse, random_evaluation, random_files, remeasure, write_files
 
 OFF = ("max_class_drop=null", "max_metric_drop=null", "max_golden_drop=null")
 
@@ -132,14 +133,16 @@ def test_a_latency_that_was_not_measured_is_an_error(latency_ms):
 def test_forgetting_the_golden_set_is_named():
     better, older = random_evaluation(found=(0.6, 0.9)), random_evaluation(num_images=60, found=(0.9, 0.6), seed=7)
 
-    decision = decide(better, gate_params(), golden=older)
+    decision = decide(replace(better, golden=older), gate_params())
 
     assert decision.verdict is Verdict.REJECT
     assert [guard.name for guard in decision.guards if not guard.passed] == ["max_golden_drop: box.mAP50"]
 
 
 def test_keeping_the_golden_set_holds():
-    decision = decide(random_evaluation(found=(0.6, 0.9)), gate_params(), golden=random_evaluation(seed=7, found=(0.8, 0.8)))
+    better, older = random_evaluation(found=(0.6, 0.9)), random_evaluation(seed=7, found=(0.8, 0.8))
+
+    decision = decide(replace(better, golden=older), gate_params())
 
     assert decision.verdict is Verdict.PROMOTE
     assert decision.guards[-1].name == "max_golden_drop: box.mAP50"

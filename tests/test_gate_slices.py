@@ -11,8 +11,7 @@ from tasks.gate.slices import object_area, slices
 from tasks.measure.boxes import box_iou
 from tasks.measure.compare import curves, draw, mean_comparison
 from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
-from tasks.measure.files import parse
-from tests.gate_data import gate_params, random_evaluation, random_files, remeasure
+from tests.gate_data import gate_params, parse, random_evaluation, random_files, remeasure
 
 
 def square(x: float, side: float) -> list[float]:
@@ -61,9 +60,8 @@ def test_iou_of_boxes():
 def test_the_area_edges_are_those_of_coco():
     edges = targets(*(square(200 * i, side) for i, side in enumerate((31.9, 32, 95.9, 96))))
     model = detections(*(square(200 * i, side) for i, side in enumerate((31.9, 32, 95.9, 96))))
-    evaluation = Evaluation(
-        {}, ("a",), ("box",), ("1.jpg",), {}, edges, Model("baseline", {}, model), Model("candidate", {}, model)
-    )
+    models = {name: Model(name, {}, model) for name in ("baseline", "candidate")}
+    evaluation = Evaluation({}, ("a",), ("box",), ("1.jpg",), {}, edges, models)
 
     found = slices(evaluation, "box.mAP50", (), draw(("1.jpg",), 1000, 0, None))
 

@@ -52,6 +52,7 @@ def test_two_images_of_one_row_are_refused(tmp_path):
         read_metadata(tmp_path, ("a/1.jpg", "b/1.jpg"))
 
 
+@pytest.mark.slow
 def test_a_pattern_that_never_ends_is_ended(monkeypatch):
     monkeypatch.setattr("tasks.common.metadata.SEARCH", SEARCH._replace(cpu_s=1))
 

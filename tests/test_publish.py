@@ -176,6 +176,7 @@ def test_a_tag_below_the_name_on_the_remote_is_no_lock(repo: Path, origin: Path,
     assert f"{TAG}/eval on the remote keeps the name" in refused(params).fix
 
 
+@pytest.mark.slow
 def test_a_lock_that_stays_on_the_remote_ends_the_tries(
     repo: Path, origin: Path, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

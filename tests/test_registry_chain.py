@@ -114,6 +114,7 @@ def refusal() -> str:
     return f"refs/tags/{sh('git', 'tag', '-l', '*rejected*')}"
 
 
+@pytest.mark.slow
 def test_a_trail_as_it_was_written_has_no_fault(trail: Path) -> None:
     assert found() == set()
 
@@ -228,6 +229,7 @@ def test_what_is_noticed(trail: Path, tamper: Callable[[], object], expected: st
     assert expected.format(refusal=name, hash="hash of the record before", p="detector#production#") in found()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 5])
 def test_the_end_cut_off_is_noticed_in_a_clone_that_saw_it_and_can_be_put_back(trail: Path, number: int) -> None:
     delete(*(ref(n) for n in range(number, 6)))

@@ -82,6 +82,7 @@ def verified(params: Params) -> set[str]:
     return {f"{fault.what}: {fault.found}" for fault in faults}
 
 
+@pytest.mark.slow
 def test_ssh_signs_every_tag_and_verify_says_who_did(ssh_key: Path, caplog: pytest.LogCaptureFixture) -> None:
     params = load(*SIGNED)
     caplog.set_level("INFO")

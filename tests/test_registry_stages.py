@@ -264,6 +264,7 @@ class TestRollback:
 
 
 class TestHistory:
+    @pytest.mark.slow
     def test_a_day_names_every_version_that_was_in_production_then(self, bare: Path, params: Params) -> None:
         for name, when in (("one", day(18)), ("two", day(20)), ("three", day(22))):
             registry.promote(params, make_version(params, name), **WHO, when=when)
@@ -281,6 +282,7 @@ class TestHistory:
             ["v1.2.0"],
         ]
 
+    @pytest.mark.slow
     def test_time_never_runs_backwards(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
         registry.promote(params, one, **WHO, when=day(20))
@@ -294,6 +296,7 @@ class TestHistory:
         assert registry.history(params) == ()
         assert registry.champion(params) is None
 
+    @pytest.mark.slow
     def test_a_rollback_takes_away_what_it_undid(self, bare: Path, params: Params) -> None:
         for name in ("one", "two"):
             registry.promote(params, make_version(params, name), **WHO)

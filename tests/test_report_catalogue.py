@@ -73,6 +73,7 @@ def test_the_languages_fill_in_the_same_values() -> None:
     assert differing == set()
 
 
+@pytest.mark.slow
 def test_every_text_is_used(used: set[str]) -> None:
     assert texts("en").keys() - used == set()
 

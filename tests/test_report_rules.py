@@ -17,7 +17,8 @@ from tasks.common.page.render import inline
 from tasks.common.params import ReportParams
 from tasks.common.rows import read_rows
 from tasks.common.text import markdown
-from tasks.measure.matching import Objects, confusion, match, precision_curve, tally
+from tasks.measure.evaluation import Detections, Targets
+from tasks.measure.matching import confusion, match, precision_curve, tally
 from tasks.report import catalogue
 from tasks.report.curves import Epoch, components, milestones, span
 from tasks.report.markdown import render
@@ -106,24 +107,30 @@ def test_the_area_under_the_precision_curve_is_map50(name: str) -> None:
     content, arrays = random_files(num_images=60, num_classes=4, seed=5)
     own = detections_of(arrays, name)
 
-    curve = precision_curve(own.tp["box"][:, 0], Objects(own.img, own.cls, own.box_xyxy, own.conf), targets_of(arrays).cls)
+    curve = precision_curve(own.tp["box"][:, 0], own, targets_of(arrays).cls)
 
     assert np.trapezoid(curve, dx=0.01) == pytest.approx(content["models"][name]["box"]["mAP50"], abs=1e-9)
 
 
-def objects(*rows: tuple[int, int, float, list[float]]) -> Objects:
+def labels_of(*rows: tuple[int, int, float, list[float]]) -> Targets:
+    """(image, class, 1, box) each."""
+    found = detections(*rows)
+    return Targets(found.img, found.cls, found.box_xyxy, np.zeros(len(rows), np.float32))
+
+
+def detections(*rows: tuple[int, int, float, list[float]]) -> Detections:
     """(image, class, confidence, box) each."""
     img, cls, conf, box = zip(*rows, strict=True) if rows else ((), (), (), ())
     boxes = np.array(box, np.float32).reshape(-1, 4)
-    return Objects(np.array(img, np.int32), np.array(cls, np.int32), boxes, np.array(conf, np.float32))
+    return Detections(np.array(img, np.int32), np.array(cls, np.int32), np.array(conf, np.float32), boxes, {})
 
 
 LEFT, RIGHT, FAR = [0, 0, 10, 10], [20, 0, 30, 10], [60, 60, 70, 70]
 
 
 def test_confusions_misses_and_false_alarms_are_counted_apart() -> None:
-    labels = objects((0, 0, 1, LEFT), (0, 1, 1, RIGHT), (1, 1, 1, LEFT))
-    found = objects((0, 0, 0.9, LEFT), (0, 0, 0.8, RIGHT), (0, 1, 0.7, FAR))
+    labels = labels_of((0, 0, 1, LEFT), (0, 1, 1, RIGHT), (1, 1, 1, LEFT))
+    found = detections((0, 0, 0.9, LEFT), (0, 0, 0.8, RIGHT), (0, 1, 0.7, FAR))
 
     outcome = match(labels, found, 2, 0.5)
 
@@ -134,18 +141,18 @@ def test_confusions_misses_and_false_alarms_are_counted_apart() -> None:
 
 
 def test_a_label_is_claimed_once_by_the_most_confident() -> None:
-    labels = objects((0, 0, 1, LEFT))
+    labels = labels_of((0, 0, 1, LEFT))
 
-    outcome = match(labels, objects((0, 0, 0.6, [0, 0, 10, 9]), (0, 0, 0.9, [0, 0, 10, 8])), 1, 0.5)
+    outcome = match(labels, detections((0, 0, 0.6, [0, 0, 10, 9]), (0, 0, 0.9, [0, 0, 10, 8])), 1, 0.5)
 
     assert outcome.target_of.tolist() == [-1, 0]
 
 
 def test_images_without_labels_or_detections_are_perfect_if_both_are_absent() -> None:
-    outcome = match(objects(), objects((1, 0, 0.9, LEFT)), 2, 0.5)
+    outcome = match(labels_of(), detections((1, 0, 0.9, LEFT)), 2, 0.5)
 
-    assert tally(objects(), outcome, 2).f1.tolist() == [1.0, 0.0]
-    assert confusion(objects(), outcome, 1).tolist() == [[0, 0], [1, 0]]
+    assert tally(labels_of(), outcome, 2).f1.tolist() == [1.0, 0.0]
+    assert confusion(labels_of(), outcome, 1).tolist() == [[0, 0], [1, 0]]
 
 
 def test_a_box_and_a_polygon_are_read_and_a_broken_line_is_skipped() -> None:

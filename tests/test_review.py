@@ -15,10 +15,11 @@ from tasks import review
 from tasks.common import params
 from tasks.common.params import ReviewParams
 from tasks.common.rows import read_rows
+from tasks.measure.evaluation import Detections, Targets
 from tasks.review import doubts
 from tasks.review.doubts import Reviewed, by_rank, ranked
 from tasks.review.page import page
-from tasks.review.rank import Finding, Objects, agreement, judge
+from tasks.review.rank import Finding, agreement, judge
 from tests import validate_data
 
 ROOT = validate_data.ROOT
@@ -26,12 +27,21 @@ RULE = ReviewParams(enabled=True, conf=0.5, iou=0.7, page_images=4)
 LEFT, RIGHT, SHIFTED = (0, 0, 10, 10), (50, 50, 60, 60), (4, 0, 14, 10)
 
 
-def objects(*rows: tuple[int, float, tuple[float, ...]]) -> Objects:
+Row = tuple[int, float, tuple[float, ...]]
+
+
+def detections_of(*rows: Row) -> Detections:
     boxes = np.array([box for _, _, box in rows], np.float32).reshape(-1, 4)
-    return Objects(boxes, np.array([c for c, _, _ in rows], np.int32), np.array([conf for _, conf, _ in rows], np.float32))
+    cls, conf = np.array([c for c, _, _ in rows], np.int32), np.array([conf for _, conf, _ in rows], np.float32)
+    return Detections(np.zeros(len(rows), np.int32), cls, conf, boxes, {})
 
 
-def judged(labels: Objects, detections: Objects) -> list[tuple[str, float]]:
+def labels_of(*rows: Row) -> Targets:
+    found = detections_of(*rows)
+    return Targets(found.img, found.cls, found.box_xyxy, np.zeros(len(rows), np.float32))
+
+
+def judged(labels: Targets, detections: Detections) -> list[tuple[str, float]]:
     return [(finding.kind, round(finding.score, 2)) for finding in judge(labels, detections, RULE.conf, RULE.iou)]
 
 
@@ -63,11 +73,11 @@ def judged(labels: Objects, detections: Objects) -> list[tuple[str, float]]:
 def test_a_label_is_judged_by_what_the_model_sees_there(
     detections: list[tuple[int, float, tuple[float, ...]]], expected: list[tuple[str, float]]
 ) -> None:
-    assert judged(objects((0, 1.0, LEFT)), objects(*detections)) == expected
+    assert judged(labels_of((0, 1.0, LEFT)), detections_of(*detections)) == expected
 
 
 def test_a_sure_detection_on_an_image_without_labels_is_overlooked() -> None:
-    assert judged(objects(), objects((0, 0.8, LEFT), (0, 0.3, RIGHT))) == [("overlooked", 0.2)]
+    assert judged(labels_of(), detections_of((0, 0.8, LEFT), (0, 0.3, RIGHT))) == [("overlooked", 0.2)]
 
 
 def test_an_image_without_findings_is_agreed_with() -> None:
@@ -77,7 +87,7 @@ def test_an_image_without_findings_is_agreed_with() -> None:
 def image(name: str, split: str, *kinds: str) -> Reviewed:
     rows = tuple(read_rows(["0 0.5 0.5 0.2 0.2"] * len(kinds)))
     findings = tuple(Finding(kind, 0.9 if kind == "agrees" else 0.1, i, -1, 0.0) for i, kind in enumerate(kinds))  # type: ignore[arg-type]
-    return Reviewed(name, f"{name}.txt", Path(name), split, (64, 64), rows, objects(), findings, ("nut",))
+    return Reviewed(name, f"{name}.txt", Path(name), split, (64, 64), rows, detections_of(), findings, ("nut",))
 
 
 def test_images_are_ranked_by_agreement_within_their_split() -> None:

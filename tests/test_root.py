@@ -33,6 +33,7 @@ def promoted(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["control", "reports", "models/finetune"])
 def test_a_verb_works_from_a_subfolder_and_says_where(
     promoted: Path, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -49,6 +50,7 @@ def test_a_verb_works_from_a_subfolder_and_says_where(
     assert sorted(Path().iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_folder_is_named_from_where_the_command_was_typed(
     promoted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +64,7 @@ def test_a_folder_is_named_from_where_the_command_was_typed(
     assert named == [Path("control/here"), Path("there"), Path("here"), Path("any")]
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_somebody_else_in_a_subfolder_is_not_the_root(promoted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (promoted / "prep").mkdir()
     for name in ("dvc.yaml", "params.yaml"):
@@ -80,6 +83,7 @@ def test_where_no_root_is_the_folder_stays(tmp_path: Path, monkeypatch: pytest.M
     assert Path.cwd() == tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["the workspace", "the cache"])
 def test_a_temporary_copy_of_dvc_has_the_champion(promoted: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the product's own settings of DVC: a relative folder in them made every temporary copy fail."""
@@ -107,6 +111,7 @@ def test_a_temporary_copy_of_dvc_has_the_champion(promoted: Path, source: str, m
     assert not any(path.is_dir() for path in (promoted / "control").iterdir())
 
 
+@pytest.mark.slow
 def test_a_champion_that_is_nowhere_is_refused_with_the_next_step(promoted: Path) -> None:
     shutil.rmtree("models/registered")
     shutil.rmtree(".dvc/cache")
@@ -118,6 +123,7 @@ def test_a_champion_that_is_nowhere_is_refused_with_the_next_step(promoted: Path
     assert "In a temporary copy" in caught.value.fix
 
 
+@pytest.mark.slow
 def test_other_bytes_are_never_brought(promoted: Path) -> None:
     shutil.rmtree("models/registered")
     for file in Path(".dvc/cache").rglob("*"):
@@ -129,6 +135,7 @@ def test_other_bytes_are_never_brought(promoted: Path) -> None:
         pinned_weights()
 
 
+@pytest.mark.slow
 def test_a_hook_of_another_repository_does_not_lead_us_there(promoted: Path, tmp_path: Path) -> None:
     ws.sh("git", "init", "-q", str(tmp_path / "other"))
     other = {"GIT_DIR": str(tmp_path / "other/.git"), "GIT_INDEX_FILE": str(tmp_path / "index"), "PYTHONPATH": str(PRODUCT)}

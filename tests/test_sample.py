@@ -53,6 +53,7 @@ def sha256(image: np.ndarray) -> str:
     return hashlib.sha256(image.tobytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_pixels_and_labels() -> None:
     picture = draw_picture(0, "test", 3, 96)
     program = (
@@ -83,6 +84,7 @@ def test_seed_split_and_index_each_make_another_image(other: tuple[int, str, int
     assert sha256(draw_picture(*other).image) != sha256(draw_picture(0, "test", 3, 96).image)
 
 
+@pytest.mark.slow
 def test_the_dataset_has_the_asked_counts_and_the_layout_that_the_other_stages_read(
     workspace: Path, few: Params, caplog: pytest.LogCaptureFixture
 ) -> None:

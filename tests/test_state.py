@@ -120,6 +120,7 @@ def test_a_database_that_sqlite_cannot_read_is_dropped_and_others_stay(tmp_path:
     assert not dvcstate.drop_broken_databases(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_registration_goes_on_after_a_power_cut_in_dvc(root: Path) -> None:
     dvc.run(["status"], lock_wait_s=5)
     databases = list(Path(os.environ["DVC_SITE_CACHE_DIR"]).rglob("*.db"))
@@ -131,6 +132,7 @@ def test_a_registration_goes_on_after_a_power_cut_in_dvc(root: Path) -> None:
     assert registry.register(params.load()).version == "v1.0.0"
 
 
+@pytest.mark.slow
 def test_a_broken_list_is_waited_for_while_another_dvc_works(root: Path) -> None:
     dvcstate.RWLOCK.write_text('{"wri')
     program = [sys.executable, "-c", "print(flush=True); input()", "dvc", "repro"]
@@ -142,6 +144,7 @@ def test_a_broken_list_is_waited_for_while_another_dvc_works(root: Path) -> None
         process.terminate()
 
 
+@pytest.mark.slow
 def test_dvcs_own_view_opens_on_a_broken_database(root: Path) -> None:
     dvc.run(["status"], lock_wait_s=5)
     for database in Path(os.environ["DVC_SITE_CACHE_DIR"]).rglob("*.db"):
@@ -151,6 +154,7 @@ def test_dvcs_own_view_opens_on_a_broken_database(root: Path) -> None:
         assert repo.root_dir == str(root)
 
 
+@pytest.mark.slow
 def test_half_a_report_of_a_killed_run_is_no_evidence(root: Path) -> None:
     (root / "reports/.decision.json.4711").write_text("{")
 
@@ -186,6 +190,7 @@ def test_without_a_kept_one_it_is_taken_from_the_commit(root: Path) -> None:
     assert (root / "dvc.lock").read_text() == text
 
 
+@pytest.mark.slow
 def test_one_that_nobody_has_kept_is_made_anew(root: Path) -> None:
     ws.sh("git", "rm", "-q", "--cached", "dvc.lock")
     ws.sh("git", "commit", "-qm", "Without dvc.lock")
@@ -205,6 +210,7 @@ def test_a_merge_that_is_not_finished_is_named_and_left_alone(root: Path) -> Non
     assert (root / "dvc.lock").read_text() == marked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_committed", [True, False])
 def test_a_dvc_file_that_was_cut_off_does_not_stop_a_snapshot(root: Path, is_committed: bool) -> None:
     shutil.copytree(root / "data/sample", root / "data/mine")

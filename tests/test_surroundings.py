@@ -224,6 +224,7 @@ def test_a_server_that_ends_while_it_starts_is_noticed_at_once_with_the_cause() 
     assert error.value.what == "the Prefect server ended while it started\nOSError: [Errno 28] No space left on device"
 
 
+@pytest.mark.slow
 def test_another_program_that_answers_at_the_port_is_not_taken_for_the_server(answering: Callable[..., Any]) -> None:
     process = program("import time; time.sleep(1); raise OSError(98, 'address already in use')")
 
@@ -330,6 +331,7 @@ def test_a_server_that_we_cannot_work_with_is_one_error_with_its_own_step(
     assert (error.value.where, what in error.value.what, fix in error.value.fix) == (url, True, True), error.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "what", "fix"),
     [
@@ -344,6 +346,7 @@ def test_a_server_that_is_away_is_one_error(url: str, what: str, fix: str) -> No
     assert (what in error.value.what, fix in error.value.fix) == (True, True), error.value
 
 
+@pytest.mark.slow
 def test_tls_against_a_server_without_it_says_so(answering: Callable[..., Any]) -> None:
     with (
         answering(UP) as url,
@@ -356,6 +359,7 @@ def test_tls_against_a_server_without_it_says_so(answering: Callable[..., Any]) 
     assert "Write http://" in error.value.fix
 
 
+@pytest.mark.slow
 def test_settings_that_prefect_refuses_are_one_block() -> None:
     environ = {**os.environ, "PREFECT_SERVER_API_PORT": "four"}
     result = subprocess.run(
@@ -459,6 +463,7 @@ def test_a_port_that_another_program_holds_is_one_error(is_listening: bool) -> N
             serve._require_free(*held.getsockname())
 
 
+@pytest.mark.slow
 def test_a_port_that_another_program_takes_while_the_server_starts_is_named_with_its_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_log_line_shows_control_characters(capsys: pytest.CaptureFixture[str])
     assert stream.getvalue() == "two\nlines of a\\x1b[2J\\r\n"
 
 
+@pytest.mark.slow
 def test_a_decision_is_one_line_of_the_history_whatever_was_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = " ".join(name for name in HOSTILE.values() if name.isascii() or name.encode("utf-8", "ignore").decode() == name)
     command.main(["register"])

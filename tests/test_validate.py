@@ -28,6 +28,7 @@ LABEL = "labels/train/1.txt"
 BOX = "0 0.5 0.5 0.25 0.125\n"
 
 
+@pytest.mark.slow
 def test_a_clean_set_passes_and_is_named_by_its_bytes(data: Path) -> None:
     report = check()
 
@@ -45,6 +46,7 @@ def test_a_clean_set_passes_and_is_named_by_its_bytes(data: Path) -> None:
     assert Path("reports/issues.csv").read_text() == "file,line,check,severity,value,why,fix\n"
 
 
+@pytest.mark.slow
 def test_a_set_of_boxes_is_a_detection_set(data: Path) -> None:
     make_dataset(data, label=BOX + "1 0.3 0.3 0.1 0.2\n")
 
@@ -318,6 +320,7 @@ OF_THE_SET = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plant", "name", "example"), OF_THE_SET.values(), ids=OF_THE_SET)
 def test_a_defect_of_the_whole_set_is_found_under_its_own_name(
     data: Path, plant: Callable[[Path], None], name: str, example: str
@@ -331,6 +334,7 @@ def test_a_defect_of_the_whole_set_is_found_under_its_own_name(
     assert Path("reports/dataset.json").exists() == (name in WARNINGS)
 
 
+@pytest.mark.slow
 def test_every_check_of_the_file_is_planted_by_a_test(data: Path) -> None:
     ids = {one["id"] for one in check()["checks"]}
 
@@ -339,6 +343,7 @@ def test_every_check_of_the_file_is_planted_by_a_test(data: Path) -> None:
     assert ids - planted == elsewhere | {"rows-dropped", "class-vanished", "class-dropped", "drift"}
 
 
+@pytest.mark.slow
 def test_a_polygon_among_boxes_is_found(data: Path) -> None:
     make_dataset(data, label=BOX + "1 0.3 0.3 0.1 0.2\n")
     append(TRIANGLE.strip())(data, data / LABEL)
@@ -354,6 +359,7 @@ def test_a_class_with_few_objects_is_a_warning_at_its_line_of_data_yaml(data: Pa
     assert failing(report) == {"rare-class": ["data.yaml:5: nut: 8 objects", "data.yaml:6: bolt: 8 objects"]}
 
 
+@pytest.mark.slow
 def test_a_class_much_rarer_than_another_is_a_warning(data: Path) -> None:
     (data / LABEL).write_text(SQUARE + TRIANGLE + "1 0.7 0.7 0.9 0.7 0.9 0.9\n")
 
@@ -373,6 +379,7 @@ def test_a_set_without_labels_is_refused(data: Path) -> None:
     assert failing(report) == {"no-labels": ["data.yaml: 0 labels in 8 images"]}
 
 
+@pytest.mark.slow
 def test_pose_rows_are_named_even_where_data_yaml_does_not_say_so(data: Path) -> None:
     make_dataset(data, label="0 0.5 0.5 0.2 0.2 " + "0.5 0.5 2 " * 17 + "\n")
 
@@ -427,6 +434,7 @@ def test_malformed_labels_end_in_a_report(data: Path) -> None:
     assert found == {name.replace(",", "") for name in MALFORMED} - {"a 10000-point polygon", "only blanks", "nothing"}
 
 
+@pytest.mark.slow
 def test_file_names_that_are_not_utf8_are_shown_escaped(data: Path) -> None:
     name = os.fsdecode(b"b\xfcro\n")
     draw(data / "images/train" / f"{name}.jpg", 99)
@@ -514,6 +522,7 @@ def test_a_check_is_added_by_lines_of_yaml(data: Path) -> None:
     assert failing(report) == {"few-in-val": ["data.yaml:5: num_val 2", "data.yaml:6: num_val 2"]}
 
 
+@pytest.mark.slow
 def test_a_check_of_a_column_of_metadata_or_of_a_feature_is_added_by_lines_of_yaml(data: Path) -> None:
     names = sorted(file.relative_to(data).as_posix() for file in data.glob("images/*/*.jpg"))
     rows = [f"{name},{'dock' if number else 'roof'},{number}" for number, name in enumerate(names)]
@@ -549,6 +558,7 @@ def test_a_column_that_metadata_does_not_have_is_refused_by_name(data: Path) -> 
         check()
 
 
+@pytest.mark.slow
 def test_a_check_that_is_not_enabled_is_read_and_not_run(data: Path) -> None:
     append("7 0.1 0.1 0.3 0.1 0.3 0.3")(data, data / LABEL)
     rewrite("max_class_id}}\n    severity: critical", "max_class_id}}\n    enabled: false\n    severity: critical")
@@ -559,6 +569,7 @@ def test_a_check_that_is_not_enabled_is_read_and_not_run(data: Path) -> None:
     assert "class-out-of-range" not in {one["id"] for one in report["checks"]}
 
 
+@pytest.mark.slow
 def test_a_check_on_a_whole_table_names_the_table(data: Path) -> None:
     rewrite(
         "images:\n",
@@ -572,6 +583,7 @@ def test_a_check_on_a_whole_table_names_the_table(data: Path) -> None:
     assert failing(report) == {"small-images": ["table images: observed 64.0"]}
 
 
+@pytest.mark.slow
 def test_rows_within_mostly_do_not_fail_a_check(data: Path) -> None:
     append("2 0.1 0.1 0.3 0.1 0.3 0.3")(data, data / LABEL)
     rewrite("max_value: {$PARAMETER: max_class_id}", "max_value: {$PARAMETER: max_class_id}, mostly: 0.9")
@@ -582,6 +594,7 @@ def test_rows_within_mostly_do_not_fail_a_check(data: Path) -> None:
     assert failing(report) == {}
 
 
+@pytest.mark.slow
 def test_a_check_is_regraded_and_switched_off_in_the_file(data: Path) -> None:
     append("7 0.1 0.1 0.3 0.1 0.3 0.3")(data, data / LABEL)
     text = Path("expectations.yaml").read_text()
@@ -628,6 +641,7 @@ MISSPELT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new", "message"), MISSPELT.values(), ids=MISSPELT)
 def test_a_mistake_in_the_expectations_is_refused_by_name(data: Path, old: str, new: str, message: str) -> None:
     append("7 0.1 0.1 0.3 0.1 0.3 0.3")(data, data / LABEL)
@@ -677,6 +691,7 @@ def test_the_program_ends_with_a_block_and_no_traceback(data: Path) -> None:
     assert done.stderr.splitlines()[0].startswith("warning: rare-class: 2 times: too few examples to learn from")
 
 
+@pytest.mark.slow
 def test_importing_the_stage_loads_no_heavy_library() -> None:
     code = "import sys, tasks.validate; print({'torch', 'ultralytics', 'great_expectations', 'pandas'} & set(sys.modules))"
 

@@ -21,6 +21,7 @@ def relabel(folder: Path, old: str, new: str) -> None:
         file.write_text(file.read_text().replace(old, new))
 
 
+@pytest.mark.slow
 def test_the_first_dataset_is_compared_with_nothing_and_a_second_run_over_it_says_the_same(data: Path) -> None:
     check()
     first = {name: Path("reports", name).read_bytes() for name in ("accepted.json", "validation.json", "issues.parquet")}
@@ -33,6 +34,7 @@ def test_the_first_dataset_is_compared_with_nothing_and_a_second_run_over_it_say
     assert entry["current"]["classes"] == {"bolt": 8, "nut": 8}
 
 
+@pytest.mark.slow
 def test_a_class_that_vanished_stops_and_what_was_accepted_stays_until_it_is_deleted(data: Path) -> None:
     check()
     accepted = Path("reports/accepted.json").read_bytes()

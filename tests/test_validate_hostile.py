@@ -21,6 +21,8 @@ from tasks.validate.picture import read_picture
 from tests import validate_data
 from tests.validate_data import SQUARE, TRIANGLE, add_image, check, failing
 
+pytestmark = pytest.mark.slow
+
 data = validate_data.data
 ROOT = Path("data/tiny")
 TOKENS = st.one_of(

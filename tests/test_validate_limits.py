@@ -77,6 +77,7 @@ def test_a_line_has_a_limited_number_of_values(num_values: int, is_read: bool, t
         assert (text.problem, text.line) == (f"more than the limit of {MAX_VALUES} values", 2)
 
 
+@pytest.mark.slow
 def test_what_is_beyond_a_limit_is_a_critical_issue_with_its_file(data: Path) -> None:
     folder = data / "labels/train"
     (folder / "1.txt").write_text("0 0.5 0.5 0.1 0.1\n" * (MAX_LINES + 5))
@@ -106,6 +107,7 @@ def test_files_are_measured_in_pieces_of_limited_bytes(tmp_path: Path, monkeypat
     assert pieces == [[40, 40], [40], [500], [10, 90], [1]]
 
 
+@pytest.mark.slow
 def test_outlines_that_cross_in_many_places_take_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlaps, "MAX_CORNER_PAIRS", overlaps.MAX_CORNER_PAIRS // 8)
     started = time.monotonic()

@@ -54,6 +54,7 @@ def test_without_write_the_mends_are_listed_and_nothing_changes(bad: Path) -> No
     assert bad.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_with_write_they_are_made_the_rest_stays_and_the_originals_are_kept(bad: Path, data: Path) -> None:
     before = {file: file.read_bytes() for file in data.rglob("*") if file.is_file()}
 

@@ -15,6 +15,8 @@ from tasks.measure import yolo
 from tests import validate_data
 from tests.validate_data import add_image, check, run
 
+pytestmark = pytest.mark.slow
+
 data = validate_data.data
 QUARANTINE = ("validate.on_bad=quarantine", "validate.max_quarantined_share=0.2")
 

@@ -64,6 +64,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield root
 
 
+@pytest.mark.slow
 def test_a_refused_set_gets_its_page_twice_and_the_row_is_filled_and_numbered(spoiled: Path) -> None:
     html = page(spoiled)
 
@@ -75,6 +76,7 @@ def test_a_refused_set_gets_its_page_twice_and_the_row_is_filled_and_numbered(sp
     assert re.search(r'class="t tag">3</text>', html)
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing(spoiled: Path) -> None:
     assert re.findall(r'(?:src|href|url)\s*[=(]\s*"?(?!#|data:)[^\s">]+', page(spoiled)) == []
 
@@ -162,6 +164,7 @@ def test_a_histogram_of_nothing_is_nothing() -> None:
     assert histogram("size", pl.DataFrame({"split": ["train"], "value": [float("nan")]}), ["train"], "px") == ""
 
 
+@pytest.mark.slow
 def test_the_table_artifact_has_500_issues_critical_ones_first(tmp_path: Path) -> None:
     file = tmp_path / "issues.csv"
     rows = [f"a,{n},tiny,{'critical' if n == 700 else 'warning'},{'v' * 400},w,f\n" for n in range(701)]

@@ -12,6 +12,8 @@ from PIL import Image
 
 from tasks import watch
 from tasks.common import params
+from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
+from tasks.measure.files import decode
 from tasks.watch import drift, drop, pictures
 from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import page
@@ -25,9 +27,17 @@ def arrays(quality: float, seed: int, num_images: int = 80) -> dict[str, np.ndar
     return random_files(num_images=num_images, found=(quality, quality), seed=seed)[1]
 
 
+def evaluation(content: dict[str, np.ndarray], dataset: str = "data/home") -> Evaluation:
+    """What was measured, from its arrays; the model is the candidate."""
+    split = {"images": len(content["images"]), "dataset": dataset}
+    names = ["class 0", "class 1", "class 2"]
+    models = {"candidate": {}}
+    return decode({"task": "segment", "split": split, "names": names, "reference": "candidate", "models": models}, content)
+
+
 def samples(then: float, now: float, seed: int, num_images: int = 80) -> tuple[drop.Sample, drop.Sample]:
     first, second = arrays(then, seed, num_images), arrays(now, seed + 1000, num_images)
-    return drop.sample(first, "candidate", RULE), drop.sample(second, "candidate", RULE)
+    return drop.sample(evaluation(first), RULE), drop.sample(evaluation(second), RULE)
 
 
 def test_a_model_that_finds_less_on_new_images_has_dropped() -> None:
@@ -60,10 +70,11 @@ def test_few_images_prove_nothing() -> None:
 
 def test_a_part_is_measured_on_its_own_images() -> None:
     content = arrays(0.8, 1, 60) | {"meta.site": np.array(["a", "b", "b"] * 20)}
-    kept = drop.parts(content, ["site", "absent"])
+    all_images = evaluation(content)
+    kept = drop.parts(all_images, ["site", "absent"])
 
     assert {name: int(own.sum()) for name, own in kept.items()} == {"site=a": 20, "site=b": 40}
-    whole, part = (drop.sample(content, "candidate", RULE, own) for own in (None, kept["site=a"]))
+    whole, part = (drop.sample(own, RULE) for own in (all_images, all_images.where(kept["site=a"])))
     assert (whole.images, part.images) == (60, 20)
     assert part.instances == int((np.isin(content["target_img"], np.flatnonzero(kept["site=a"]))).sum())
 
@@ -109,9 +120,9 @@ def test_the_page_says_what_to_do_and_cannot_be_broken_by_a_metadata_value() -> 
 
 def test_nothing_is_said_of_few_images() -> None:
     settings = params.load(ROOT / "params.yaml", ["watch.path=data/new", "watch.min_images=50"])
-    then = watch.Registered({}, arrays(0.9, 1))
+    then = evaluation(arrays(0.9, 1))
 
-    found = watch.judge(settings, "v1.0.0", then, arrays(0.2, 2, num_images=20))
+    found = watch.judge(settings, "v1.0.0", then, evaluation(arrays(0.2, 2, num_images=20)))
 
     assert (found.finding, found.drops, found.drifts) == (Finding.TOO_FEW, (), ())
 
@@ -121,7 +132,7 @@ def test_images_without_a_label_file_are_unlabelled_and_not_background(tmp_path,
     settings = params.load(ROOT / "params.yaml", ["watch.path=data/new"])
     settings = replace(settings, watch=replace(settings.watch, min_images=10))
 
-    found = watch.judge(settings, "v1.0.0", watch.Registered({}, arrays(0.9, 1)), arrays(0.2, 2))
+    found = watch.judge(settings, "v1.0.0", evaluation(arrays(0.9, 1)), evaluation(arrays(0.2, 2)))
 
     assert found.drops == ()
     assert found.finding in (Finding.DRIFT, Finding.STEADY)
@@ -150,10 +161,10 @@ def looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, 
     """watch.html and watch.svg of a champion that became worse, on images of another brightness."""
     monkeypatch.chdir(tmp_path)
     settings = params.load(ROOT / "params.yaml", ["watch.path=data/new", "gate.resamples=1000", *overrides])
-    then = watch.Registered({}, with_files(arrays(0.9, 1), Path("data/home"), 60), "data/home")
-    now = with_files(arrays(0.4, 2), Path("data/new"), grey)
+    then = evaluation(with_files(arrays(0.9, 1), Path("data/home"), 60))
+    now = evaluation(with_files(arrays(0.4, 2), Path("data/new"), grey))
     found = watch.judge(settings, "v1.0.0", then, now)
-    watch.look(settings, found, then, pictures.Seen(Path("data/new"), now, ("a", "b", "c"), settings.report.conf))
+    watch.look(settings, found, then, pictures.Seen(Path("data/new"), now, settings.report.conf))
     return Path("runs/watch/watch.html").read_text(), Path("runs/watch/watch.svg").read_text()
 
 
@@ -181,16 +192,11 @@ def test_the_page_goes_without_images_that_are_gone_or_not_wanted(tmp_path, monk
 
 def test_an_object_is_missed_where_no_sure_detection_of_its_class_lies_on_it() -> None:
     box = np.array([[0, 0, 10, 10]] * 4, np.float32)
-    seen = pictures.Seen(
-        Path(),
-        {
-            "images": np.array(["a", "b", "c", "d"]),
-            "target_img": np.arange(4), "target_cls": np.array([0, 0, 0, 0]), "target_box_xyxy": box,
-            "candidate.pred_img": np.array([0, 1, 2]), "candidate.pred_cls": np.array([0, 1, 0]),
-            "candidate.conf": np.array([0.9, 0.9, 0.1]), "candidate.box_xyxy": box[:3],
-        },
-        ("x", "y"), 0.25,
-    )  # fmt: skip
+    targets = Targets(np.arange(4, dtype=np.int32), np.zeros(4, np.int32), box, np.full(4, 100, np.float32))
+    conf, cls = np.array([0.9, 0.9, 0.1], np.float32), np.array([0, 1, 0], np.int32)
+    found = Detections(np.arange(3, dtype=np.int32), cls, conf, box[:3], {})
+    images = Evaluation({}, ("x", "y"), ("box",), ("a", "b", "c", "d"), {}, targets, {"candidate": Model("candidate", {}, found)})
+    seen = pictures.Seen(Path(), images, 0.25)
 
     assert seen.missed().tolist() == [False, True, True, True]
     assert pictures.most_missed(seen, 2) == [1, 2]
@@ -237,10 +243,9 @@ def test_an_image_without_a_label_file_does_not_count_as_background(tmp_path, mo
     kept = ~np.isin(content["target_img"], gone)
     partly = content | {name: own[kept] for name, own in content.items() if name.startswith("target_")}
 
-    found = watch.judge(settings, "v1.0.0", watch.Registered({}, content), partly)
-    few = watch.judge(
-        replace(settings, watch=replace(settings.watch, min_images=60)), "v1", watch.Registered({}, content), partly
-    )
+    then, now = evaluation(content), evaluation(partly)
+    found = watch.judge(settings, "v1.0.0", then, now)
+    few = watch.judge(replace(settings, watch=replace(settings.watch, min_images=60)), "v1", then, now)
 
     assert (found.finding, found.labelled, found.drops[0].images) == (Finding.STEADY, 53, 53)
     assert abs(found.drops[0].change) < 0.05

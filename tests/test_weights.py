@@ -235,6 +235,7 @@ def test_the_check_needs_no_torch(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_nothing_unpickles_weights_but_behind_the_check() -> None:
     """Whoever adds a call that unpickles has to check the file first, and to add the place here."""
     root = Path(__file__).parents[1]

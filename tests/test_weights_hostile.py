@@ -127,6 +127,7 @@ class TestAnArchive:
         assert refusal(file).what == f"not a PyTorch checkpoint ({2**40} bytes) but nothing but zeros"
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(
     st.lists(

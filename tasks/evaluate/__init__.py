@@ -11,12 +11,9 @@ The metrics are Ultralytics' own (`ap_per_class`), over images in the order of t
 
 from __future__ import annotations
 
-import io
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from tasks.common.accepted import Accepted, accepted_dataset, unchanged
 from tasks.common.champion import pinned_weights
@@ -33,15 +30,15 @@ from tasks.common.paths import (
 )
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json
-from tasks.measure import yolo
+from tasks.measure import files, yolo
+from tasks.measure.evaluation import Evaluation
 from tasks.measure.harness import latency, measure, model_facts
 from tasks.measure.splits import describe_split, gate_split
 
 log = logging.getLogger(__name__)
-KINDS = ("box", "mask")
 
 
-def run(params: Params) -> dict[str, Any]:
+def run(params: Params) -> Evaluation:
     """Evaluate baseline, candidate and champion, and write what the gate needs.
 
     Raises:
@@ -50,13 +47,15 @@ def run(params: Params) -> dict[str, Any]:
         WeightsError: a model's weights are missing or broken.
     """
     with accepted_dataset(params, params.evaluate.split, with_metadata=True) as accepted:
-        contents, evaluation = compare(params, accepted)
-    replace_files(contents)
+        evaluation, speed = compare(params, accepted)
+    content, statistics = files.encode(evaluation)
+    headline = {name: {kind: model.facts[kind] for kind in evaluation.kinds} for name, model in evaluation.models.items()}
+    replace_files({STATISTICS: statistics, SPEED: as_json(speed), METRICS: as_json(headline), EVALUATION: as_json(content)})
     return evaluation
 
 
-def compare(params: Params, accepted: Accepted) -> tuple[dict[Path, bytes], dict[str, Any]]:
-    """The stage's files, and the content of evaluation.json."""
+def compare(params: Params, accepted: Accepted) -> tuple[Evaluation, dict[str, dict[str, float]]]:
+    """The evaluation of all models, with the golden set where one is named, and their latency."""
     dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
     weights = {"baseline": BASELINE / "best.pt", "candidate": CANDIDATE}
@@ -68,25 +67,14 @@ def compare(params: Params, accepted: Accepted) -> tuple[dict[Path, bytes], dict
         if not params.evaluate.nms and not yolo.has_nms_free_head(model.model):
             log.warning("evaluate: evaluate.nms false is without effect for the %s, which has no head without suppression", name)
     facts = {name: model_facts(weights[name], model) for name, model in models.items()}
-    evaluation, arrays = measure(models, facts, dataset, split, params)
-    require_objects(evaluation["split"]["instances"], manifest["splits"][split["name"]]["instances"], dataset, split["name"])
+    evaluation = measure(models, facts, dataset, split, params)
+    require_objects(evaluation.split["instances"], manifest["splits"][split["name"]]["instances"], dataset, split["name"])
     if params.evaluate.golden is not None:
         golden = read_dataset(Path(params.evaluate.golden))
         with unchanged(golden, params.evaluate.split) as sha256:
             its_split = describe_split(golden, params.evaluate.split, sha256)
-            older, older_arrays = measure(models, facts, golden, its_split, params)
-        evaluation["golden"] = older
-        arrays |= {f"golden.{name}": array for name, array in older_arrays.items()}
-    statistics_npz = io.BytesIO()
-    np.savez_compressed(statistics_npz, **arrays)  # type: ignore[arg-type]
-    headline = {name: {kind: own[kind] for kind in KINDS if kind in own} for name, own in evaluation["models"].items()}
-    contents = {
-        STATISTICS: statistics_npz.getvalue(),
-        SPEED: as_json(latency(models, params.train.imgsz)),
-        METRICS: as_json(headline),
-        EVALUATION: as_json(evaluation),
-    }
-    return contents, evaluation
+            evaluation = replace(evaluation, golden=measure(models, facts, golden, its_split, params))
+    return evaluation, latency(models, params.train.imgsz)
 
 
 def require_objects(read: int, accepted: int, dataset: Dataset, split: str) -> None:

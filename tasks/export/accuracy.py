@@ -17,15 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.dataset import Dataset
-from tasks.common.metadata import grouping, read_metadata
+from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import RUNS
 from tasks.export.decode import Candidates, Thresholds, detect
 from tasks.export.thresholds import Model
 from tasks.measure import yolo
 from tasks.measure.compare import Comparison, curves, draw, mean_comparison
-from tasks.measure.figures import metrics, statistics
-from tasks.measure.files import parse
+from tasks.measure.harness import put_together
 from tasks.measure.predict import Image, predict
 
 METRICS = ("mAP50", "mAP50-95")
@@ -49,24 +48,13 @@ def _path(file: Path) -> str:
 
 
 def compare(
-    model: list[Image], artifact: list[Image], dataset: Dataset, task: str, split: Mapping[str, Any], rule: GateParams
+    model: list[Image], artifact: list[Image], dataset: Dataset, split: Mapping[str, Any], rule: GateParams
 ) -> dict[str, Comparison]:
     """Each mAP metric of the artifact against the .pt on the same images, with the gate's resamples.
 
     A reference of zero has no gain. Intervals are missing where gate.confidence is null.
     """
-    common = {"split_sha256": split["sha256"], "settings": {"rect": False}, "versions": {"ultralytics": "one process"}}
-    images = {MODEL: model, "candidate": artifact}
-    paths = [image.path for image in model]
-    columns = {f"meta.{name}": np.array(texts) for name, texts in read_metadata(dataset.root, paths).items()}
-    content = {
-        "task": task,
-        "split": split,
-        "names": list(dataset.names),
-        "reference": MODEL,
-        "models": {name: metrics(own, dataset.names) | common for name, own in images.items()},
-    }
-    evaluation = parse(content, statistics(images) | columns)
+    evaluation = put_together({MODEL: model, "candidate": artifact}, {}, dataset, split, MODEL)
     groups = grouping(evaluation.images, evaluation.metadata, rule.group_by)
     draws = draw(groups, rule.resamples, rule.seed, rule.confidence)
     instances = len(evaluation.targets.cls)
@@ -75,7 +63,7 @@ def compare(
         found = curves(evaluation, kind, draws.without_jackknife())
         for name in METRICS:
             metric = f"{kind}.{name}"
-            result[metric] = mean_comparison(found, metric, draws, instances, len(paths))
+            result[metric] = mean_comparison(found, metric, draws, instances, len(evaluation.images))
     return result
 
 

@@ -71,7 +71,7 @@ def measure(run: Run, one: Artifact, chosen: Thresholds, reference: Reference | 
     one.facts["verified"] = thresholds.figures(stored, chosen, names)
     outputs = network(inputs(some(run.images, NUM_PARITY), run.imgsz))
     if reference is not None:
-        compared = accuracy.compare(reference.images, images, run.dataset, run.task, run.split, run.params.gate)
+        compared = accuracy.compare(reference.images, images, run.dataset, run.split, run.params.gate)
         one.facts["changes"] = {metric: asdict(found) for metric, found in compared.items()}
         one.facts["parity"] = accuracy.parity(outputs, reference.outputs, len(names), run.end2end)
         served = inputs(some(run.images, NUM_SERVED), run.imgsz)

@@ -21,7 +21,7 @@ from tasks.gate.rule import decide
 from tasks.gate.words import block
 from tasks.measure.compare import Comparison
 from tasks.measure.evaluation import Evaluation
-from tasks.measure.files import REPEAT, judged, load
+from tasks.measure.files import REPEAT, decode, load, require_comparable
 from tasks.measure.intervals import Interval
 
 __all__ = ["Comparison", "Decision", "Evidence", "Guard", "Interval", "Slice", "Verdict", "decide", "read_decision", "run"]
@@ -39,21 +39,22 @@ def run(params: Params) -> Decision:
     """
     content, arrays = load()
     try:
-        measured, golden = judged(content, arrays)
+        evaluation = decode(content, arrays)
+        require_comparable(evaluation)
     except EvaluationError:
         DECISION.unlink(missing_ok=True)  # the models that were measured last have none
         raise
-    decision = judge(params, measured, golden)
+    decision = judge(params, evaluation)
     replace_files({GAIN: stage.as_json(decision.headline()), DECISION: stage.as_json(decision.content())})
     log.info("gate: %s\n  written   %s", block(decision), DECISION)
     return decision
 
 
-def judge(params: Params, measured: Evaluation, golden: Evaluation | None) -> Decision:
+def judge(params: Params, evaluation: Evaluation) -> Decision:
     """The decision on what was measured, on the golden set too where there is one."""
-    if params.evaluate.golden is not None and params.gate.max_golden_drop is not None and golden is None:
+    if params.evaluate.golden is not None and params.gate.max_golden_drop is not None and evaluation.golden is None:
         raise EvaluationError("evaluate.golden is set, but its result is missing", where=str(EVALUATION), fix=REPEAT)
     latency_ms = None
     if params.gate.max_latency_ratio is not None:
         latency_ms = {name: facts.get("latency_ms") for name, facts in stage.read_json(SPEED, "evaluate").items()}
-    return decide(measured, params.gate, golden, latency_ms)
+    return decide(evaluation, params.gate, latency_ms)

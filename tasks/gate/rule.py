@@ -51,7 +51,6 @@ AGREEMENT_OF_TIES = 1e-3
 def decide(
     evaluation: Evaluation,
     rule: GateParams,
-    golden: Evaluation | None = None,
     latency_ms: Mapping[str, float] | None = None,
 ) -> Decision:
     """The verdict on the candidate of `evaluation`, with its evidence; nothing is read or written.
@@ -66,7 +65,7 @@ def decide(
     metrics = compare_metrics(evaluation, found, draws)
     main = metrics[rule.metric]
     gain = _gain(main, evaluation, rule)
-    measured = Measured(evaluation, draws, found, metrics, compare_golden(golden, rule), latency_ms)
+    measured = Measured(evaluation, draws, found, metrics, compare_golden(evaluation.golden, rule), latency_ms)
     held = guards(measured, rule)
     evidence = weigh(found[kind], gain, rule, draws)
     verdict = judge(gain, evidence, held, rule)

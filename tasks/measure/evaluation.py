@@ -1,9 +1,9 @@
-"""Two models measured on the same images, as the gate sees them."""
+"""What was measured: models, their detections, and the labelled objects of the same images. `files` reads and writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,16 +56,18 @@ class Model:
     name: str
     """baseline, candidate or champion."""
     facts: Mapping[str, Any]
-    """Its entry in evaluation.json."""
+    """Its entry in evaluation.json: where it comes from, its size, its metrics."""
     detections: Detections
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A candidate and its reference on the same N images."""
+    """Models on the same N images of one split, measured by one harness."""
 
     split: Mapping[str, Any]
+    """Name, dataset, hash, number of images and of labelled objects."""
     names: tuple[str, ...]
+    """Class names."""
     kinds: tuple[str, ...]
     """`box`, and `mask` for segmentation."""
     images: tuple[str, ...]
@@ -73,10 +75,56 @@ class Evaluation:
     metadata: Mapping[str, tuple[str, ...]]
     """Columns of the dataset's metadata.csv, a text per image."""
     targets: Targets
-    reference: Model
-    candidate: Model
+    models: Mapping[str, Model]
+    """By name."""
+    reference_name: str = "baseline"
+    """The model that the candidate must beat."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Ultralytics' arguments, see `tasks.measure.harness.evaluation_settings`."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the libraries."""
+    size_wh: NDArray[np.int32] | None = None
+    """(N, 2) width and height of the images, pixels; every file has them."""
+    brightness: NDArray[np.float32] | None = None
+    """(N,) mean of the pixels, 0 to 1; None in files before 0.2."""
+    golden: Evaluation | None = None
+    """The same models on evaluate.golden, where there is one."""
+
+    @property
+    def task(self) -> str:
+        """Segment or detect."""
+        return "segment" if "mask" in self.kinds else "detect"
+
+    @property
+    def reference(self) -> Model:
+        """The model that the candidate must beat."""
+        return self.models[self.reference_name]
+
+    @property
+    def candidate(self) -> Model:
+        """The model that wants to replace it."""
+        return self.models["candidate"]
 
     @property
     def pair(self) -> tuple[Model, Model]:
         """Reference and candidate."""
         return self.reference, self.candidate
+
+    def where(self, kept: NDArray[np.bool_]) -> Evaluation:
+        """The images that `kept` (N,) marks, with what is on them; facts stay those of all images."""
+        number = np.cumsum(kept).astype(np.int32) - 1
+
+        def moved(objects: Any) -> Any:
+            inside = objects.where(kept[objects.img])
+            return replace(inside, img=number[inside.img])
+
+        return replace(
+            self,
+            images=tuple(path for path, keep in zip(self.images, kept, strict=True) if keep),
+            metadata={name: tuple(np.array(texts)[kept].tolist()) for name, texts in self.metadata.items()},
+            targets=moved(self.targets),
+            models={name: replace(model, detections=moved(model.detections)) for name, model in self.models.items()},
+            size_wh=None if self.size_wh is None else self.size_wh[kept],
+            brightness=None if self.brightness is None else self.brightness[kept],
+            golden=None,
+        )

@@ -1,16 +1,17 @@
-"""From what a model did with each image to its metrics, and to the arrays from which the gate resamples."""
+"""From what a model did with each image to its metrics, and to the objects from which the gate resamples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.measure.evaluation import Detections, Targets
 from tasks.measure.predict import Image
 
-IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+NUM_THRESHOLDS = 10
+"""IoU 0.5, 0.55 ... 0.95."""
 
 
 def metrics(images: list[Image], names: tuple[str, ...]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def metrics(images: list[Image], names: tuple[str, ...]) -> dict[str, Any]:
         _, _, precision, recall, _, ap, classes, *_ = ap_per_class(tp, conf, pred_cls, target_cls)
         if not len(ap):
             precision = recall = np.zeros(1)
-            ap = np.zeros((1, len(IOU_THRESHOLDS)))
+            ap = np.zeros((1, NUM_THRESHOLDS))
         result[kind] = {
             "mAP50": float(ap[:, 0].mean()),
             "mAP50-95": float(ap.mean()),
@@ -44,25 +45,20 @@ def metrics(images: list[Image], names: tuple[str, ...]) -> dict[str, Any]:
     return result
 
 
-def statistics(images: Mapping[str, list[Image]]) -> dict[str, NDArray[Any]]:
-    """The arrays of evaluation.npz: targets once, detections of each model under `<model>.<name>`.
+def labelled(images: list[Image]) -> Targets:
+    """The labelled objects of `images`."""
+    img = np.repeat(np.arange(len(images), dtype=np.int32), [len(image.target_cls) for image in images])
+    cls, box_xyxy, area_px2 = (_joined(images, key) for key in ("target_cls", "target_box_xyxy", "target_area_px2"))
+    return Targets(img, cls, box_xyxy, area_px2)
 
-    `*_img` is the index of the image in `images`. Names and shapes: see `Image`.
-    """
-    first = images["candidate"]
-    arrays: dict[str, NDArray[Any]] = {
-        "images": np.array([image.path for image in first]),
-        "size_wh": np.array([image.size_wh for image in first], np.int32),
-        "brightness": np.array([image.brightness for image in first], np.float32),
-        "iou_thresholds": IOU_THRESHOLDS,
-        "target_img": np.repeat(np.arange(len(first), dtype=np.int32), [len(image.target_cls) for image in first]),
-    }
-    for key in ("target_cls", "target_box_xyxy", "target_area_px2"):
-        arrays[key] = np.concatenate([getattr(image, key) for image in first])
-    for name, own in images.items():
-        arrays[f"{name}.pred_img"] = np.repeat(np.arange(len(own), dtype=np.int32), [len(image.conf) for image in own])
-        for key in ("pred_cls", "conf", "box_xyxy"):
-            arrays[f"{name}.{key}"] = np.concatenate([getattr(image, key) for image in own])
-        for kind in own[0].tp:
-            arrays[f"{name}.tp_{kind}"] = np.concatenate([image.tp[kind] for image in own])
-    return arrays
+
+def detected(images: list[Image]) -> Detections:
+    """A model's detections in `images`."""
+    img = np.repeat(np.arange(len(images), dtype=np.int32), [len(image.conf) for image in images])
+    tp = {kind: np.concatenate([image.tp[kind] for image in images]) for kind in images[0].tp}
+    cls, conf, box_xyxy = (_joined(images, key) for key in ("pred_cls", "conf", "box_xyxy"))
+    return Detections(img, cls, conf, box_xyxy, tp)
+
+
+def _joined(images: list[Image], key: str) -> NDArray[Any]:
+    return np.concatenate([getattr(image, key) for image in images])

@@ -1,13 +1,13 @@
-"""What stage `evaluate` measured, read for the gate and refused where two models cannot be compared.
+"""reports/evaluation.json and reports/evaluation.npz as one `Evaluation`, written by one function and read by one.
 
-reads   reports/evaluation.json, reports/evaluation.npz
-
-Inside the two files an optional golden set has the same shape: under key `golden` of the JSON, and with `golden.` before the
-name of every array.
+The JSON holds split, settings, versions and the figures of each model; the arrays hold images, labelled objects and, with the
+model's name before theirs, detections. An optional golden set has the same shape inside: under key `golden` of the JSON, and
+with `golden.` before the name of every array. Files of format 0, without the key, are those of earlier releases.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from collections.abc import Mapping
@@ -22,6 +22,9 @@ from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.common.stage import read_json
 from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
 
+FORMAT = 1
+"""Of both files; a later one is refused."""
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 REPEAT = "Run `dvc repro evaluate`."
 KEYS = {"task": str, "split": Mapping, "names": list, "reference": str, "models": Mapping}
 KINDS = {"segment": ("box", "mask"), "detect": ("box",)}
@@ -30,55 +33,119 @@ META = "meta."
 GOLDEN = "golden"
 
 
-def read(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> tuple[Evaluation, Evaluation | None]:
-    """The evaluation and, where there is one, that of the golden set.
-
-    Raises:
-        EvaluationError: something is missing, empty, NaN or of a wrong shape, or the models were measured differently.
-    """
-    return judged(*load(evaluation, statistics))
-
-
-def load(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]]]:
-    """The two files as they are.
+def read(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> Evaluation:
+    """The evaluation that the two files hold.
 
     Raises:
         WorkspaceError: evaluation.json is missing or broken.
-        EvaluationError: the arrays are, or evaluation.json is not a result of stage `evaluate`.
+        EvaluationError: something is missing, NaN or of a wrong shape.
     """
+    return decode(*load(evaluation, statistics))
+
+
+def load(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]]]:
+    """The two files as they are; raises what `read` does where one is no such file."""
     content = read_json(evaluation, "evaluate", EvaluationError)
     _check_keys(content, str(evaluation))
-    return content, _read_arrays(statistics)
+    return content, read_arrays(statistics)
 
 
-def judged(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> tuple[Evaluation, Evaluation | None]:
-    """What the two files hold; raises EvaluationError as `read` does."""
-    main = parse(content, arrays)
-    golden = content.get(GOLDEN)
-    if golden is None:
-        return main, None
-    inner = {name.removeprefix(f"{GOLDEN}."): a for name, a in arrays.items() if name.startswith(f"{GOLDEN}.")}
-    return main, parse(golden, inner, part=GOLDEN)
-
-
-def parse(content: Any, arrays: Mapping[str, NDArray[Any]], part: str = "") -> Evaluation:
+def decode(content: Any, arrays: Mapping[str, NDArray[Any]], part: str = "") -> Evaluation:
     """The evaluation that `content` (JSON) and `arrays` (npz) hold; raises EvaluationError as `read` does."""
     where = f"{EVALUATION} {part}".strip()
     _check_keys(content, where)
     kinds = KINDS[content["task"]]
-    pair = content["reference"], "candidate"
-    for name in pair:
-        _check_facts(name, content["models"].get(name), kinds, where)
-    _check_same_harness(content["models"]["candidate"], content["models"][content["reference"]], content, where)
     images = tuple(str(path) for path in _array(arrays, "images", (-1,)))
     if len(images) != content["split"].get("images"):
         raise EvaluationError(
             f"{len(images)} images, but {where} counts {content['split'].get('images')}", where=str(STATISTICS), fix=REPEAT
         )
     names = tuple(str(name) for name in content["names"])
-    targets = _targets(arrays, len(images), len(names))
-    models = [Model(name, content["models"][name], _detections(arrays, name, kinds, len(images))) for name in pair]
-    return Evaluation(content["split"], names, kinds, images, _metadata(arrays, len(images)), targets, *models)
+    golden = content.get(GOLDEN)
+    inner = {name.removeprefix(f"{GOLDEN}."): a for name, a in arrays.items() if name.startswith(f"{GOLDEN}.")}
+    return Evaluation(
+        split=content["split"],
+        names=names,
+        kinds=kinds,
+        images=images,
+        metadata=_metadata(arrays, len(images)),
+        targets=_targets(arrays, len(images), len(names)),
+        models={
+            name: Model(name, facts, _detections(arrays, name, kinds, len(images)))
+            for name, facts in content["models"].items()
+            if isinstance(facts, Mapping)
+        },
+        reference_name=content["reference"],
+        settings=content.get("settings", {}),
+        versions=content.get("versions", {}),
+        size_wh=_array(arrays, "size_wh", (len(images), 2)),
+        brightness=_array(arrays, "brightness", (len(images),)) if "brightness" in arrays else None,
+        golden=None if golden is None else decode(golden, inner, part=GOLDEN),
+    )
+
+
+def encode(evaluation: Evaluation) -> tuple[dict[str, Any], bytes]:
+    """The content of evaluation.json, and the bytes of evaluation.npz."""
+    content, arrays = _content(evaluation), _arrays(evaluation)
+    if evaluation.golden is not None:
+        content[GOLDEN] = _content(evaluation.golden)
+        arrays |= {f"{GOLDEN}.{name}": array for name, array in _arrays(evaluation.golden).items()}
+    statistics = io.BytesIO()
+    np.savez_compressed(statistics, **arrays)  # type: ignore[arg-type]
+    return {"format": FORMAT, **content}, statistics.getvalue()
+
+
+def _content(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "task": evaluation.task,
+        "reference": evaluation.reference_name,
+        "split": dict(evaluation.split),
+        "settings": dict(evaluation.settings),
+        "versions": dict(evaluation.versions),
+        "names": list(evaluation.names),
+        "models": {name: dict(model.facts) for name, model in evaluation.models.items()},
+    }
+
+
+def _arrays(evaluation: Evaluation) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any] | None] = {
+        "images": np.array(evaluation.images),
+        "size_wh": evaluation.size_wh,
+        "brightness": evaluation.brightness,
+        "iou_thresholds": IOU_THRESHOLDS,
+    }
+    targets = evaluation.targets
+    arrays |= {f"target_{key}": getattr(targets, key) for key in ("img", "cls", "box_xyxy", "area_px2")}
+    for name, model in evaluation.models.items():
+        found = model.detections
+        own: dict[str, NDArray[Any]] = {
+            "pred_img": found.img,
+            "pred_cls": found.cls,
+            "conf": found.conf,
+            "box_xyxy": found.box_xyxy,
+        }
+        own |= {f"tp_{kind}": found.tp[kind] for kind in evaluation.kinds}
+        arrays |= {f"{name}.{key}": array for key, array in own.items()}
+    arrays |= {f"{META}{name}": np.array(texts) for name, texts in evaluation.metadata.items()}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def require_comparable(evaluation: Evaluation, part: str = "") -> None:
+    """Refuse an evaluation in which candidate and reference cannot be compared, the golden set's too.
+
+    Raises:
+        EvaluationError: one was not measured, a figure is no number, the harness was another one, or nothing is labelled.
+    """
+    where = f"{EVALUATION} {part}".strip()
+    for name in (evaluation.reference_name, "candidate"):
+        if name not in evaluation.models:
+            raise EvaluationError(f"the {name} was not measured", where=where, fix=REPEAT)
+        _check_facts(evaluation.models[name], evaluation.kinds, where)
+    _check_same_harness(evaluation, where)
+    if not len(evaluation.targets.cls):
+        raise EvaluationError("the split has no labelled object", where=str(STATISTICS), fix="Label it, or choose another split.")
+    if evaluation.golden is not None:
+        require_comparable(evaluation.golden, GOLDEN)
 
 
 def _check_keys(content: Any, where: str) -> None:
@@ -87,6 +154,9 @@ def _check_keys(content: Any, where: str) -> None:
     for key, kind in KEYS.items():
         if not isinstance(content.get(key), kind):
             raise EvaluationError(f"`{key}` is missing", where=where, fix=REPEAT)
+    if not isinstance(content.get("format", 0), int) or content.get("format", 0) > FORMAT:
+        what = f"format {content['format']}, which a later release of Ratchet wrote; this one reads up to {FORMAT}"
+        raise EvaluationError(what, where=where, fix="Update Ratchet, or measure again: dvc repro evaluate")
     if content["task"] not in KINDS:
         raise EvaluationError(f"task {content['task']!r} is neither segment nor detect", where=where, fix=REPEAT)
 
@@ -96,7 +166,8 @@ def _metadata(arrays: Mapping[str, NDArray[Any]], num_images: int) -> dict[str, 
     return {name: tuple(str(text) for text in texts) for name, texts in columns.items()}
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a .npz file; raises EvaluationError where it is none."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -106,28 +177,29 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise EvaluationError(f"not a .npz of plain arrays: {error}", where=str(path), fix=REPEAT) from None
 
 
-def _check_facts(name: str, facts: Any, kinds: tuple[str, ...], where: str) -> None:
-    if not isinstance(facts, Mapping):
-        raise EvaluationError(f"the {name} was not measured", where=where, fix=REPEAT)
+def _check_facts(model: Model, kinds: tuple[str, ...], where: str) -> None:
     for kind in kinds:
         for metric in METRICS:
-            value = (facts.get(kind) or {}).get(metric)
+            value = (model.facts.get(kind) or {}).get(metric)
             if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-                raise EvaluationError(f"{kind}.{metric} of the {name} is {value}, not a number", where=where, fix=REPEAT)
+                raise EvaluationError(f"{kind}.{metric} of the {model.name} is {value}, not a number", where=where, fix=REPEAT)
             if not 0 <= value <= 1:
-                raise EvaluationError(f"{kind}.{metric} of the {name} is {value}, not within 0 to 1", where=where, fix=REPEAT)
+                raise EvaluationError(
+                    f"{kind}.{metric} of the {model.name} is {value}, not within 0 to 1", where=where, fix=REPEAT
+                )
 
 
-def _check_same_harness(candidate: Mapping[str, Any], reference: Mapping[str, Any], content: Any, where: str) -> None:
+def _check_same_harness(evaluation: Evaluation, where: str) -> None:
+    reference, candidate = (model.facts for model in evaluation.pair)
     for key in ("split_sha256", "settings", "versions"):
         own, other = candidate.get(key), reference.get(key)
         if not own or own != other:
             raise EvaluationError(
-                f"candidate and {content['reference']} were measured with different {key}: {_difference(own, other)}",
+                f"candidate and {evaluation.reference_name} were measured with different {key}: {_difference(own, other)}",
                 where=where,
                 fix=f"{REPEAT} One run of it measures all models alike.",
             )
-    if candidate["split_sha256"] != content["split"].get("sha256"):
+    if candidate["split_sha256"] != evaluation.split.get("sha256"):
         raise EvaluationError("the models were measured on another split than the one named", where=where, fix=REPEAT)
 
 
@@ -158,8 +230,6 @@ def _targets(arrays: Mapping[str, NDArray[Any]], num_images: int, num_classes: i
         _array(arrays, "target_box_xyxy", (len(img), 4)),
         _array(arrays, "target_area_px2", (len(img),)),
     )
-    if not num_images or not len(img):
-        raise EvaluationError("the split has no labelled object", where=str(STATISTICS), fix="Label it, or choose another split.")
     _check_range(targets.img, num_images, "target_img")
     _check_range(targets.cls, num_classes, "target_cls")
     return targets

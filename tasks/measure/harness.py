@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.common.dataset import Dataset
 from tasks.common.errors import EvaluationError
@@ -20,7 +20,8 @@ from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import RUNS
 from tasks.measure import yolo
-from tasks.measure.figures import metrics, statistics
+from tasks.measure.evaluation import Evaluation, Model
+from tasks.measure.figures import detected, labelled, metrics
 from tasks.measure.predict import Image, predict
 
 log = logging.getLogger(__name__)
@@ -30,38 +31,53 @@ NUM_TIMED = 20
 
 def measure(
     models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Dataset, split: dict[str, Any], params: Params
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Every model on one split: the content of evaluation.json and the arrays of evaluation.npz."""
+) -> Evaluation:
+    """Every model, of which `facts` are known already, on one split.
+
+    Raises:
+        EvaluationError: a model has other classes than the data, or the split has no labelled object.
+        DatasetError: Ultralytics dropped an image.
+    """
     yolo.remove_label_caches(dataset)
     data = yolo.write_data_yaml(dataset, RUNS / "evaluate")
     settings, versions = evaluation_settings(params), yolo.library_versions()
     images: dict[str, list[Image]] = {}
-    results: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     for name, model in models.items():
         yolo.require_same_classes(name, model, dataset)
         started = time.monotonic()
         images[name] = predict(model, data, dataset, settings, split["name"], RUNS / "evaluate")
-        results[name] = facts[name] | metrics(images[name], dataset.names)
-        results[name] |= {"split_sha256": split["sha256"], "settings": settings, "versions": versions}
+        known[name] = facts[name] | metrics(images[name], dataset.names)
+        known[name] |= {"split_sha256": split["sha256"], "settings": settings, "versions": versions}
         log.info(
             "evaluate %s: %d images of %s, box mAP50 %.4f, mAP50-95 %.4f, %.1f s",
-            *(name, len(images[name]), split["dataset"], results[name]["box"]["mAP50"], results[name]["box"]["mAP50-95"]),
+            *(name, len(images[name]), split["dataset"], known[name]["box"]["mAP50"], known[name]["box"]["mAP50-95"]),
             time.monotonic() - started,
         )
-    instances = sum(len(image.target_cls) for image in images["candidate"])
-    if instances == 0:
+    evaluation = put_together(images, known, dataset, split, "champion" if "champion" in models else "baseline")
+    if not len(evaluation.targets.cls):
         raise EvaluationError("the split has no labelled object", where=f"{dataset.root} {split['name']}", fix="Label it.")
-    evaluation = {
-        "task": models["candidate"].task,
-        "reference": "champion" if "champion" in models else "baseline",
-        "split": split | {"instances": instances},
-        "settings": settings,
-        "versions": versions,
-        "names": list(dataset.names),
-        "models": results,
-    }
-    metadata = read_metadata(dataset.root, [image.path for image in images["candidate"]])
-    return evaluation, statistics(images) | {f"meta.{column}": np.array(texts) for column, texts in metadata.items()}
+    return replace(evaluation, settings=settings, versions=versions)
+
+
+def put_together(
+    images: Mapping[str, list[Image]], facts: Mapping[str, Any], dataset: Dataset, split: Mapping[str, Any], reference: str
+) -> Evaluation:
+    """The evaluation of models, by name, that saw the same images."""
+    first = next(iter(images.values()))
+    targets, paths = labelled(first), tuple(image.path for image in first)
+    return Evaluation(
+        split={**split, "instances": len(targets.cls)},
+        names=dataset.names,
+        kinds=tuple(first[0].tp),
+        images=paths,
+        metadata=read_metadata(dataset.root, paths),
+        targets=targets,
+        models={name: Model(name, facts.get(name, {}), detected(own)) for name, own in images.items()},
+        reference_name=reference,
+        size_wh=np.array([image.size_wh for image in first], np.int32),
+        brightness=np.array([image.brightness for image in first], np.float32),
+    )
 
 
 def evaluation_settings(params: Params) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Definitions are Ultralytics' (8.4.190): the envelope and 101 recall points of `c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,46 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.measure.boxes import box_iou
+from tasks.measure.evaluation import Detections, Targets
 
 Floats = NDArray[np.float64]
 RECALL = np.linspace(0, 1, 101)
 """Recall of the points of a curve."""
 
 
-@dataclass(frozen=True)
-class Objects:
-    """Boxes of the split, labelled or detected, in the order of their images."""
-
-    img: NDArray[np.int32]
-    """(M,) index of the image."""
-    cls: NDArray[np.int32]
-    """(M,)"""
-    box_xyxy: NDArray[np.float32]
-    """(M, 4) corners, pixels of the original image."""
-    conf: NDArray[np.float32]
-    """(M,) confidence; 1 for labels."""
-
-    def where(self, kept: NDArray[np.bool_]) -> Objects:
-        return Objects(self.img[kept], self.cls[kept], self.box_xyxy[kept], self.conf[kept])
-
-    def of_image(self, image: int) -> Objects:
-        return self.where(self.img == image)
-
-
-def targets(arrays: Mapping[str, NDArray[np.float32]]) -> Objects:
-    """The labelled objects of evaluation.npz."""
-    img = arrays["target_img"]
-    return Objects(img, arrays["target_cls"], arrays["target_box_xyxy"], np.ones(len(img), np.float32))  # type: ignore[arg-type]
-
-
-def detections(arrays: Mapping[str, NDArray[np.float32]], model: str, min_conf: float = 0.0) -> Objects:
-    """The detections of a model in evaluation.npz with at least `min_conf`."""
-    keys = ("pred_img", "pred_cls", "box_xyxy", "conf")
-    own = Objects(*(arrays[f"{model}.{key}"] for key in keys))  # type: ignore[arg-type]
-    return own.where(own.conf >= min_conf)
-
-
-def precision_curve(tp: NDArray[np.bool_], own: Objects, target_cls: NDArray[np.int32]) -> Floats:
+def precision_curve(tp: NDArray[np.bool_], own: Detections, target_cls: NDArray[np.int32]) -> Floats:
     """Precision at `RECALL` (101,), the mean over the classes that have targets; its integral is mAP50.
 
     Args:
@@ -65,7 +32,7 @@ def precision_curve(tp: NDArray[np.bool_], own: Objects, target_cls: NDArray[np.
     return np.asarray(np.mean(curves, axis=0))
 
 
-def _class_curve(tp: NDArray[np.bool_], own: Objects, c: int, num_targets: int) -> Floats:
+def _class_curve(tp: NDArray[np.bool_], own: Detections, c: int, num_targets: int) -> Floats:
     mine = own.cls == c
     hits = np.cumsum(tp[mine][np.argsort(-own.conf[mine], kind="stable")])
     if not len(hits):
@@ -79,7 +46,7 @@ def _class_curve(tp: NDArray[np.bool_], own: Objects, c: int, num_targets: int) 
 class Outcome:
     """What became of every label and detection at one confidence and IoU."""
 
-    detections: Objects
+    detections: Detections
     """The D detections at or above the confidence."""
     target_of: NDArray[np.int64]
     """(D,) the label that each detection overlaps, -1 for none."""
@@ -91,7 +58,7 @@ class Outcome:
     """(T,) is overlapped by a detection of its class."""
 
 
-def match(labels: Objects, own: Objects, num_images: int, min_iou: float) -> Outcome:
+def match(labels: Targets, own: Detections, num_images: int, min_iou: float) -> Outcome:
     """Give each detection, most confident first, the free label it overlaps most, if their IoU is above `min_iou`."""
     target_of, detection_of = np.full(len(own.img), -1), np.full(len(labels.img), -1)
     ranges = [_ranges(objects.img, num_images) for objects in (own, labels)]
@@ -114,7 +81,7 @@ def _ranges(img: NDArray[np.int32], num_images: int) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in pairwise(ends)]
 
 
-def confusion(labels: Objects, outcome: Outcome, num_classes: int) -> NDArray[np.int64]:
+def confusion(labels: Targets, outcome: Outcome, num_classes: int) -> NDArray[np.int64]:
     """(C + 1, C + 1) counts, row the labelled class, column the detected one; the last of each is background."""
     counts = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     own = outcome.detections
@@ -144,7 +111,7 @@ class Tally:
         return np.asarray(np.where(self.found + errors > 0, 2 * self.found / np.maximum(2 * self.found + errors, 1), 1.0))
 
 
-def tally(labels: Objects, outcome: Outcome, num_images: int) -> Tally:
+def tally(labels: Targets, outcome: Outcome, num_images: int) -> Tally:
     """The counts of every image, (N,) each."""
 
     def count(img: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -36,12 +36,12 @@ def blocks(m: Material) -> tuple[Block, ...]:
         if chosen and not shots:
             return (
                 Paragraph(
-                    m.words("gallery.absent", dataset=code(m.inputs.evaluation["split"]["dataset"])),
+                    m.words("gallery.absent", dataset=code(m.inputs.evaluation.split["dataset"])),
                     f"{EVALUATION}: split.dataset",
                 ),
             )
         if shots:
-            source = f"{STATISTICS}: images, {{{m.reference},candidate}}.box_xyxy; {m.inputs.evaluation['split']['dataset']}"
+            source = f"{STATISTICS}: images, {{{m.reference},candidate}}.box_xyxy; {m.inputs.evaluation.split['dataset']}"
             found.append(Gallery(m.words(f"gallery.{kind}", **m.point), shots, source, _legend(m)))
         else:
             found.append(Paragraph(m.words(f"gallery.none_{kind}"), str(STATISTICS)))
@@ -54,9 +54,11 @@ def _legend(m: Material) -> tuple[tuple[str, str], ...]:
 
 def _shot(m: Material, image: int) -> Shot | None:
     """The three drawings of an image; None where the image is not here or not the one that was measured."""
-    path = str(m.inputs.arrays["images"][image])
-    file = Path(m.inputs.evaluation["split"]["dataset"]) / path
-    width, height = (int(side) for side in m.inputs.arrays["size_wh"][image])
+    evaluation = m.inputs.evaluation
+    path = evaluation.images[image]
+    file = Path(m.inputs.evaluation.split["dataset"]) / path
+    assert evaluation.size_wh is not None
+    width, height = (int(side) for side in evaluation.size_wh[image])
     picture = read_picture(file, (width, height))
     if picture is None:
         return None
@@ -98,7 +100,7 @@ def _boxes(m: Material, image: int, outcome: Outcome, picture: Picture, shape: s
         for d in mine:
             left, top = own.box_xyxy[d][:2] * picture.scale_xy
             tag(canvas, float(left), float(top), f"{m.inputs.names[own.cls[d]]} {own.conf[d]:.2f}")
-    return canvas.svg(str(m.inputs.arrays["images"][image]))
+    return canvas.svg(m.inputs.evaluation.images[image])
 
 
 def _box(canvas: Canvas, box_xyxy: NDArray[np.float32], picture: Picture, style: str) -> None:

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import csv
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tasks.common.errors import EvaluationError, WorkspaceError
 from tasks.common.paths import (
@@ -28,12 +24,13 @@ from tasks.common.paths import (
     EXPORTED,
     FINETUNE,
     SPEED,
-    STATISTICS,
     VALIDATION,
 )
 from tasks.common.stage import read_json
 from tasks.common.yaml import load_yaml
 from tasks.gate import Decision, read_decision
+from tasks.measure import files
+from tasks.measure.evaluation import Evaluation
 
 TRAINING_KEYS = (
     *("weights", "data_sha256", "epochs", "epochs_run", "best_epoch", "num_images", "seconds"),
@@ -84,8 +81,7 @@ class Inputs:
 
     dataset: Mapping[str, Any]
     validation: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
-    arrays: Mapping[str, NDArray[Any]]
+    evaluation: Evaluation
     speed: Mapping[str, Any]
     decision: Decision
     exported: Mapping[str, Any]
@@ -101,18 +97,18 @@ class Inputs:
     @property
     def kinds(self) -> tuple[str, ...]:
         """`box`, and `mask` for segmentation."""
-        return ("box", "mask") if self.evaluation["task"] == "segment" else ("box",)
+        return self.evaluation.kinds
 
     @property
     def names(self) -> tuple[str, ...]:
         """Class names."""
-        return tuple(str(name) for name in self.evaluation["names"])
+        return self.evaluation.names
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models that are compared, the reference first; the baseline is shown beside a champion that it is not itself."""
         own = (self.decision.reference_model, "candidate")
-        digests = {name: self.evaluation["models"][name]["tensors_sha256"] for name in ("baseline", own[0])}
+        digests = {name: self.evaluation.models[name].facts["tensors_sha256"] for name in ("baseline", own[0])}
         return own if digests["baseline"] == digests[own[0]] else ("baseline", *own)
 
 
@@ -123,7 +119,7 @@ def read() -> Inputs:
         PipelineError: a file is missing or broken; the message names the stage that writes it.
         EvaluationError: evaluation and decision are not about the same models.
     """
-    evaluation = read_json(EVALUATION, "evaluate")
+    evaluation = files.read()
     decision = read_decision()
     _require_same_models(evaluation, decision)
     _require(CANDIDATE, "finetune")
@@ -131,7 +127,6 @@ def read() -> Inputs:
         dataset=read_json(DATASET, "validate"),
         validation=read_json(VALIDATION, "validate"),
         evaluation=evaluation,
-        arrays=_read_arrays(STATISTICS),
         speed=read_json(SPEED, "evaluate"),
         decision=decision,
         exported=read_json(EXPORTED, "export"),
@@ -141,9 +136,9 @@ def read() -> Inputs:
     )
 
 
-def _require_same_models(evaluation: Mapping[str, Any], decision: Decision) -> None:
+def _require_same_models(evaluation: Evaluation, decision: Decision) -> None:
     for name, digest in decision.tensors_sha256.items():
-        found = evaluation["models"].get(name, {}).get("tensors_sha256")
+        found = evaluation.models[name].facts.get("tensors_sha256") if name in evaluation.models else None
         if found != digest:
             raise EvaluationError(
                 f"the decision is about a {name} with tensors {digest[:12]}, {EVALUATION} about {str(found)[:12]}",
@@ -189,12 +184,3 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    _require(path, "evaluate")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise EvaluationError(f"not a .npz of plain arrays: {error}", where=str(path), fix="Run `dvc repro evaluate`.") from None

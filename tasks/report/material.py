@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.common.params import ReportParams
-from tasks.measure.matching import Objects, Outcome, Tally, detections, match, tally, targets
+from tasks.measure.evaluation import Targets
+from tasks.measure.matching import Outcome, Tally, match, tally
 from tasks.report import catalogue
 from tasks.report.catalogue import Words
 from tasks.report.curves import Epoch, epochs, starts
@@ -23,7 +24,7 @@ class Material:
     """Of both phases."""
     starts: tuple[Epoch, ...]
     """The start weights of each phase that did not begin from scratch, as epoch 0."""
-    labels: Objects
+    labels: Targets
     """The labelled objects of the gate split."""
     outcomes: Mapping[str, Outcome]
     """Reference and candidate at report.conf and report.iou, by the model's name."""
@@ -65,8 +66,7 @@ class Material:
 
     def facts(self, model: str) -> Mapping[str, Any]:
         """A model's entry in evaluation.json."""
-        found: Mapping[str, Any] = self.inputs.evaluation["models"][model]
-        return found
+        return self.inputs.evaluation.models[model].facts
 
     def model(self, name: str) -> str:
         """A model's name in the reader's language."""
@@ -100,9 +100,11 @@ class Material:
 
 def gather(inputs: Inputs, rule: ReportParams) -> Material:
     """The inputs with everything that more than one section needs."""
-    labels, num_images = targets(inputs.arrays), len(inputs.arrays["images"])
+    evaluation = inputs.evaluation
+    labels, num_images = evaluation.targets, len(evaluation.images)
     compared = (inputs.decision.reference_model, "candidate")
-    outcomes = {name: match(labels, detections(inputs.arrays, name, rule.conf), num_images, rule.iou) for name in compared}
+    found = {name: evaluation.models[name].detections for name in compared}
+    outcomes = {name: match(labels, own.where(own.conf >= rule.conf), num_images, rule.iou) for name, own in found.items()}
     tallies = {name: tally(labels, outcome, num_images) for name, outcome in outcomes.items()}
     return Material(
         inputs, rule, catalogue.load(rule.language), epochs(inputs.phases), starts(inputs.phases), labels, outcomes, tallies

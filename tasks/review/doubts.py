@@ -18,8 +18,10 @@ import numpy as np
 from tasks.common.dataset import label_file
 from tasks.common.params import ReviewParams
 from tasks.common.rows import Row, lines_of, read_rows
+from tasks.measure.evaluation import Detections, Targets
+from tasks.measure.figures import detected
 from tasks.measure.predict import Image
-from tasks.review.rank import Finding, Objects, agreement, judge
+from tasks.review.rank import Finding, agreement, judge
 
 COLUMNS = ("rank", "file", "line", "kind", "score", "label", "model_says", "conf", "iou", "image", "split", "image_score")
 
@@ -36,7 +38,7 @@ class Reviewed:
     split: str
     size_wh: tuple[int, int]
     rows: tuple[Row, ...]
-    detections: Objects
+    detections: Detections
     findings: tuple[Finding, ...]
     names: tuple[str, ...]
 
@@ -86,8 +88,9 @@ def reviewed(
     rows = tuple(read_rows(lines_of(label_file(file))))
     corners = [np.concatenate((row.corners.min(0), row.corners.max(0))) * np.tile(image.size_wh, 2) for row in rows]
     boxes = np.array(corners, np.float32).reshape(-1, 4)
-    labels = Objects(boxes, np.array([row.cls for row in rows], np.int32), np.ones(len(rows), np.float32))
-    detections = Objects(image.box_xyxy, image.pred_cls, image.conf)
+    first, cls = np.zeros(len(rows), np.int32), np.array([row.cls for row in rows], np.int32)
+    labels = Targets(first, cls, boxes, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+    detections = detected([image])
     findings = tuple(judge(labels, detections, rule.conf, rule.iou))
     return Reviewed(names[0], names[1], file, split, image.size_wh, rows, detections, findings, classes)
 

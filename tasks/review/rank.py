@@ -16,23 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.measure.boxes import box_iou
+from tasks.measure.evaluation import Detections, Targets
 
 Kind = Literal["overlooked", "spurious", "swapped class", "badly located", "agrees"]
 Floats = NDArray[np.float64]
 APART_IOU = 0.1
 """A detection and a label that overlap by less have nothing to do with each other."""
-
-
-@dataclass(frozen=True)
-class Objects:
-    """Boxes of one image, labelled or detected."""
-
-    box_xyxy: NDArray[np.float32]
-    """(N, 4) corners, pixels of the original image."""
-    cls: NDArray[np.int32]
-    """(N,)"""
-    conf: NDArray[np.float32]
-    """(N,) confidence; 1 for labels."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ class Finding:
     """Of the two."""
 
 
-def judge(labels: Objects, detections: Objects, min_conf: float, min_iou: float) -> list[Finding]:
+def judge(labels: Targets, detections: Detections, min_conf: float, min_iou: float) -> list[Finding]:
     """A finding for each label, then one for each overlooked object.
 
     Args:
@@ -67,7 +56,7 @@ def judge(labels: Objects, detections: Objects, min_conf: float, min_iou: float)
     return findings
 
 
-def _label(i: int, iou: Floats, labels: Objects, detections: Objects, min_conf: float, min_iou: float) -> Finding:
+def _label(i: int, iou: Floats, labels: Targets, detections: Detections, min_conf: float, min_iou: float) -> Finding:
     if not len(iou) or iou.max() < APART_IOU:
         return Finding("spurious", 0.0, i, -1, 0.0)
     own = detections.cls == labels.cls[i]

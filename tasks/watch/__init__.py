@@ -11,10 +11,8 @@ means background.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +21,18 @@ from tasks import registry
 from tasks.common.accepted import unchanged
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.errors import DatasetError, EvaluationError, RegistryError
-from tasks.common.metadata import read_metadata
 from tasks.common.page.document import Panel, Shot
 from tasks.common.page.montage import montage
 from tasks.common.params import Params
 from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json
+from tasks.measure.evaluation import Evaluation
 from tasks.watch import drift, drop, pictures
 from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import MISSED_MOST, page, pictured
 from tasks.watch.pictures import Seen
-from tasks.watch.registered import Registered, registered
+from tasks.watch.registered import registered
 
 log = logging.getLogger(__name__)
 NUM_USUAL = 3
@@ -65,15 +63,15 @@ def run(params: Params) -> Watch:
     with unchanged(dataset, params.watch.split):
         now = measure(params, weights, dataset, then)
         found = judge(params, version, then, now)
-    look(params, found, then, Seen(dataset.root, now, dataset.names, params.report.conf))
+    look(params, found, then, Seen(dataset.root, now, params.report.conf))
     log.info("watch: %s -> %s", found.summary(), WATCH_PICTURES)
     return found
 
 
-def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
+def look(params: Params, found: Watch, then: Evaluation, seen: Seen) -> None:
     """Write the finding, and its pictures."""
     drifts, has_images = sorted(found.drifts, key=lambda d: -d.psi), params.watch.page_images > 0
-    before, after = (drift.features(arrays, "candidate", seen.min_conf) for arrays in (then.arrays, seen.arrays))
+    before, after = (drift.features(own, seen.min_conf) for own in (then, seen.evaluation))
     histograms = {d.feature: pictures.histogram(d.feature, before[d.feature], after[d.feature]) for d in drifts}
     told = {d.feature: after[d.feature] for d in drifts if d.is_real}
     medians = {d.feature: d.median_then for d in drifts}
@@ -85,7 +83,7 @@ def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
         unlike = pictures.unlikeness(before, after, drifts)
         chosen = [int(i) for i in np.argsort(-unlike, kind="stable")][: params.watch.page_images]
         galleries.append(("Least like registration", pictures.shots(seen, chosen, told, medians, False)))
-        home = Seen(Path(then.dataset), then.arrays, seen.names, seen.min_conf)
+        home = Seen(Path(then.split.get("dataset", "")), then, seen.min_conf)
         usual = [int(i) for i in np.argsort(pictures.unlikeness(before, before, drifts), kind="stable")][:NUM_USUAL]
         own = {name: before[name] for name in told}
         galleries.append(("Usual at registration", pictures.shots(home, usual, own, {}, False)))
@@ -100,11 +98,10 @@ def look(params: Params, found: Watch, then: Registered, seen: Seen) -> None:
     replace_files({WATCH: as_json(asdict(found))} | {path: text.encode() for path, text in texts.items()})
 
 
-def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -> dict[str, NDArray[Any]]:
-    """The arrays of an evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
+def measure(params: Params, weights: Path, dataset: Dataset, then: Evaluation) -> Evaluation:
+    """An evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
     from tasks.measure import yolo
-    from tasks.measure.figures import statistics
-    from tasks.measure.harness import evaluation_settings
+    from tasks.measure.harness import evaluation_settings, put_together
     from tasks.measure.predict import predict
 
     settings = evaluation_settings(params)
@@ -122,29 +119,28 @@ def measure(params: Params, weights: Path, dataset: Dataset, then: Registered) -
     yolo.remove_label_caches(dataset)
     data = yolo.write_data_yaml(dataset, RUNS / "watch" / "data")
     images = predict(model, data, dataset, settings, params.watch.split, RUNS / "watch")
-    metadata = read_metadata(dataset.root, [image.path for image in images])
-    return statistics({"candidate": images}) | {f"meta.{name}": np.array(own) for name, own in metadata.items()}
+    return put_together({"candidate": images}, {}, dataset, {}, "candidate")
 
 
-def judge(params: Params, version: str, then: Registered, now: Mapping[str, NDArray[Any]]) -> Watch:
-    """What the arrays of the new evaluation say beside those of the registered one."""
+def judge(params: Params, version: str, then: Evaluation, now: Evaluation) -> Watch:
+    """What the new evaluation says beside the registered one."""
     rule = params.watch
     assert rule.path is not None
-    num_images = len(now["images"])
+    num_images = len(now.images)
     enough = num_images >= rule.min_images
     drops: list[drop.Drop] = []
     labelled = have_labels(Path(rule.path), now)
     if labelled.sum() >= rule.min_images:
-        reference = drop.sample(then.arrays, "candidate", params.gate)
+        reference = drop.sample(then, params.gate)
         whole = {"all": labelled} | {name: kept & labelled for name, kept in drop.parts(now, params.gate.slices).items()}
         drops = [
             drop.compare(
-                part, reference, drop.sample(now, "candidate", params.gate, kept), rule.max_drop, params.gate.confidence or 0.95
+                part, reference, drop.sample(now.where(kept), params.gate), rule.max_drop, params.gate.confidence or 0.95
             )
             for part, kept in whole.items()
             if kept.any()
         ]
-    before, after = (drift.features(arrays, "candidate", params.report.conf) for arrays in (then.arrays, now))
+    before, after = (drift.features(own, params.report.conf) for own in (then, now))
     drifts = drift.compare(before, after, rule.max_psi) if enough else ()
     finding = Finding.STEADY if enough else Finding.TOO_FEW
     if any(d.is_real for d in drifts):
@@ -155,6 +151,6 @@ def judge(params: Params, version: str, then: Registered, now: Mapping[str, NDAr
     return Watch(finding, version, rule.path, rule.split, num_images, params.gate.metric, tuple(drops), drifts, num_labelled)
 
 
-def have_labels(root: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def have_labels(root: Path, evaluation: Evaluation) -> NDArray[np.bool_]:
     """(N,) which images have a label file: one without is unlabelled, and not background; that is an empty file."""
-    return np.array([label_file(root / str(path)).is_file() for path in arrays["images"]], bool)
+    return np.array([label_file(root / path).is_file() for path in evaluation.images], bool)

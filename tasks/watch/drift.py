@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.measure.evaluation import Evaluation
 
 BINS = 10
 ALPHA = 0.01
@@ -36,20 +37,19 @@ class Drift:
     """Above watch.max_psi and above the noise."""
 
 
-def features(arrays: Mapping[str, NDArray[Any]], model: str, min_conf: float) -> dict[str, NDArray[np.float64]]:
-    """(N,) of each of FEATURES from the arrays of an evaluation; detections below `min_conf` do not count."""
-    num_images = len(arrays["images"])
-    conf, img = arrays[f"{model}.conf"], arrays[f"{model}.pred_img"]
-    sure = conf >= min_conf
+def features(evaluation: Evaluation, min_conf: float) -> dict[str, NDArray[np.float64]]:
+    """(N,) of each of FEATURES, by what the candidate detects; detections below `min_conf` do not count."""
+    assert evaluation.size_wh is not None
+    num_images, detections = len(evaluation.images), evaluation.candidate.detections
     top = np.zeros(num_images)
-    np.maximum.at(top, img, conf)
+    np.maximum.at(top, detections.img, detections.conf)
     found = {
-        "size": arrays["size_wh"].max(1),
-        "detections": np.bincount(img[sure], minlength=num_images),
+        "size": evaluation.size_wh.max(1),
+        "detections": np.bincount(detections.img[detections.conf >= min_conf], minlength=num_images),
         "confidence": top,
     }
-    if "brightness" in arrays:  # evaluations before 0.2 lack it
-        found["brightness"] = arrays["brightness"]
+    if evaluation.brightness is not None:
+        found["brightness"] = evaluation.brightness
     return {name: found[name].astype(np.float64) for name in FEATURES if name in found}
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.measure.compare import IOU, draw, relative_gains
-from tasks.measure.evaluation import Detections, Targets
+from tasks.measure.evaluation import Evaluation
 from tasks.measure.intervals import MIN_GROUPS, Interval, expanded, percentile
 from tasks.measure.resample import mean_ap, rank, replicate, target_counts
 
@@ -48,16 +47,12 @@ class Sample:
     instances: int
 
 
-def sample(arrays: Mapping[str, NDArray[Any]], model: str, rule: GateParams, kept: NDArray[np.bool_] | None = None) -> Sample:
-    """The gate's metric of `model` on the images of an evaluation that `kept` (N,) marks, resampled as the gate does."""
+def sample(evaluation: Evaluation, rule: GateParams) -> Sample:
+    """The gate's metric of the candidate on the images of `evaluation`, resampled as the gate does."""
     kind, _, metric = rule.metric.partition(".")
-    images = [str(path) for path in arrays["images"]]
-    chosen = np.ones(len(images), bool) if kept is None else kept
-    metadata = {name.removeprefix("meta."): [str(v) for v in own] for name, own in arrays.items() if name.startswith("meta.")}
-    groups = [group for group, keep in zip(grouping(images, metadata, rule.group_by), chosen, strict=True) if keep]
-    number = np.cumsum(chosen).astype(np.int32) - 1
-    targets, detections = _targets(arrays, chosen, number), _detections(arrays, model, kind, chosen, number)
+    targets, detections = evaluation.targets, evaluation.candidate.detections
     classes = np.unique(targets.cls)
+    groups = grouping(evaluation.images, evaluation.metadata, rule.group_by)
     draws = draw(groups, rule.resamples, rule.seed, rule.confidence or 0.95)
     counts = target_counts(targets, classes, len(groups))
     ranking = rank(detections, detections.tp[kind][:, IOU[metric]], classes)
@@ -82,23 +77,7 @@ def compare(part: str, then: Sample, now: Sample, max_drop: float, confidence: f
     return Drop(part, now.images, now.instances, then.value, now.value, change, interval, is_real)
 
 
-def parts(arrays: Mapping[str, NDArray[Any]], columns: list[str]) -> dict[str, NDArray[np.bool_]]:
-    """{`column=value`: (N,) its images} of the metadata in an evaluation's arrays."""
-    found = {column: arrays[f"meta.{column}"] for column in columns if f"meta.{column}" in arrays}
-    return {f"{column}={value}": own == value for column, own in found.items() for value in np.unique(own)}
-
-
-def _targets(arrays: Mapping[str, NDArray[Any]], chosen: NDArray[np.bool_], number: NDArray[np.int32]) -> Targets:
-    own = chosen[arrays["target_img"]]
-    cls, box_xyxy, area_px2 = (arrays[f"target_{name}"][own] for name in ("cls", "box_xyxy", "area_px2"))
-    return Targets(number[arrays["target_img"][own]], cls, box_xyxy, area_px2)
-
-
-def _detections(
-    arrays: Mapping[str, NDArray[Any]], model: str, kind: str, chosen: NDArray[np.bool_], number: NDArray[np.int32]
-) -> Detections:
-    own = chosen[arrays[f"{model}.pred_img"]]
-    img, cls, conf, box_xyxy, tp = (
-        arrays[f"{model}.{name}"][own] for name in ("pred_img", "pred_cls", "conf", "box_xyxy", f"tp_{kind}")
-    )
-    return Detections(number[img], cls, conf, box_xyxy, {kind: tp.astype(bool)})
+def parts(evaluation: Evaluation, columns: Iterable[str]) -> dict[str, NDArray[np.bool_]]:
+    """{`column=value`: (N,) its images} of those of `columns` that the metadata has."""
+    texts = {column: np.array(evaluation.metadata[column]) for column in columns if column in evaluation.metadata}
+    return {f"{column}={value}": own == value for column, own in texts.items() for value in np.unique(own)}

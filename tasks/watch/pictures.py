@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from tasks.common.page.picture import Picture, read_picture, tag
 from tasks.common.page.svg import Canvas, axes, labelled, ticks
 from tasks.common.text import markdown
 from tasks.measure.boxes import box_iou
+from tasks.measure.evaluation import Evaluation
 from tasks.watch.drift import Drift
 
 WIDTH, HEIGHT = 360, 200
@@ -27,7 +27,6 @@ MOST_TAGS = 8
 """An image with more boxes than this shows no class names."""
 FOUND_IOU = 0.5
 Features = Mapping[str, NDArray[np.float64]]
-Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -36,22 +35,20 @@ class Seen:
 
     root: Path
     """The dataset's folder."""
-    arrays: Arrays
-    """As in evaluation.npz, with the champion as model `candidate`."""
-    names: tuple[str, ...]
-    """Class names."""
+    evaluation: Evaluation
+    """The champion is its candidate."""
     min_conf: float
     """Detections below it are not drawn."""
 
     def missed(self) -> NDArray[np.bool_]:
         """(T,) labelled objects on which no detection of their class lies, at IoU 0.5."""
-        a = self.arrays
-        missed = np.ones(len(a["target_img"]), bool)
-        sure = a["candidate.conf"] >= self.min_conf
-        for image in np.unique(a["target_img"]):
-            own, seen = np.flatnonzero(a["target_img"] == image), np.flatnonzero((a["candidate.pred_img"] == image) & sure)
-            overlap = box_iou(a["target_box_xyxy"][own], a["candidate.box_xyxy"][seen])
-            overlap[a["target_cls"][own][:, None] != a["candidate.pred_cls"][seen][None, :]] = 0
+        labels, found = self.evaluation.targets, self.evaluation.candidate.detections
+        missed = np.ones(len(labels.img), bool)
+        sure = found.conf >= self.min_conf
+        for image in np.unique(labels.img):
+            own, seen = np.flatnonzero(labels.img == image), np.flatnonzero((found.img == image) & sure)
+            overlap = box_iou(labels.box_xyxy[own], found.box_xyxy[seen])
+            overlap[labels.cls[own][:, None] != found.cls[seen][None, :]] = 0
             missed[own] = overlap.max(1, initial=0) < FOUND_IOU
         return missed
 
@@ -93,8 +90,8 @@ def unlikeness(then: Features, now: Features, drifts: Sequence[Drift]) -> NDArra
 
 def most_missed(seen: Seen, most: int) -> list[int]:
     """The images with the largest share of labelled objects missed; of equals the one with more of them."""
-    num = len(seen.arrays["images"])
-    own = seen.arrays["target_img"]
+    num = len(seen.evaluation.images)
+    own = seen.evaluation.targets.img
     num_labelled, missed = (np.bincount(img, minlength=num) for img in (own, own[seen.missed()]))
     share = missed / np.maximum(num_labelled, 1)
     order = np.lexsort((-missed, -share))
@@ -114,8 +111,9 @@ def shots(seen: Seen, chosen: Iterable[int], facts: Features, medians: Mapping[s
     missed = seen.missed() if has_labels else None
     found = []
     for image in chosen:
-        width, height = (int(side) for side in seen.arrays["size_wh"][image])
-        picture = read_picture(seen.root / str(seen.arrays["images"][image]), (width, height))
+        assert seen.evaluation.size_wh is not None
+        width, height = (int(side) for side in seen.evaluation.size_wh[image])
+        picture = read_picture(seen.root / seen.evaluation.images[image], (width, height))
         if picture is not None:
             details = tuple(Cell(markdown(_fact(name, own[image], medians.get(name)))) for name, own in facts.items())
             found.append(_shot(seen, image, picture, missed, details))
@@ -124,14 +122,14 @@ def shots(seen: Seen, chosen: Iterable[int], facts: Features, medians: Mapping[s
 
 def _shot(seen: Seen, image: int, picture: Picture, missed: NDArray[np.bool_] | None, details: tuple[Cell, ...]) -> Shot:
     """An image with its sure detections and lost labels; `missed` (T,) is None where labels are not meant."""
-    own = seen.arrays["target_img"] == image
+    own = seen.evaluation.targets.img == image
     lost = np.flatnonzero(own & missed) if missed is not None else np.zeros(0, np.int64)
     drawing, num_sure = _drawing(seen, image, picture, lost)
     note = f"{num_sure} detected"
     tone: Tone = ""
     if missed is not None:
         note, tone = f"{own.sum() - len(lost)} of {own.sum()} found", "bad" if len(lost) else "good"
-    return Shot(str(seen.arrays["images"][image]), note, tone, (Panel("", drawing),), details)
+    return Shot(seen.evaluation.images[image], note, tone, (Panel("", drawing),), details)
 
 
 def _fact(name: str, value: float, median: float | None) -> str:
@@ -140,13 +138,13 @@ def _fact(name: str, value: float, median: float | None) -> str:
 
 def _drawing(seen: Seen, image: int, picture: Picture, lost: NDArray[np.int64]) -> tuple[str, int]:
     """The image with its sure detections and lost labels, and the number of detections."""
-    a, canvas = seen.arrays, picture.drawn()
-    sure = np.flatnonzero((a["candidate.pred_img"] == image) & (a["candidate.conf"] >= seen.min_conf))
-    for style, boxes in (("missed", a["target_box_xyxy"][lost]), ("other", a["candidate.box_xyxy"][sure])):
+    labels, found, canvas = seen.evaluation.targets, seen.evaluation.candidate.detections, picture.drawn()
+    sure = np.flatnonzero((found.img == image) & (found.conf >= seen.min_conf))
+    for style, boxes in (("missed", labels.box_xyxy[lost]), ("other", found.box_xyxy[sure])):
         for x1, y1, x2, y2 in boxes.astype(float) * (*picture.scale_xy, *picture.scale_xy):
             canvas.rect(x1, y1, x2 - x1, y2 - y1, f"box {style}")
     if len(sure) <= MOST_TAGS:
         for d in sure:
-            left, top = a["candidate.box_xyxy"][d][:2] * picture.scale_xy
-            tag(canvas, float(left), float(top), f"{seen.names[a['candidate.pred_cls'][d]]} {a['candidate.conf'][d]:.2f}")
-    return canvas.svg(str(a["images"][image])), len(sure)
+            left, top = found.box_xyxy[d][:2] * picture.scale_xy
+            tag(canvas, float(left), float(top), f"{seen.evaluation.names[found.cls[d]]} {found.conf[d]:.2f}")
+    return canvas.svg(seen.evaluation.images[image]), len(sure)

@@ -5,53 +5,34 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tasks import registry
 from tasks.common import dvc, dvcfiles
-from tasks.common.errors import RegistryError, WorkspaceError
+from tasks.common.errors import EvaluationError, RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.common.weights import md5_of
+from tasks.measure import files
+from tasks.measure.evaluation import Evaluation
 
 
-@dataclass(frozen=True)
-class Registered:
-    """The evaluation that a version was registered with; the version is its model `candidate`."""
-
-    settings: Mapping[str, Any]
-    """Image size, thresholds and so on, see `tasks.measure.harness.evaluation_settings`."""
-    arrays: Mapping[str, NDArray[Any]]
-    """The content of its evaluation.npz."""
-    dataset: str = ""
-    """The folder of the images, which may have changed or gone since."""
-
-
-def registered(params: Params, version: str) -> Registered:
-    """The evaluation of `version`, from the registry and the DVC cache or remote.
+def registered(params: Params, version: str) -> Evaluation:
+    """The evaluation that `version`, its candidate, was registered with, from the registry and the DVC cache or remote.
 
     Raises:
         RegistryError: the version's commit has none, or its arrays are nowhere to be found.
     """
     found = registry.show(params, version)
-    evaluation = json.loads(registry.read_file(params, found, EVALUATION.as_posix()))
+    content = json.loads(registry.read_file(params, found, EVALUATION.as_posix()))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / STATISTICS.name
         try:
             _bring(params, found, path)
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (WorkspaceError, ValueError, OSError, zipfile.BadZipFile) as error:
+            return files.decode(content, files.read_arrays(path))
+        except (WorkspaceError, EvaluationError, OSError) as error:
             fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
             raise RegistryError(f"its {STATISTICS} cannot be read: {error}", where=found.tag, fix=fix) from None
-    return Registered(evaluation["settings"], arrays, evaluation["split"].get("dataset", ""))
 
 
 def _bring(params: Params, version: registry.Version, target: Path) -> None:

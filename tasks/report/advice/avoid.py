@@ -34,7 +34,7 @@ def mix_splits(m: Material) -> Iterator[Item]:
     number = int(m.inputs.finetune.training["best_epoch"])
     value = next((epoch.metric(m.metric) for epoch in m.of(m.inputs.finetune) if epoch.phase_epoch == number), None)
     source = "models/finetune/results.csv"
-    if best is not None and value is not None and m.inputs.evaluation["split"]["name"] != "val":
+    if best is not None and value is not None and m.inputs.evaluation.split["name"] != "val":
         values = {"val": m.words.value(value), "gate": m.words.value(m.inputs.decision.candidate), "metric": m.metric_name}
         yield Item("mix_splits", values, f"{source}; {EVALUATION}: models.candidate")
 

@@ -46,7 +46,7 @@ def feed_weak_size(m: Material) -> Iterator[Item]:
             "mean": m.words.value(mean),
             "metric": m.metric_name,
         }
-        yield Item("weak_size", values | {"imgsz": str(m.inputs.evaluation["settings"]["imgsz"])}, f"{DECISION}: slices")
+        yield Item("weak_size", values | {"imgsz": str(m.inputs.evaluation.settings["imgsz"])}, f"{DECISION}: slices")
 
 
 def look_at_losses(m: Material) -> Iterator[Item]:
@@ -90,7 +90,7 @@ def tighten_boxes(m: Material) -> Iterator[Item]:
     if facts["mAP50"] > 0 and facts["mAP50-95"] < m.rule.loose_ratio * facts["mAP50"]:
         values = {"loose": m.words.value(facts["mAP50"]), "strict": m.words.value(facts["mAP50-95"]), "kind": m.kind}
         ratio = m.words.share(facts["mAP50-95"] / facts["mAP50"])
-        values |= {"ratio": ratio, "imgsz": str(m.inputs.evaluation["settings"]["imgsz"])}
+        values |= {"ratio": ratio, "imgsz": str(m.inputs.evaluation.settings["imgsz"])}
         yield Item("loose_boxes", values, f"{EVALUATION}: models.candidate.{m.kind}")
 
 

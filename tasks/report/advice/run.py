@@ -39,7 +39,7 @@ def mend_guards(m: Material) -> Iterator[Item]:
 
 
 def make_test_split(m: Material) -> Iterator[Item]:
-    split = m.inputs.evaluation["split"]
+    split = m.inputs.evaluation.split
     if split["name"] == "val":
         yield Item("test_split", {"images": f"{split['images']:,}"}, f"{EVALUATION}: split.name")
 
@@ -48,7 +48,7 @@ def enlarge_split(m: Material) -> Iterator[Item]:
     found = m.inputs.decision
     if found.evidence is None or found.evidence.images_needed is None:
         return
-    images = int(m.inputs.evaluation["split"]["images"])
+    images = int(m.inputs.evaluation.split["images"])
     if found.evidence.images_needed > images:
         values = {
             "images": f"{images:,}",

@@ -94,12 +94,12 @@ def _checks(m: Material) -> Paragraph | Table:
 
 def _settings(m: Material) -> Table:
     words, evaluation = m.words, m.inputs.evaluation
-    settings = ", ".join(f"{key} {value}" for key, value in evaluation["settings"].items())
-    versions = ", ".join(f"{key} {value}" for key, value in evaluation["versions"].items())
+    settings = ", ".join(f"{key} {value}" for key, value in evaluation.settings.items())
+    versions = ", ".join(f"{key} {value}" for key, value in evaluation.versions.items())
     rows = (
         (words("assets.settings"), markdown(settings)),
         (words("assets.versions"), markdown(versions)),
-        (words("assets.split_hash", split=evaluation["split"]["name"]), f"`{evaluation['split']['sha256']}`"),
+        (words("assets.split_hash", split=evaluation.split["name"]), f"`{evaluation.split['sha256']}`"),
     )
     return Table(
         (words("column.setting"), words("column.value")),

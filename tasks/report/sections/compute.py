@@ -46,8 +46,6 @@ def _models_table(m: Material) -> Block:
         shown = words.none if latency is None else f"{latency:.2f} ms"
         rows.append((m.model(name), f"{facts['num_parameters']:,}", words.size(facts["tensor_bytes"]), shown))
     header = tuple(words(f"column.{name}") for name in ("model", "parameters", "tensors", "latency"))
-    device = markdown(m.inputs.evaluation["settings"]["device"])
+    device = markdown(m.inputs.evaluation.settings["device"])
     source = f"{EVALUATION}: models.*.{{num_parameters,tensor_bytes}}; {SPEED}"
-    return Table(
-        header, tuple(rows), source, words("compute.models", device=device, imgsz=m.inputs.evaluation["settings"]["imgsz"])
-    )
+    return Table(header, tuple(rows), source, words("compute.models", device=device, imgsz=m.inputs.evaluation.settings["imgsz"]))

@@ -6,7 +6,7 @@ from tasks.common.page import forest
 from tasks.common.page.document import Cell, Figure, Panel, Paragraph, Section, Table, join, tone_of
 from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS
-from tasks.measure.matching import RECALL, detections, precision_curve
+from tasks.measure.matching import RECALL, precision_curve
 from tasks.report import figures
 from tasks.report.figures import Series
 from tasks.report.material import Material
@@ -21,7 +21,7 @@ def section(m: Material) -> Section:
         m.words("metrics.title"),
         (
             _table(m),
-            Paragraph(m.words("metrics.harness", **m.inputs.evaluation["settings"]), f"{EVALUATION}: settings"),
+            Paragraph(m.words("metrics.harness", **m.inputs.evaluation.settings), f"{EVALUATION}: settings"),
             _gains(m),
             _recall(m),
         ),
@@ -85,12 +85,12 @@ def _tone(gain: float | None, interval: object) -> str:
 
 def _recall(m: Material) -> Figure:
     """Mean precision over recall at IoU 0.5, every class with objects counted alike; the area below is mAP50."""
-    arrays, panels = m.inputs.arrays, []
+    panels = []
     for kind in m.inputs.kinds:
         series = []
         for name in (m.reference, "candidate"):
-            tp = arrays[f"{name}.tp_{kind}"][:, 0].astype(bool)
-            curve = precision_curve(tp, detections(arrays, name), m.labels.cls)
+            found = m.inputs.evaluation.models[name].detections
+            curve = precision_curve(found.tp[kind][:, 0], found, m.labels.cls)
             style = "candidate" if name == "candidate" else "reference"
             series.append(Series(style, list(zip(RECALL.tolist(), curve.tolist(), strict=True))))
         panels.append(Panel(kind, figures.recall_chart(f"{kind} precision, recall", series)))

@@ -21,12 +21,12 @@ def section(m: Material) -> Section:
 
 def headline(m: Material) -> str:
     """One line about what was compared on which images."""
-    evaluation, split = m.inputs.evaluation, m.inputs.evaluation["split"]
+    evaluation, split = m.inputs.evaluation, m.inputs.evaluation.split
     return m.words(
         "document.subtitle",
         dataset=code(split["dataset"]),
         data=m.inputs.dataset["sha256"][:8],
-        task=m.words(f"task.{evaluation['task']}"),
+        task=m.words(f"task.{evaluation.task}"),
         split=split["name"],
         images=split["images"],
         instances=split["instances"],
@@ -124,7 +124,7 @@ def _kept_start(m: Material) -> Callout | None:
 
 
 def _gate_split_is_val(m: Material) -> Callout | None:
-    if m.inputs.evaluation["split"]["name"] != "val":
+    if m.inputs.evaluation.split["name"] != "val":
         return None
     return Callout(m.words("outcome.gate_split_is_val"), "warn", f"{EVALUATION}: split.name")
 
