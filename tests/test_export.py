@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 from tasks import export
 from tasks.common import params
 from tasks.common.params import ExportParams, Params
+from tasks.common.params.export import Format
 from tasks.export import card, decode, judge, objects, thresholds
 from tasks.export.decode import Candidates, Thresholds
 from tasks.export.formats import FORMATS, unavailable
@@ -286,6 +287,7 @@ def test_a_format_whose_runtime_is_not_installed_is_named_with_the_way_to_it(mon
 
 
 def test_every_format_that_params_accept_is_known() -> None:
+    assert get_args(Format) == tuple(FORMATS)
     assert load(f"export.formats=[{', '.join(FORMATS)}]").export.formats == list(FORMATS)
 
 

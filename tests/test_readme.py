@@ -9,7 +9,7 @@ from typing import get_type_hints
 import pytest
 
 from tasks.common.params import Params
-from tasks.common.yaml import parse_scalar
+from tasks.common.yaml import load_yaml, parse_scalar
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,11 +24,24 @@ def test_the_two_commands_stand_in_the_first_15_lines() -> None:
     assert "make test" in first
 
 
+def test_the_readme_is_short_and_the_index_names_every_page() -> None:
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+
+    assert len(README.splitlines()) <= 120
+    assert set(re.findall(r"\]\(([\w.]+)\)", index)) == {file.name for file in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+
+def test_the_number_of_checks_is_that_of_expectations_yaml() -> None:
+    checks = sum(map(len, load_yaml(ROOT / "expectations.yaml").values()))
+
+    assert {int(number) for number in re.findall(r"(\d+) checks", README)} == {checks}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    assert set(re.findall(r"`make ([a-z]+)", page.read_text(encoding="utf-8"))) <= targets
+    assert set(re.findall(r"`make ([a-z-]+)", page.read_text(encoding="utf-8"))) <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -46,13 +59,13 @@ def test_every_file_that_a_page_links_to_exists(page: Path) -> None:
 
 
 def test_every_parameter_in_the_table_of_knobs_exists() -> None:
-    named = set(re.findall(r"`(\w+\.\w+)`", README.split("## The knobs")[1].split("## When")[0]))
+    named = set(re.findall(r"`(\w+\.\w+)`", (ROOT / "docs/knobs.md").read_text(encoding="utf-8").split("## The knobs")[1]))
 
     assert {key for key in named if key.split(".")[0] in get_type_hints(Params)} <= KEYS
     assert len(named) > 5
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/nuclei.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/nuclei.md", ROOT / "docs/data.md"], ids=lambda page: page.name)
 def test_every_parameter_in_an_example_exists(page: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     named = {f"{section}.{key}" for block in blocks for section, pairs in parse_scalar(block).items() for key in pairs}

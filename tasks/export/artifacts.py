@@ -18,18 +18,15 @@ from tasks.common.weights import require_weights
 from tasks.export import accuracy, convert, measure, thresholds
 from tasks.export.card import KEYS, card, markdown
 from tasks.export.decode import Thresholds
-from tasks.export.formats import FORMATS, unavailable
+from tasks.export.formats import FORMATS, PT, opener, unavailable
 from tasks.export.judge import reasons
 from tasks.export.run import Artifact, Run
 from tasks.export.thresholds import Model
-from tasks.export.worker import OPENERS
 from tasks.measure import yolo
 from tasks.measure.splits import gate_split
 
 log = logging.getLogger(__name__)
 WORK = RUNS / "export"
-PT = "pt"
-"""The name of the .pt among the artifacts."""
 
 
 def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -47,7 +44,7 @@ def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tup
     shutil.rmtree(WORK, ignore_errors=True)
     run = gather(params, accepted)
     model, artifacts = Artifact(PT, CANDIDATE), make(run)
-    chosen, on_val = choose(run, OPENERS[PT](CANDIDATE, run.imgsz, run.max_rows))
+    chosen, on_val = choose(run, opener(PT)(CANDIDATE, run.imgsz, run.max_rows))
     content = describe(run, chosen) | {"chosen_on": on_val}
     write_json(WORK / "card.json", content)
     made = [one for one in artifacts if one.status == "kept"]

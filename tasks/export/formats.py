@@ -1,4 +1,7 @@
-"""What each format is made by and runs on, and why one cannot be made here. No heavy import."""
+"""The export formats: what each is made by and runs on, and why one cannot be made here. No heavy import.
+
+A new one is an entry of FORMATS with its opener, and a word in `tasks.common.params.export.Format`; a test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tasks.export.openers import Opener, open_engine, open_onnx, open_openvino, open_pt, open_torchscript
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,8 @@ class Format:
     """Its name of the format."""
     file: str
     """The file that a runtime opens, in the format's folder."""
+    opener: Opener
+    """What opens it with its runtime."""
     needs: tuple[str, ...] = ()
     """Modules to make and to run it."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -27,17 +34,25 @@ class Format:
 
 
 HEAVY = ("torch", "ultralytics")
+ONNX = ("onnx", "onnxruntime", "onnxslim")
+ANY_BATCH = {"dynamic": True}
+FP16, INT8 = ANY_BATCH | {"quantize": 16}, ANY_BATCH | {"quantize": 8}
 FORMATS = {
-    "torchscript": Format("torchscript", "model.torchscript", serves=("ultralytics",)),
-    "onnx": Format("onnx", "model.onnx", ("onnx", "onnxruntime", "onnxslim"), {"dynamic": True}, serves=HEAVY),
-    "onnx-int8": Format("onnx", "model.onnx", ("onnx", "onnxruntime", "onnxslim"), {"dynamic": True, "quantize": 8}, True, HEAVY),
-    "openvino-fp16": Format("openvino", "model.xml", ("openvino",), {"dynamic": True, "quantize": 16}, serves=HEAVY),
-    "openvino-int8": Format("openvino", "model.xml", ("openvino", "nncf"), {"dynamic": True, "quantize": 8}, True, HEAVY),
-    "engine": Format(
-        "engine", "model.engine", ("tensorrt", "onnx", "onnxslim"), {"dynamic": True, "quantize": 16, "batch": 8, "device": 0}
-    ),
+    "torchscript": Format("torchscript", "model.torchscript", open_torchscript, serves=("ultralytics",)),
+    "onnx": Format("onnx", "model.onnx", open_onnx, ONNX, ANY_BATCH, serves=HEAVY),
+    "onnx-int8": Format("onnx", "model.onnx", open_onnx, ONNX, INT8, is_int8=True, serves=HEAVY),
+    "openvino-fp16": Format("openvino", "model.xml", open_openvino, ("openvino",), FP16, serves=HEAVY),
+    "openvino-int8": Format("openvino", "model.xml", open_openvino, ("openvino", "nncf"), INT8, is_int8=True, serves=HEAVY),
+    "engine": Format("engine", "model.engine", open_engine, ("tensorrt", "onnx", "onnxslim"), FP16 | {"batch": 8, "device": 0}),
 }
+PT = "pt"
+"""The name of the .pt among the artifacts."""
 INSTALL = "pip install --constraint constraints.txt -e '.[export]'"
+
+
+def opener(name: str) -> Opener:
+    """What opens the artifact: that of its format, or of the .pt."""
+    return open_pt if name == PT else FORMATS[name].opener
 
 
 def unavailable(name: str) -> str | None:

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from tasks.export import accuracy, decode, thresholds
 from tasks.export.decode import Candidates, Thresholds
-from tasks.export.formats import FORMATS
+from tasks.export.formats import FORMATS, opener
 from tasks.export.judge import agreement
 from tasks.export.processes import Process, RuntimeEndedError, speed
 from tasks.export.run import Artifact, Run
-from tasks.export.worker import OPENERS
 from tasks.measure.figures import metrics
 from tasks.measure.predict import Image
 
@@ -66,7 +65,7 @@ def measure(run: Run, one: Artifact, chosen: Thresholds, reference: Reference | 
     figures = metrics(images, names)
     one.facts["metrics"] = {f"{kind}.{name}": figures[kind][name] for kind in images[0].tp for name in accuracy.METRICS}
     one.facts["bytes"] = size(one.file)
-    network = OPENERS[one.name](one.file, run.imgsz, run.max_rows)
+    network = opener(one.name)(one.file, run.imgsz, run.max_rows)
     stored = thresholds.store(network, run.images, len(names), run.imgsz, run.end2end, run.data.parent / "raw")
     one.facts["verified"] = thresholds.figures(stored, chosen, names)
     outputs = network(inputs(some(run.images, NUM_PARITY), run.imgsz))

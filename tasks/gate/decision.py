@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +15,8 @@ from tasks.common.paths import DECISION
 from tasks.common.stage import read_json
 from tasks.measure.compare import Comparison
 from tasks.measure.intervals import Interval
+
+Unit = Literal["AP", "relative", "value", "ratio"]
 
 
 class Verdict(StrEnum):
@@ -46,6 +48,8 @@ class Guard:
     figures: Mapping[str, float]
     text: str
     """What was found against what is allowed, in words."""
+    unit: Unit = "AP"
+    """Of change and limit; `AP` also in decisions of a release that did not say it."""
 
 
 @dataclass(frozen=True)

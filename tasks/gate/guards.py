@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tasks.common.errors import EvaluationError
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, SPEED
-from tasks.gate.decision import Guard
+from tasks.gate.decision import Guard, Unit
 from tasks.measure.compare import IOU, Comparison, Curves, Draws, corrected_interval
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
@@ -82,15 +82,15 @@ def _drop(changes: NDArray[np.float64], draws: Draws, num_tests: int) -> dict[st
     return figures
 
 
-def _drop_guard(name: str, figures: dict[str, float], allowed: float, unit: str) -> Guard:
+def _drop_guard(name: str, figures: dict[str, float], allowed: float, unit: Unit) -> Guard:
     change, high = figures["change"], figures.get("high")
     too_much, real = not at_least(change, -allowed), high is None or high < 0
-    text = f"{unit} changed by {change:+.4f}"
+    text = f"{'relative value' if unit == 'relative' else unit} changed by {change:+.4f}"
     text += f" ({figures['low']:+.4f} to {high:+.4f})" if high is not None else ""
     text += f", allowed {-allowed:+.4f}"
     if too_much and not real:
         text += ": beyond that, and it may be noise"
-    return Guard(name, not (too_much and real), figures | {"limit": -allowed}, text)
+    return Guard(name, not (too_much and real), figures | {"limit": -allowed}, text, unit)
 
 
 def metric_drops(measured: Measured, rule: GateParams) -> Iterator[Guard]:
@@ -99,7 +99,7 @@ def metric_drops(measured: Measured, rule: GateParams) -> Iterator[Guard]:
         return
     for name, found in measured.metrics.items():
         if name != rule.metric and found.gain is not None:
-            yield _drop_guard(f"max_metric_drop: {name}", _gain_figures(found), rule.max_metric_drop, "relative value")
+            yield _drop_guard(f"max_metric_drop: {name}", _gain_figures(found), rule.max_metric_drop, "relative")
 
 
 def _gain_figures(found: Comparison) -> dict[str, float]:
@@ -120,7 +120,7 @@ def floors(candidate: Model, kinds: tuple[str, ...], rule: GateParams) -> Iterat
         if least is not None:
             value = float(candidate.facts[kind][metric])
             text = f"{kind} {metric} is {value:.4f}, at least {least:.4f} is asked for"
-            yield Guard(f"{key}: {kind}.{metric}", at_least(value, least), {"value": value, "limit": least}, text)
+            yield Guard(f"{key}: {kind}.{metric}", at_least(value, least), {"value": value, "limit": least}, text, "value")
 
 
 def ratios(measured: Measured, rule: GateParams) -> Iterator[Guard]:
@@ -142,12 +142,12 @@ def _positive(value: object, what: str, model: str) -> float:
     return float(value)
 
 
-def _ratio(name: str, values: Sequence[float], limit: float, unit: str) -> Guard:
+def _ratio(name: str, values: Sequence[float], limit: float, what: str) -> Guard:
     reference, candidate = values
     ratio = candidate / reference
-    text = f"{candidate:.6g} {unit} against {reference:.6g}: {ratio:.3f} times, at most {limit:.3f} is allowed"
+    text = f"{candidate:.6g} {what} against {reference:.6g}: {ratio:.3f} times, at most {limit:.3f} is allowed"
     figures = {"reference": reference, "candidate": candidate, "ratio": ratio, "limit": limit}
-    return Guard(name, at_least(limit, ratio), figures, text)
+    return Guard(name, at_least(limit, ratio), figures, text, "ratio")
 
 
 def golden_drop(measured: Measured, rule: GateParams) -> Iterator[Guard]:
@@ -161,4 +161,4 @@ def golden_drop(measured: Measured, rule: GateParams) -> Iterator[Guard]:
             where="evaluate.golden",
             fix="Choose a set that it knows, or set gate.max_golden_drop to null.",
         )
-    yield _drop_guard(f"max_golden_drop: {rule.metric}", _gain_figures(found), rule.max_golden_drop, "relative value")
+    yield _drop_guard(f"max_golden_drop: {rule.metric}", _gain_figures(found), rule.max_golden_drop, "relative")

@@ -108,15 +108,14 @@ def _guards(m: Material) -> Table:
 def _guard(m: Material, guard: Guard) -> tuple[Cell | str, ...]:
     """A row: drops in AP points or relative, floors as values, ratios as multiples."""
     words, figures = m.words, guard.figures
-    relative = guard.name.startswith(("max_metric_drop", "max_golden_drop"))
     result = Cell(words("guard.passed"), "good") if guard.passed else Cell(words("guard.failed"), "bad")
     name = code(guard.name)
-    if "change" in figures:
+    if guard.unit in ("AP", "relative"):
         interval = Interval(figures["low"], figures["high"]) if "low" in figures else None
-        as_change, as_range = (words.gain, words.gains) if relative else (words.points, words.changes)
+        as_change, as_range = (words.gain, words.gains) if guard.unit == "relative" else (words.points, words.changes)
         before, after = words.value(figures.get("reference")), words.value(figures.get("candidate"))
         return name, before, after, as_change(figures["change"]), as_range(interval), as_change(figures["limit"]), result
-    if "ratio" in figures:
+    if guard.unit == "ratio":
         before, after = (f"{figures[key]:,.6g}" for key in ("reference", "candidate"))
         return name, before, after, _times(figures["ratio"]), words.none, _times(figures["limit"]), result
     value, limit = words.value(figures.get("value")), words.value(figures.get("limit"))
