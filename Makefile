@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup
+# One process more than cores for the slow tests, since some of them wait.
+CORES := $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
+PYTEST := $(BIN)/python -m pytest --dist=loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run check test test-all serve deploy clean
@@ -23,13 +25,13 @@ run: setup  ## improve the model on the dataset of params.yaml, end to end
 	@$(BIN)/python -m flows.improve
 
 check: setup  ## ruff, format, mypy and the fast tests
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(PYTEST) -q -m 'not slow and not nightly'
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(PYTEST) -q -n $(CORES) -m 'not slow and not nightly'
 
 test: setup  ## the slow tests, which check leaves out: they train, serve and click
-	@$(PYTEST) -m 'slow and not nightly'
+	@$(PYTEST) -n $$(($(CORES) + 1)) -m 'slow and not nightly'
 
 test-all: setup  ## every test, those about scale too
-	@$(PYTEST)
+	@$(PYTEST) -n $$(($(CORES) + 1))
 
 serve: setup  ## Prefect's server, UI, a worker and the deployments on this machine, until Ctrl-C
 	@$(BIN)/python -m flows.serve

@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.export.card import read_thresholds
 from tasks.measure.boxes import box_iou
-from tests import checkout
+from tests import forked
 
 STAGES = (("validate",), ("train", "baseline"), ("train", "finetune"), ("evaluate",), ("gate",), ("export",))
 EASY: dict[str, object] = {
@@ -29,7 +29,9 @@ assert not {"torch", "ultralytics", "tasks"} & set(sys.modules), "only the runti
 
 def stage(root: Path, name: str, *arguments: str) -> str:
     """What a stage prints."""
-    return checkout.run(root, sys.executable, "-m", f"tasks.{name}", *arguments)
+    done = forked.run(root, f"tasks.{name}", *arguments)
+    assert done.code == 0, done.printed
+    return done.printed
 
 
 def serve(root: Path, images: list[str]) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
         stage(root, name, *arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(checkout.ENVIRONMENT, "HOME", str(home))
-        stage(root, "export")
+        checkout.run(root, sys.executable, "-m", "tasks.export")
     return root
 
 

@@ -26,13 +26,13 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_killed_process_ends_the_stage_and_the_next_run_continues(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(training.ENVIRONMENT, "FAIL", "killed")
-    first = training.train_with(root, TWO, "baseline")
+    first = training.train_with(root, TWO, "baseline", is_forked=False)
     assert first.returncode == 1
     assert "error: a process of the distributed training ended with" in first.stderr
     assert not (root / "models/baseline").exists()
     monkeypatch.delitem(training.ENVIRONMENT, "FAIL")
 
-    second = training.train_with(root, TWO, "baseline")
+    second = training.train_with(root, TWO, "baseline", is_forked=False)
 
     assert second.returncode == 0, second.stderr
     assert "baseline: continues the unfinished run in runs/baseline after epoch 1 of 3" in second.stderr
@@ -44,7 +44,7 @@ def test_a_killed_process_ends_the_stage_and_the_next_run_continues(root: Path, 
 def test_a_process_without_memory_halves_the_batch_of_all(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(training.ENVIRONMENT, "FAIL", "memory")
 
-    done = training.train_with(root, TWO, "baseline")
+    done = training.train_with(root, TWO, "baseline", is_forked=False)
 
     assert done.returncode == 0, done.stderr
     assert "no memory for batch 8 (CUDA out of memory.); goes on with batch 4" in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import checkout, walking
+from tests import checkout, forked
 from tests import workspace as ws
 
 pytestmark = pytest.mark.slow
@@ -81,13 +81,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = checkout.make(base / "ws", SMALL)
     checkout.run(root, "dvc", "remote", "add", "--default", "store", "../store")
     for stage in STAGES:
-        assert walking.run(root, *command(stage)).code == 0, stage
+        assert forked.run(root, *command(stage)).code == 0, stage
     for words in (("dvc", "commit", "--force"), ("git", "add", "-A"), ("git", "commit", "-qm", "Run")):
         checkout.run(root, *words)
     ws.add_git_remote(root, base / "origin.git")
     checkout.run(root, "git", "remote", "set-url", "origin", "../origin.git")
     for verb in ("register", "promote v1.0.0", "champion --pin"):
-        done = walking.run(root, *command(f"registry {verb}"), *(WHY if "promote" in verb else ()))
+        done = forked.run(root, *command(f"registry {verb}"), *(WHY if "promote" in verb else ()))
         assert done.code == 0, done.printed
     return base
 
@@ -120,7 +120,7 @@ def test_a_spoiled_input_is_refused_in_one_block_and_the_old_result_stays(
         damage(file)
         before = results(root)
 
-        done = walking.run(root, *command(words))
+        done = forked.run(root, *command(words))
 
         assert done.code == 1, (name, done.printed)
         assert "Traceback" not in done.printed, (name, done.printed)
@@ -141,7 +141,7 @@ def test_without_a_memory_or_a_lock_it_goes_on_or_names_the_next_step(
             damage(file)
         before = results(root)
 
-        done = walking.run(root, *command(words))
+        done = forked.run(root, *command(words))
 
         assert done.code == 0 or ("\nnext:  " in done.printed and results(root) == before), (name, done.printed)
         assert "Traceback" not in done.printed, (name, done.printed)

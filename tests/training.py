@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tasks.common import accepted, dataset
+from tests import forked
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, dict[str, object]] = {
@@ -32,7 +33,8 @@ def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Pat
     shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
     change(root, SMALL)
     change(root, changes or {})
-    subprocess.run([sys.executable, "-m", "tasks.sample"], cwd=root, env=ENVIRONMENT, check=True, capture_output=True)
+    drawn = forked.run(root, "tasks.sample")
+    assert drawn.code == 0, drawn.printed
     data = dataset.read_dataset(root / "data/sample")
     splits = {split: _entry(data, split) for split in data.splits}
     manifest = {"path": "data/sample", "task": "segment", "sha256": "ab" * 32, "splits": splits, "names": list(data.names)}
@@ -63,9 +65,9 @@ def command(name: str, *settings: str) -> list[str]:
 
 def train(root: Path, name: str, *settings: str, ok: bool = True) -> str:
     """What the stage prints; it must succeed, or fail if `ok` is false."""
-    done = subprocess.run(command(name, *settings), cwd=root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    done = forked.run(root, *command(name, *settings)[2:])
+    assert (done.code == 0) == ok, done.printed
+    return done.printed
 
 
 def result(root: Path, name: str) -> dict[str, Any]:
@@ -102,14 +104,13 @@ stage.main(train.run, choices=("baseline", "finetune"))
 """
 
 
-def train_with(root: Path, code: str, name: str, *settings: str) -> subprocess.CompletedProcess[str]:
+def train_with(root: Path, code: str, name: str, *settings: str, is_forked: bool = True) -> subprocess.CompletedProcess[str]:
     """The stage in a process that runs `code` first, which reaches into the real trainer (`own`) or calls `die`."""
     words = [name, *(word for own in settings for word in ("--set", own))]
+    program = DRIVER.format(code=code)
+    if is_forked:
+        done = forked.run_code(root, program, *words)
+        return subprocess.CompletedProcess(words, done.code, done.printed, done.printed)
     return subprocess.run(
-        [sys.executable, "-c", DRIVER.format(code=code), *words],
-        cwd=root,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", program, *words], cwd=root, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )

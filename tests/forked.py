@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import runpy
 import sys
+import tempfile
+from collections.abc import Callable
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
@@ -18,7 +20,8 @@ from tests import checkout
 
 HEAVY = ["dvc.repo", "great_expectations", "gto", "onnxruntime", "polars", "tasks.measure.kernel", "tasks.train.trainer"]
 """What takes seconds to import, and starts no thread before it is used."""
-LIMIT_S = 60
+LIMIT_S = 300
+"""Of one program."""
 
 
 class Ended(NamedTuple):
@@ -33,7 +36,7 @@ class Ended(NamedTuple):
 def _context(home: Path) -> ForkServerContext:
     """Where programs are forked; the tools keep their state in `home`, and that of a checkout in the checkout."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*HEAVY, "tests.walking"])
+    context.set_forkserver_preload([*HEAVY, "tests.forked"])
     own = {**checkout.ENVIRONMENT, "YOLO_CONFIG_DIR": str(home), "PYTHONPATH": str(checkout.ROOT)}
     with patch.dict(os.environ, own, clear=True):
         os.environ.update(isolation.completed(os.environ, home))
@@ -44,23 +47,43 @@ def _context(home: Path) -> ForkServerContext:
 
 
 def run(root: Path, *words: str) -> Ended:
-    """`python -m WORDS` in the checkout `root`, with the code of this repository."""
-    log = root.with_name(f"{root.name}.log")
-    process = _context(root.parents[1]).Process(target=_program, args=(root, words, log))
-    process.start()
-    process.join(LIMIT_S)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-    assert process.exitcode is not None
-    return Ended(process.exitcode, log.read_text(errors="replace"))
+    """`python -m WORDS` in the folder `root`, with the code of this repository."""
+    return _ended(_program, root, words)
 
 
-def _program(root: Path, words: tuple[str, ...], log: Path) -> None:
+def run_code(root: Path, code: str, *words: str) -> Ended:
+    """`python -c CODE WORDS` in the folder `root`."""
+    return _ended(_code, root, (code, *words))
+
+
+def _ended(program: Callable[[tuple[str, ...]], None], root: Path, words: tuple[str, ...]) -> Ended:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        process = _context(Path(tempfile.gettempdir()) / f"forked-{os.getpid()}").Process(
+            target=_child, args=(program, root, words, log)
+        )
+        process.start()
+        process.join(LIMIT_S)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        assert process.exitcode is not None
+        return Ended(process.exitcode, log.read_text(errors="replace"))
+
+
+def _child(program: Callable[[tuple[str, ...]], None], root: Path, words: tuple[str, ...], log: Path) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1) for stream in (1, 2))
     os.chdir(root)
     sys.argv[1:] = words[1:]
+    program(words)
+
+
+def _program(words: tuple[str, ...]) -> None:
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+
+
+def _code(words: tuple[str, ...]) -> None:
+    exec(compile(words[0], "-c", "exec"), {"__name__": "__main__"})
