@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -69,3 +70,15 @@ def run(root: Path, *command: str, ok: bool = True) -> str:
     )
     assert (result.returncode == 0) == ok, f"{' '.join(command)} exited with {result.returncode}:\n{result.stdout}"
     return result.stdout
+
+
+def processes_in(root: Path) -> list[psutil.Process]:
+    """The processes that work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(root) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found

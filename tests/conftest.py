@@ -79,6 +79,22 @@ def shared(root: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def bare(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with a bare remote, and a DVC remote by name alone, as the current folder."""
+    root = tmp_path / "ws"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    ws.sh("git", "init", "-q", "-b", "main")
+    (root / "file").write_text("content")
+    (root / ".dvc").mkdir()
+    ws.add_dvc_remote(root, tmp_path / "store")
+    ws.sh("git", "add", "file", ".dvc")
+    ws.sh("git", "commit", "-qm", "Start")
+    ws.add_git_remote(root, tmp_path / "origin.git")
+    return root
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 kB; the test is skipped where it cannot be mounted."""
     disk = tmp_path / "disk"

@@ -21,7 +21,6 @@ from tests import checkout
 from tests import workspace as ws
 from tests.api import Api, free_port
 from tests.gate_data import gate_params, random_evaluation
-from tests.test_pipeline import processes_in
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -88,7 +87,7 @@ class Served(Api):
         assert self.process
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=60)
-        wait_for("the end of every process", lambda: not processes_in(self.root), 30)
+        wait_for("the end of every process", lambda: not checkout.processes_in(self.root), 30)
 
     def part(self, words: str) -> psutil.Process:
         """The process of `make serve` whose command line holds `words`."""

@@ -13,7 +13,7 @@ from tasks.common import params as params_module
 from tasks.common.errors import RegistryError
 from tasks.common.params import PromoteParams
 from tests import workspace as ws
-from tests.test_evidence import EVIDENCE
+from tests.evidence_data import EVIDENCE
 
 ADA, GRACE, EVE = ({"reviewer": name, "approve": True} for name in ("Ada", "Grace", "Eve"))
 

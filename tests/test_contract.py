@@ -134,6 +134,12 @@ def test_no_two_files_import_each_other() -> None:
     assert both == set()
 
 
+def test_a_test_module_imports_no_other() -> None:
+    assert {
+        f"{file.name}: {name}" for file in ROOT.glob("tests/*.py") for name in imported(file) if name.startswith("tests.test_")
+    } == set()
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_the_code_that_decides_its_numbers(stage: str) -> None:
     listed = [dep.removesuffix(".py").replace("/", ".") for dep in STAGES[stage]["deps"] if dep.startswith("tasks/")]

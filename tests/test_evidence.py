@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from flows.evidence import MAX_ROWS, Evidence, page
-from tasks.gate import decide
+from flows.evidence import MAX_ROWS, page
 from tasks.gate.decision import Slice, Verdict
-from tasks.registry import Version
-from tests.gate_data import gate_params, random_evaluation
-from tests.test_registry import RECORD
+from tests.evidence_data import DECISION, EVIDENCE
 
-DECISION = decide(random_evaluation(), gate_params("slices=[site]"))
-REPORT = "# The report\n"
-EVIDENCE = Evidence(
-    version=Version("detector", "v1.1.0", "c" * 40, "2026-01-01T00:00:00+00:00", (), replace(RECORD, parent="v1.0.0")),
-    newest="v1.1.0",
-    champion="v1.0.0",
-    decision=DECISION,
-    report=REPORT,
-    report_sha256=hashlib.sha256(REPORT.encode()).hexdigest(),
-)
 EXPORTED = {
     "formats": {
         "onnx": {

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from PIL import Image
 
@@ -32,17 +31,6 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def processes_in(root: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(root) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 def test_the_flow_ends_with_a_summary_and_a_registered_version(ran: tuple[Path, str]) -> None:
@@ -255,7 +243,7 @@ def test_killing_the_flow_ends_its_training(tmp_path: Path, how: signal.Signals)
     flow.wait(timeout=60)
 
     deadline = time.monotonic() + 30
-    while processes_in(root) and time.monotonic() < deadline:
+    while checkout.processes_in(root) and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert [process.cmdline() for process in processes_in(root)] == []
+    assert [process.cmdline() for process in checkout.processes_in(root)] == []
     assert not (root / "models/baseline").exists()

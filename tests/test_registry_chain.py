@@ -17,7 +17,7 @@ from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry.in_git import chain, witness
 from tests import workspace as ws
-from tests.test_registry_stages import WHO, day, make_version
+from tests.registry_data import WHO, day, make_version, ref
 from tests.workspace import sh
 
 NAME = "detector"
@@ -61,10 +61,6 @@ def write_trail(params: Params) -> None:
     registry.deprecate(params, two, **WHO)
     registry.rollback(params, **WHO, when=day(5))
     registry.promote(replace(params, registry=replace(params.registry, stage="staging")), one, **WHO, when=day(5))
-
-
-def ref(number: int, stage: str = "production") -> str:
-    return f"refs/tags/{NAME}#{stage}#{number}"
 
 
 def rewrite(name: str, change: Callable[[str], str], target: str = "") -> None:

@@ -32,7 +32,7 @@ from tasks.registry.in_mlflow import client as connection
 from tasks.registry.in_mlflow import journal
 from tests import workspace as ws
 from tests.api import free_port
-from tests.test_registry_stages import RECORD, WHO, day, the_error
+from tests.registry_data import RECORD, WHO, day, the_error
 from tests.workspace import sh
 
 pytestmark = pytest.mark.slow

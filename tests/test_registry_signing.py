@@ -17,8 +17,7 @@ from tasks.common import params as params_module
 from tasks.common.errors import ParamsError
 from tasks.common.params import Params
 from tests import workspace as ws
-from tests.test_registry_chain import ref
-from tests.test_registry_stages import WHO, bare, day, make_version, the_error  # noqa: F401 - a fixture
+from tests.registry_data import WHO, day, make_version, ref, the_error
 from tests.workspace import sh
 
 SIGNED = ("registry.sign=true", "registry.push=false")
@@ -243,7 +242,7 @@ def test_an_allowed_signers_file_that_is_missing_is_said(ssh_key: Path) -> None:
 
 @pytest.mark.slow
 def test_a_signed_tag_is_pushed_and_a_colleague_verifies_it(
-    bare: Path,  # noqa: F811
+    bare: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -20,33 +20,15 @@ import pytest
 from tasks import registry
 from tasks.common import git
 from tasks.common import params as params_module
-from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry import record as rec
 from tasks.registry.history import line_of
-from tasks.registry.in_git.register import add
 from tests import workspace as ws
+from tests.registry_data import RECORD, WHO, day, make_version, the_error
 from tests.workspace import sh
 
 NUM_CLONES = 40
 """Clones that register at once."""
-WHO = {"approver": "A. Reviewer", "reason": "the gain holds on every slice"}
-RECORD = rec.Record(
-    weights="models/finetune/best.pt",
-    md5=hashlib.md5(b"first weights").hexdigest(),
-    data="data/sample",
-    data_version="1" * 32,
-    verdict="PROMOTE",
-    metric="box.mAP50",
-    reference=0.5,
-    candidate=0.6,
-    gain=0.2,
-    parent=None,
-    task="segment",
-    names=("bolt", "nut"),
-    metrics={"box": {"mAP50": 0.6}},
-    libraries={"torch": "2.14.1"},
-)
 
 
 @pytest.fixture
@@ -54,43 +36,9 @@ def params() -> Params:
     return params_module.load(ws.ROOT / "params.yaml")
 
 
-@pytest.fixture
-def bare(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A git repository with a bare remote, and a DVC remote by name alone, as the current folder."""
-    root = tmp_path / "ws"
-    root.mkdir()
-    monkeypatch.chdir(root)
-    sh("git", "init", "-q", "-b", "main")
-    (root / "file").write_text("content")
-    (root / ".dvc").mkdir()
-    ws.add_dvc_remote(root, tmp_path / "store")
-    sh("git", "add", "file", ".dvc")
-    sh("git", "commit", "-qm", "Start")
-    ws.add_git_remote(root, tmp_path / "origin.git")
-    return root
-
-
-def make_version(params: Params, content: str) -> str:
-    """A version with a commit of its own and a record that pins `content` as weights."""
-    md5 = hashlib.md5(content.encode()).hexdigest()
-    commit = sh("git", "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", content)
-    files = {"reports/decision.json": f"decision of {content}", "reports/report.md": f"report of {content}"}
-    return add(params, replace(RECORD, md5=md5, files=files), commit).version
-
-
 def clone_here(tmp_path: Path, name: str) -> Path:
     sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / name))
     return tmp_path / name
-
-
-def day(number: int, hour: int = 12) -> datetime:
-    return datetime(2026, 11, number, hour, tzinfo=UTC)
-
-
-def the_error(call: Callable[[], object]) -> RegistryError:
-    with pytest.raises(RegistryError) as caught:
-        call()
-    return caught.value
 
 
 def test_a_record_of_an_earlier_release_still_decodes() -> None:

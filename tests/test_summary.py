@@ -20,10 +20,10 @@ from tasks.gate import Decision, Verdict, decide
 from tasks.registry import Version
 from tasks.registry.in_git.register import add
 from tests import workspace as ws
+from tests.evidence_data import EVIDENCE
 from tests.gate_data import gate_params, random_evaluation, random_files, same_twice, write_files
 from tests.gate_data import parse as parse_files
-from tests.test_evidence import EVIDENCE
-from tests.test_registry_stages import RECORD, WHO
+from tests.registry_data import RECORD, WHO
 from tests.workspace import sh
 
 FILES = random_files(num_images=80, found=(0.6, 0.9))

@@ -27,7 +27,7 @@ from tasks.watch.drop import Drop
 from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import page, pictured
 from tests import workspace as ws
-from tests.test_evidence import DECISION, EVIDENCE
+from tests.evidence_data import DECISION, EVIDENCE
 
 HOSTILE = {
     "line break": "a\nnext:  rm -rf .",

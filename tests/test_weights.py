@@ -21,6 +21,7 @@ import pytest
 from tasks.common import checkpoint
 from tasks.common.errors import WeightsError
 from tasks.common.weights import require_weights
+from tests.checkpoints import MODEL, archive, op
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "weights"
 
@@ -35,27 +36,12 @@ class Call:
         return self.call
 
 
-def archive(file: Path, content: bytes, name: str = "weights/data.pkl") -> Path:
-    """A file such as torch.save writes, with `content` for a pickle."""
-    with zipfile.ZipFile(file, "w") as target:
-        target.writestr(name, content)
-        target.writestr("weights/version", "3\n")
-    return file
-
-
-def op(*parts: bytes | str) -> bytes:
-    """A pickle of protocol 2 of raw opcodes; a text is pushed as such."""
-    pushed = (part if isinstance(part, bytes) else b"X" + len(part).to_bytes(4, "little") + part.encode() for part in parts)
-    return b"\x80\x02" + b"".join(pushed) + b"."
-
-
 def refusal(tmp_path: Path, content: bytes) -> str:
     with pytest.raises(WeightsError) as refused:
         require_weights(archive(tmp_path / "evil.pt", content))
     return refused.value.what
 
 
-MODEL = b"cultralytics.nn.tasks\nSegmentationModel\n"
 CONV = b"ctorch.nn.modules.conv\nConv2d\n"
 REBUILD = b"ctorch._utils\n_rebuild_parameter\n"
 RAW = {

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import WeightsError
 from tasks.common.weights import require_weights
-from tests.test_weights import MODEL, archive, op
+from tests.checkpoints import MODEL, archive, op
 
 NESTED = "not loaded, as its pickle nests more than 100 objects in each other"
 SHARED = "not loaded, as its pickle holds more than 10000000 values once all that is shared is written out"
