@@ -56,6 +56,7 @@ def test_frames_of_a_video_need_groups():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_thousand_replicates_of_coco_size_take_less_than_twenty_seconds_and_a_gigabyte():
     command = [sys.executable, "-m", "bench.gate_speed", "--naive", "1"]
 

@@ -439,6 +439,7 @@ def test_the_verbs_print_text_and_json_and_verify_ends_with_1(shared: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_many_clones_that_register_at_once_get_distinct_numbers_and_none_is_lost(
     bare: Path, params: Params, tmp_path: Path
 ) -> None:
