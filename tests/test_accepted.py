@@ -414,7 +414,7 @@ def test_a_training_whose_labels_are_edited_publishes_nothing_and_goes_on_with_t
     label = sorted((root / "data/sample/labels/train").iterdir())[0]
     content = label.read_bytes()
 
-    edited = training.train_with(root, EDIT_IN_EPOCH_2, "baseline")
+    edited = training.train_with(root, EDIT_IN_EPOCH_2, "baseline", is_forked=False)
     again = training.train(root, "baseline", ok=False)
     label.write_bytes(content)
     restored = training.train(root, "baseline")
