@@ -191,7 +191,7 @@ def browser_tab() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        tab = browser.new_page(viewport={"width": 1280, "height": 1400})
+        tab = browser.new_page(viewport={"width": 1280, "height": 1400}, reduced_motion="reduce")
         tab.set_default_timeout(120_000)
         yield tab
         browser.close()

@@ -23,7 +23,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield here
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture  # for each test: an open page of the UI takes more than half a core
 def page(served: Served) -> Iterator[Any]:
     with browser_tab() as tab:
         yield tab
