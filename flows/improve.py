@@ -18,7 +18,7 @@ from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
 from tasks import preflight, registry, summary
-from tasks.common import code, dvcpipeline, dvcstale, params, stage
+from tasks.common import code, dvc, dvcpipeline, dvcstale, params, stage
 from tasks.common.params import Params
 
 NOTHING = "Nothing changed since the last run: no stage to build."
@@ -55,7 +55,7 @@ def prepare() -> tuple[Params, dict[str, tuple[str, ...]]]:
     settings = params.load()
     preflight.check(settings)
     registry.pin_champion(settings)
-    return settings, dvcstale.stale_stages(STAGES, lock_wait_s=settings.flow.lock_wait_s)
+    return settings, dvc.stale_stages(STAGES, lock_wait_s=settings.flow.lock_wait_s)
 
 
 def makers_of_data() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.common import dvc, dvcfiles, dvcstale, git
+from tasks.common import dvc, dvcfiles, git
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tests import workspace as ws
@@ -103,7 +103,7 @@ class TestRun:
         assert time.monotonic() - seen["first"] > 0.9
         assert "3%" in seen
         assert "2%" not in seen
-        assert dvcstale.stale_stages(["gate"], lock_wait_s=10) == {}
+        assert dvc.stale_stages(["gate"], lock_wait_s=10) == {}
 
     def test_a_stages_own_error_comes_out_once_and_the_old_result_is_back(self, root: Path) -> None:
         before = {p: p.read_bytes() for p in (*Path("reports").iterdir(), Path("dvc.lock"))}
@@ -141,10 +141,10 @@ class TestRun:
         assert caught.value.where == "dvc repro nonsense"
 
     def test_stale_stages_have_reasons(self, root: Path) -> None:
-        assert dvcstale.stale_stages(lock_wait_s=10) == {}
+        assert dvc.stale_stages(lock_wait_s=10) == {}
 
         Path("champion.yaml").write_text("version: v1.0.0\n")
-        assert dvcstale.stale_stages(lock_wait_s=10) == {"evaluate": ("champion.yaml changed",)}
+        assert dvc.stale_stages(lock_wait_s=10) == {"evaluate": ("champion.yaml changed",)}
 
     def test_a_full_disk_is_said_as_such_and_the_old_result_stays(self, root: Path, small_disk: Path) -> None:
         with Path(".dvc/config").open("a") as config:
@@ -176,7 +176,7 @@ class TestLocks:
     @pytest.mark.parametrize(
         "command",
         [
-            pytest.param(lambda: dvcstale.stale_stages(lock_wait_s=0.5), id="status"),
+            pytest.param(lambda: dvc.stale_stages(lock_wait_s=0.5), id="status"),
             pytest.param(lambda: dvc.reproduce("gate", lock_wait_s=0.5), id="repro"),
         ],
     )
@@ -223,7 +223,7 @@ class TestLocks:
         holder.kill()
         holder.communicate()
 
-        assert dvcstale.stale_stages(lock_wait_s=0) == {}
+        assert dvc.stale_stages(lock_wait_s=0) == {}
 
 
 @pytest.mark.slow

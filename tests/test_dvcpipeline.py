@@ -10,7 +10,7 @@ import yaml
 from flows.improve import makers_of_data
 from flows.stages import STAGES
 from tasks import registry
-from tasks.common import dvc, dvcstale, params
+from tasks.common import dvc, params
 from tasks.common.dvcpipeline import built_from
 from tasks.common.errors import WorkspaceError
 from tasks.common.stage import disk_full
@@ -36,7 +36,7 @@ def test_another_pipeline_makes_no_stage_stale(root: Path, file: str, content: s
     (root / "prep").mkdir()
     (root / file).write_text(content)
 
-    assert dvcstale.stale_stages(lock_wait_s=5) == {}
+    assert dvc.stale_stages(lock_wait_s=5) == {}
 
 
 @pytest.mark.slow
@@ -60,8 +60,8 @@ def test_a_stage_that_a_user_added_counts_only_where_ours_are_built_from_it(root
     pipeline["stages"]["notes"] = {"cmd": "echo > notes.txt", "deps": ["reports/report.md"], "outs": ["notes.txt"]}
     (root / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
 
-    assert dvcstale.stale_stages(STAGES, lock_wait_s=5) == {}
-    assert set(dvcstale.stale_stages(lock_wait_s=5)) == {"notes"}
+    assert dvc.stale_stages(STAGES, lock_wait_s=5) == {}
+    assert set(dvc.stale_stages(lock_wait_s=5)) == {"notes"}
 
 
 def test_a_stage_comes_after_everything_that_it_is_built_from(root: Path) -> None:

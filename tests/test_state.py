@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tasks import preflight, registry, snapshot, summary
-from tasks.common import dvc, dvcfiles, dvcrestore, dvcstale, dvcstate, git, params, stage
+from tasks.common import dvc, dvcfiles, dvcrestore, dvcstate, git, params, stage
 from tasks.common.champion import pinned_weights
 from tasks.common.errors import LockError, WorkspaceError
 from tasks.common.paths import ACCEPTED, CHAMPION, TAKEN
@@ -196,7 +196,7 @@ def test_one_that_nobody_has_kept_is_made_anew(root: Path) -> None:
     ws.sh("git", "commit", "-qm", "Without dvc.lock")
     (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  sample:\n    cm")
 
-    assert set(dvcstale.stale_stages(lock_wait_s=5)) >= {"sample", "gate"}
+    assert set(dvc.stale_stages(lock_wait_s=5)) >= {"sample", "gate"}
     assert not (root / "dvc.lock").exists()
 
 

@@ -7,6 +7,7 @@ runs    `python -m dvc` of this interpreter (the Python API is unsafe in threads
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.common import dvcfiles, dvclock, dvcrestore, dvcstate, git, isolation, redact
+from tasks.common import dvcfiles, dvclock, dvcpipeline, dvcrestore, dvcstale, dvcstate, git, isolation, redact
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
@@ -139,6 +140,16 @@ def restore(stage: str, *, lock_wait_s: float = 0) -> None:
     """Put back the outputs of `stage` that dvc.lock names; a stage that never ran has none."""
     if any(out.stage == stage for out in dvcfiles.locked_outputs().values()):
         run(["checkout", "--force", stage], lock_wait_s=lock_wait_s, on_line=log.debug)
+
+
+def stale_stages(targets: Sequence[str] = (), *, lock_wait_s: float) -> dict[str, tuple[str, ...]]:
+    """The stages and .dvc files that are not up to date, each with its reasons in words; empty when all is.
+
+    Those of dvc.yaml and what they are built from count, not other pipelines in the repository; with `targets` only those
+    stages and what they are built from.
+    """
+    chosen = dvcpipeline.built_from(targets)
+    return dvcstale.in_words(json.loads(query(["status", "--json", *chosen], lock_wait_s=lock_wait_s))) if chosen else {}
 
 
 def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_wait_s: float, on_line: OnLine) -> None:

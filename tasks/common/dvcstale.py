@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
-from tasks.common import dvc, dvcfiles, dvcpipeline
+from tasks.common import dvcfiles
 from tasks.common.paths import PARAMS
 
 NEW = ("not built yet",)
 """The reason of a stage that dvc.lock does not know."""
 
 
-def stale_stages(targets: Sequence[str] = (), *, lock_wait_s: float) -> dict[str, tuple[str, ...]]:
-    """The stages and .dvc files that are not up to date, each with its reasons in words; empty when all is.
-
-    Those of dvc.yaml and what they are built from count, not other pipelines in the repository; with `targets` only those
-    stages and what they are built from.
-    """
-    chosen = dvcpipeline.built_from(targets)
-    status = json.loads(dvc.query(["status", "--json", *chosen], lock_wait_s=lock_wait_s)) if chosen else {}
+def in_words(status: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str, ...]]:
+    """Each stage and .dvc file of `dvc status --json` with its reasons in words."""
     built = {out.stage for out in dvcfiles.locked_outputs().values()}
     return {
         name: tuple(dict.fromkeys(_reasons(changes))) if name in built or name.endswith(".dvc") else NEW

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tasks.common import dvcfiles, dvcstale, git
+from tasks.common import dvc, dvcfiles, git
 from tasks.common.champion import read_pin
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
@@ -53,7 +53,7 @@ def require_up_to_date(lock_wait_s: float) -> None:
     makers = {outs[path.as_posix()].stage for path in (DECISION, REPORT) if path.as_posix() in outs}
     if not makers:
         raise RegistryError("dvc.lock has no decision", where=str(dvcfiles.DVC_LOCK), fix="Run `dvc repro`.")
-    if stale := dvcstale.stale_stages(sorted(makers), lock_wait_s=lock_wait_s):
+    if stale := dvc.stale_stages(sorted(makers), lock_wait_s=lock_wait_s):
         rows = "\n".join(f"{name}: {', '.join(reasons)}" for name, reasons in stale.items())
         raise RegistryError(f"the run is not up to date\n{rows}", where=str(dvcfiles.DVC_LOCK), fix="Run `dvc repro`.")
 
