@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # One process more than cores for the slow tests, since some of them wait.
-CORES := $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
+CORES = $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
 PYTEST := $(BIN)/python -m pytest --dist=loadscope
 
 .DEFAULT_GOAL := help

@@ -50,20 +50,20 @@ class _UserErrorAsBlock(logging.Filter):
     """
 
     shown: ClassVar[WeakSet[PipelineError]] = WeakSet()
-    server_away: ClassVar[list[PipelineError]] = []
+    away: ClassVar[dict[str, PipelineError]] = {}
+    """By its words: task, flow and engine each raise an error of their own where the server is away."""
 
-    def away(self, error: BaseException) -> PipelineError | None:
-        """That the server does not answer, the same object each time; None where `error` does not speak of it."""
-        from flows import api
+    def server_is_away(self, error: BaseException) -> PipelineError | None:
+        """What `error` says of the server, the same object for the same words; None where it does not speak of it."""
+        from flows import api  # it imports Prefect
 
-        if not self.server_away and (found := api.why_away(error, api.address())):
-            self.server_away.append(found)
-        return self.server_away[0] if self.server_away and api.why_away(error, "") else None
+        found = api.why_away(error, api.address())
+        return self.away.setdefault(found.what, found) if found else None
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if error and not isinstance(error, PipelineError):
-            error = self.away(error)
+            error = self.server_is_away(error)
         if isinstance(error, PipelineError):
             text = f"stopped: {error.what.splitlines()[0]}" if error in self.shown else error.block()
             self.shown.add(error)

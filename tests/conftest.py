@@ -36,11 +36,6 @@ def _shares(file: str) -> bool:
     return re.search(r'scope="(module|class)"', (ws.ROOT / file).read_text(encoding="utf-8")) is not None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones begin first."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _pillow_as_it_is() -> None:
     """Importing Ultralytics replaces PIL.Image.open for the whole process; the stages that read images never import it."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import runpy
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -33,8 +35,10 @@ class Ended(NamedTuple):
 
 
 @cache
-def _context(home: Path) -> ForkServerContext:
-    """Where programs are forked; the tools keep their state in `home`, and that of a checkout in the checkout."""
+def _context() -> ForkServerContext:
+    """Where programs are forked; the tools keep their state in a folder that goes with us, and a checkout its own."""
+    home = Path(tempfile.mkdtemp(prefix="forked-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*HEAVY, "tests.forked"])
     own = {**checkout.ENVIRONMENT, "YOLO_CONFIG_DIR": str(home), "PYTHONPATH": str(checkout.ROOT)}
@@ -59,9 +63,7 @@ def run_code(root: Path, code: str, *words: str) -> Ended:
 def _ended(program: Callable[[tuple[str, ...]], None], root: Path, words: tuple[str, ...]) -> Ended:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        process = _context(Path(tempfile.gettempdir()) / f"forked-{os.getpid()}").Process(
-            target=_child, args=(program, root, words, log)
-        )
+        process = _context().Process(target=_child, args=(program, root, words, log))
         process.start()
         process.join(LIMIT_S)
         if process.exitcode is None:

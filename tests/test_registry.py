@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,37 +18,17 @@ from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.registry import candidate, registration
 from tasks.registry import record as rec
+from tests import registry_data
 from tests import workspace as ws
+from tests.registry_data import the_error
 from tests.workspace import sh
+
+RECORD = replace(registry_data.RECORD, names=("bolt", "Schraube ä"))
 
 
 @pytest.fixture
 def params() -> Params:
     return params_module.load(ws.ROOT / "params.yaml")
-
-
-def the_error(call: Callable[[], object]) -> RegistryError:
-    with pytest.raises(RegistryError) as caught:
-        call()
-    return caught.value
-
-
-RECORD = rec.Record(
-    weights="models/finetune/best.pt",
-    md5="0" * 32,
-    data="data/sample",
-    data_version="1" * 32,
-    verdict="PROMOTE",
-    metric="box.mAP50",
-    reference=0.5,
-    candidate=0.6,
-    gain=0.2,
-    parent=None,
-    task="segment",
-    names=("bolt", "Schraube ä"),
-    metrics={"box": {"mAP50": 0.6}},
-    libraries={"torch": "2.14.1"},
-)
 
 
 class TestRecord:

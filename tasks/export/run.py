@@ -62,7 +62,7 @@ class Artifact:
     """kept, refused or skipped."""
     reasons: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    """metrics, changes, verified, parity, serving, bytes; see docs of reports/export.json in the README."""
+    """metrics, changes, verified, parity, serving, bytes; see docs/export.md."""
 
     served: list[Candidates] = field(default_factory=list)
     """What Ultralytics finds with it in the images of the serving check."""

@@ -18,9 +18,7 @@ def metrics(images: list[Image], names: tuple[str, ...]) -> dict[str, Any]:
     """Box and mask metrics over all classes with targets, and per class (Ultralytics' ap_per_class)."""
     from ultralytics.utils.metrics import ap_per_class
 
-    conf, pred_cls, target_cls = (
-        np.concatenate([getattr(image, key) for image in images]) for key in ("conf", "pred_cls", "target_cls")
-    )
+    conf, pred_cls, target_cls = (_joined(images, key) for key in ("conf", "pred_cls", "target_cls"))
     instances = np.bincount(target_cls, minlength=len(names))
     result: dict[str, Any] = {"per_class": {name: {"instances": int(instances[i])} for i, name in enumerate(names)}}
     for kind in images[0].tp:

@@ -1,6 +1,6 @@
 """What a model says of every image of a split, with Ultralytics' own validator.
 
-Only `evaluate` and `review` call `predict`, which imports torch.
+`predict` imports torch; this module does not.
 """
 
 from __future__ import annotations

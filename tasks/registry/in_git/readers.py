@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from tasks.common import git
 from tasks.common.params import Params
 from tasks.registry.in_git import objects
 from tasks.registry.in_git.tags import is_shared, refusal
 from tasks.registry.record import Version
-
-if TYPE_CHECKING:
-    from tasks.registry.types import Audit
+from tasks.registry.types import Audit
 
 log = logging.getLogger(__name__)
 

@@ -32,10 +32,11 @@ def add(params: Params, record: Record, commit: str) -> Version:
         tag_name = f"{name}@{version}"
         text = encode(name, version, replace(record, after=link(params)[BEFORE] or ""))
         tag_id = tag_object(params, tag_name, commit, text)
-        if not is_shared(params):
-            git.git("update-ref", _alone(tag_name), tag_id)
         if publish(params, {f"refs/tags/{tag_name}": tag_id}):
-            where = f"pushed to {params.registry.git_remote}" if is_shared(params) else "here alone"
+            where = f"pushed to {params.registry.git_remote}"
+            if not is_shared(params):
+                where = "here alone"
+                git.git("update-ref", _alone(tag_name), tag_id)
             log.info("registered %s@%s (%s): %s", name, version, where, record.summary())
             return show(params, version)
         backoff.wait()
