@@ -17,7 +17,7 @@ from tasks import registry
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORTED, REPORT
-from tasks.common.text import markdown
+from tasks.common.text import markdown, table
 from tasks.gate.decision import Decision, Guard, Verdict
 from tasks.gate.words import interval, share
 from tasks.measure.compare import Comparison
@@ -187,6 +187,4 @@ def _guards(failed: Sequence[Guard], guards: Sequence[Guard]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return "None."
-    lines = [head, ["---"] * len(head), *rows[:MAX_ROWS]]
-    text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return text + (f"\n\nand {len(rows) - MAX_ROWS} more, in the report" if len(rows) > MAX_ROWS else "")
+    return table(head, rows[:MAX_ROWS]) + (f"\n\nand {len(rows) - MAX_ROWS} more, in the report" if len(rows) > MAX_ROWS else "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from prefect.logging import get_run_logger
 
 from flows.pictures import with_picture
 from tasks.common.paths import ISSUES, REFUSED, REPORTS, VALIDATION, VALIDATION_GALLERY
-from tasks.common.text import markdown
+from tasks.common.text import markdown, table
 
 MAX_ISSUES, MAX_CELL = 500, 300
 SEVERITIES = ("critical", "warning", "info")
@@ -76,11 +76,7 @@ def issues(file: Path) -> list[dict[str, str]]:
     return [{key: markdown(value[:MAX_CELL]) for key, value in row.items()} for row in rows[:MAX_ISSUES]]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([markdown(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _cells(check: Mapping[str, Any]) -> tuple[str, ...]:
     first = check["examples"][0][:MAX_CELL] if check["examples"] else ""
-    return check["id"], check["severity"], str(check["failed"]), first, check["why"], check["fix"]
+    cells = check["id"], check["severity"], str(check["failed"]), first, check["why"], check["fix"]
+    return tuple(markdown(cell) for cell in cells)

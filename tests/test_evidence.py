@@ -33,6 +33,11 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+def unpadded(text: str) -> str:
+    """`text` with one space for each run of them, as its tables would be without aligned columns."""
+    return re.sub(" +", " ", text)
+
+
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_the_digest_changes_with(change: dict[str, Any]) -> None:
     assert replace(EVIDENCE, **change).digest != EVIDENCE.digest
@@ -43,7 +48,7 @@ def test_the_same_evidence_has_the_same_digest() -> None:
 
 
 def test_the_page_shows_verdict_metrics_guards_slices_and_hash() -> None:
-    text = page(EVIDENCE)
+    text = unpadded(page(EVIDENCE))
 
     assert "# Shall `detector@v1.1.0` go into production?" in text
     assert "**PROMOTE**: box.mAP50" in text
@@ -64,7 +69,7 @@ def test_every_slice_that_got_worse_is_listed_worst_first_and_no_other() -> None
         DECISION, per_class={}, slices=(Slice("size", "b", better), Slice("size", "w", worse), Slice("site", "v", worst))
     )
 
-    text = page(replace(EVIDENCE, decision=decision)).split("## Slices that got worse")[1]
+    text = unpadded(page(replace(EVIDENCE, decision=decision))).split("## Slices that got worse")[1]
 
     assert re.findall(r"^\| (s\w+ \w) \|", text, re.MULTILINE) == ["site v", "size w"]
 
@@ -72,7 +77,7 @@ def test_every_slice_that_got_worse_is_listed_worst_first_and_no_other() -> None
 def test_a_failed_guard_comes_first() -> None:
     guards = (*DECISION.guards, replace(DECISION.guards[0], name="max_class_drop: bad", passed=False))
 
-    text = page(replace(EVIDENCE, decision=replace(DECISION, guards=guards))).split("## Guards")[1]
+    text = unpadded(page(replace(EVIDENCE, decision=replace(DECISION, guards=guards)))).split("## Guards")[1]
 
     assert "| max_class_drop: bad | **no** |" in text.splitlines()[4]
 
@@ -118,9 +123,9 @@ def test_auto_promotes_only_what_speaks_for_itself(change: dict[str, Any], expec
 
 
 def test_the_page_says_in_which_runtimes_the_version_was_kept() -> None:
-    text = page(replace(EVIDENCE, exported=EXPORTED))
+    text = unpadded(page(replace(EVIDENCE, exported=EXPORTED)))
 
-    assert "| onnx | kept | -0.10 % | -0.20 % to +0.00 % |  |" in text
+    assert "| onnx | kept | -0.10 % | -0.20 % to +0.00 % | |" in text
     assert "| engine | skipped | none | " in text
     assert "tensorrt is not \\| installed |" in text
     assert "In other runtimes" not in page(EVIDENCE)

@@ -214,7 +214,7 @@ def test_a_chinese_table_lines_up_in_a_terminal() -> None:
 
     lines = [line for line in render(document, catalogue.load("zh")).splitlines() if line.startswith("|")]
 
-    assert lines == ["| 指标 | value |", "|------|------:|", "| 类别 |   1.0 |", "| nut  |  10.0 |"]
+    assert lines == ["| 指标   |   value |", "|:-------|--------:|", "| 类别   |     1.0 |", "| nut    |    10.0 |"]
 
 
 def test_inline_markup_is_the_only_markup() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 JOINERS = "\u200c\u200d"
@@ -57,6 +57,21 @@ def markdown(text: object) -> str:
 def code(name: object) -> str:
     """`name` as code in Markdown, with ' for each backtick in it."""
     return f"`{line(name).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], num_text_columns: int | None = None) -> str:
+    """A table in Markdown, with its columns padded so that they line up in a terminal.
+
+    Args:
+        head: the names of the columns.
+        rows: the cells, as Markdown.
+        num_text_columns: the columns after so many are aligned to the right; None for none.
+    """
+    from tabulate import tabulate
+
+    aligned = ["left" if num_text_columns is None or i < num_text_columns else "right" for i in range(len(head))]
+    text: str = tabulate(list(rows), head, tablefmt="pipe", disable_numparse=True, colalign=aligned)
+    return text
 
 
 def html(text: object) -> str:

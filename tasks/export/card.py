@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks.common import text
 from tasks.export.decode import PAD, Thresholds
 
 LICENCE = "AGPL-3.0-only, as Ultralytics, which trained it; the data has a licence of its own"
@@ -53,7 +54,7 @@ def markdown(content: Mapping[str, Any]) -> str:
     lines = [
         "# Model card",
         "",
-        *_table(
+        _table(
             ("what", "value"),
             [
                 ("task", content["task"]),
@@ -71,7 +72,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         "",
         f"Chosen on split val for {content['chosen_for']}; a detection is right when it finds a box of its class at IoU 0.5.",
         "",
-        *_table(
+        _table(
             ("class", "confidence", "precision", "recall", "F1"),
             [
                 (name, f"{conf:.2f}", *(_number(content["verified"]["per_class"].get(name, {}).get(key)) for key in KEYS))
@@ -84,7 +85,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         "",
         f"## Accuracy on split {content['split']['name']} ({content['split']['images']} images)",
         "",
-        *_table(
+        _table(
             ("artifact", *metrics["pt"], "precision", "recall", "F1"),
             [
                 (name, *(_number(value) for value in (*own.values(), *(content["at_thresholds"][name][key] for key in KEYS))))
@@ -96,7 +97,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         "",
         "## Files",
         "",
-        *_table(
+        _table(
             ("file", "bytes", "SHA-256"), [(path, str(own["bytes"]), own["sha256"]) for path, own in content["files"].items()]
         ),
     ]
@@ -110,6 +111,5 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    cells = [head, ("---",) * len(head), *rows]
-    return [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in row)} |" for row in cells]
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return text.table(head, [[text.markdown(cell) for cell in row] for row in rows])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
-
 from tasks.common.page.document import (
     Advice,
     Block,
@@ -17,6 +14,7 @@ from tasks.common.page.document import (
     cell,
 )
 from tasks.common.paths import REPORT_PAGE
+from tasks.common.text import table as markdown_table
 from tasks.report.catalogue import Words
 
 
@@ -65,24 +63,6 @@ def _source(source: str, words: Words) -> str:
 def _table(table: Table, words: Words) -> str:
     if not table.rows:
         return _with_source(table.empty, table.source, words)
-    rows = [table.header, *(tuple(cell(value).text for value in row) for row in table.rows)]
-    widths = [max(3, *(_width(row[i]) for row in rows)) for i in range(len(table.header))]
-    right = [i >= table.num_text_columns for i in range(len(widths))]
-    rule = "|".join("-" * (width + 1) + (":" if right[i] else "-") for i, width in enumerate(widths))
-    lines = [_line(row, widths, right) for row in rows]
-    lines.insert(1, f"|{rule}|")
+    rows = [tuple(cell(value).text for value in row) for row in table.rows]
     caption = f"{table.caption}\n\n" if table.caption else ""
-    return _with_source(caption + "\n".join(lines), table.source, words)
-
-
-def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = [
-        " " * (widths[i] - _width(text)) + text if right[i] else text + " " * (widths[i] - _width(text))
-        for i, text in enumerate(row)
-    ]
-    return f"| {' | '.join(padded)} |"
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal that `text` takes: two for a CJK character."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    return _with_source(caption + markdown_table(table.header, rows, table.num_text_columns), table.source, words)

@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tasks.common.psi import psi
+
 Floats = npt.NDArray[np.float64]
 Profile = Mapping[str, Any]
 
 NUM_BINS = 10
-SMOOTHING = 0.5
-"""Added to every count: an empty bin would make the index infinite."""
 MEASURES = {
     "box area": ("labels", "box_area"), "box aspect": ("labels", "box_aspect"), "objects in an image": ("images", "num_objects"),
     "brightness": ("images", "brightness"),
@@ -95,13 +95,6 @@ def drift_table(before: Profile | None, frames: Mapping[str, pl.DataFrame], min_
             rows.append(_measure(name, before["measures"][name], _values(frames[of_table], column), min_samples))
     table = pl.DataFrame([{"file": "data.yaml", "line": 0} | row for row in rows], schema=COLUMNS)
     return table.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.Int64).fill_null(0))
-
-
-def psi(before: Floats, now: Floats) -> float:
-    """The population stability index of two histograms with the same bins: sum((p - q) ln(p / q)) over their shares."""
-    p = (now + SMOOTHING) / (now + SMOOTHING).sum()
-    q = (before + SMOOTHING) / (before + SMOOTHING).sum()
-    return float(((p - q) * np.log(p / q)).sum())
 
 
 def _class_mix(before: Mapping[str, int], now: Mapping[str, int], min_samples: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.common.psi import psi
 from tasks.measure.evaluation import Evaluation
 
 BINS = 10
@@ -59,25 +60,24 @@ def compare(then: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[n
 
 
 def _compare(name: str, then: NDArray[np.float64], now: NDArray[np.float64], max_psi: float) -> Drift:
-    value, num_bins = psi(then, now)
-    noise = noise_level(len(then), len(now), num_bins)
+    counts_then, counts_now = histograms(then, now)
+    value, noise = psi(counts_then, counts_now), noise_level(len(then), len(now), len(counts_then))
     is_real = value >= max_psi and value > noise
     return Drift(name, value, noise, float(np.median(then)), float(np.median(now)), is_real)
 
 
-def psi(then: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[float, int]:
-    """The population stability index of `now` (M,) against `then` (N,), and its number of bins.
+def histograms(then: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How many of `then` (N,) and of `now` (M,) lie in each decile of `then`, without bins that are empty in both.
 
-    sum (q - p) ln(q / p) over the deciles of `then` (Siddiqi, Credit Risk Scorecards, 2006, chapter 8), with half an
-    observation added to every bin so that an empty one does not make it infinite. Values below and above all of `then`
-    have bins of their own: an image size that was never seen before is no decile of the old ones.
+    Values below and above all of `then` have bins of their own: an image size that was never seen before is no decile of
+    the old ones.
     """
     inner = np.unique(np.quantile(then, np.linspace(0, 1, BINS + 1)[1:-1]))
     edges = np.unique(np.concatenate([[np.nextafter(then.min(), -np.inf)], inner, [then.max()]]))
-    p, q = (np.bincount(np.searchsorted(edges, values, "left"), minlength=len(edges) + 1) for values in (then, now))
-    used = (p + q) > 0
-    share_then, share_now = ((own[used] + 0.5) / (own[used] + 0.5).sum() for own in (p, q))
-    return float(((share_now - share_then) * np.log(share_now / share_then)).sum()), int(used.sum())
+    bins = (np.searchsorted(edges, values, "left") for values in (then, now))
+    before, after = (np.bincount(numbers, minlength=len(edges) + 1).astype(np.float64) for numbers in bins)
+    used = (before + after) > 0
+    return before[used], after[used]
 
 
 def noise_level(num_then: int, num_now: int, num_bins: int) -> float:

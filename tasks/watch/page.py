@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tasks.common.page.document import (
     Block,
@@ -23,7 +23,7 @@ from tasks.common.page.document import (
 )
 from tasks.common.page.forest import ALONE, Effect, forest
 from tasks.common.page.render import English, render
-from tasks.common.text import code, markdown
+from tasks.common.text import code, markdown, table
 from tasks.watch.drift import FEATURES, Drift
 from tasks.watch.drop import Drop
 from tasks.watch.finding import Watch
@@ -50,12 +50,12 @@ def page(watch: Watch) -> str:
     if watch.drops:
         lines += ["", unlabelled(watch)] if watch.labelled < watch.images else []
         head = ("part", "images", "objects", f"{watch.metric} at registration", "now", "change", "interval", "")
-        lines += ["", *_table(head, [_drop_row(row) for row in watch.drops])]
+        lines += ["", table(head, [_drop_row(row) for row in watch.drops], 1)]
     elif watch.finding != "TOO_FEW":
         lines += ["", unlabelled(watch)]
     if watch.drifts:
         drift_head = ("feature", "PSI", "noise up to", "median at registration", "now", "")
-        lines += ["", *_table(drift_head, [_drift_row(row) for row in watch.drifts])]
+        lines += ["", table(drift_head, [_drift_row(row) for row in watch.drifts], 1)]
     return "\n".join(lines) + "\n"
 
 
@@ -79,10 +79,6 @@ def _drift_row(row: Drift) -> Sequence[str]:
     name = f"{row.feature} ({FEATURES[row.feature]})"
     mark = "**other**" if row.is_real else ""
     return name, f"{row.psi:.2f}", f"{row.noise:.2f}", f"{row.median_then:.4g}", f"{row.median_now:.4g}", mark
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tuple[str, Sequence[Shot]]]) -> str:
