@@ -23,9 +23,9 @@ from tasks.common.params.data import DataParams, SampleParams, ValidateParams
 from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams, WatchParams
 from tasks.common.params.export import ExportParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
-from tasks.common.params.kinds import STRICT
 from tasks.common.params.recipes import RecipesParams, fill
 from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
+from tasks.common.params.types import STRICT
 from tasks.common.paths import PARAMS
 from tasks.common.yaml import line_of, load_yaml, parse_scalar
 

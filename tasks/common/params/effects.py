@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import MAX, STRICT, Float, Int, Positive, RelativePath, Share
+from tasks.common.params.types import MAX, STRICT, Float, Int, Positive, RelativePath, Share
 
 
 def plain_name(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import MAX, STRICT, Float, Positive, Share, once_each
+from tasks.common.params.types import MAX, STRICT, Float, Positive, Share, once_each
 
 
 def _one_requirement(rule: dict[str, float]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import MAX, STRICT, Float, GroupBy, Int, Positive, RelativePath, Seed, Share
+from tasks.common.params.types import MAX, STRICT, Float, GroupBy, Int, Positive, RelativePath, Seed, Share
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import STRICT, Float
+from tasks.common.params.types import STRICT, Float
 
 FILLED = ("lr0", "lrf", "cos_lr")
 """Keys of finetune that may be empty."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.kinds import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share
+from tasks.common.params.types import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share
 from tasks.common.paths import CHAMPION
 
 Device = Annotated[Int, Field(ge=-1, le=1023)]
