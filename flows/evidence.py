@@ -19,7 +19,7 @@ from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORTED, REPORT
 from tasks.common.text import markdown, table
 from tasks.gate.decision import Decision, Guard, Verdict
-from tasks.gate.words import interval, share
+from tasks.gate.wording import interval, share
 from tasks.measure.compare import Comparison
 from tasks.measure.intervals import Interval
 
