@@ -1,4 +1,4 @@
-"""What the watch found, for a person: as Markdown with the figures, and as a page with the pictures too."""
+"""Write the finding for a person: as Markdown with the figures, and as an HTML page with the pictures too."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def page(watch: Watch) -> str:
 
 
 def unlabelled(watch: Watch) -> str:
-    """What is said where some or all images have no labels."""
+    """The sentence for a page where some or all images have no labels."""
     if not watch.labelled:
         return "The images have no labels, so that nothing is said of the metric."
     text = f"{watch.labelled} of {watch.images} images have a label file"
@@ -82,12 +82,12 @@ def _drift_row(row: Drift) -> Sequence[str]:
 
 
 def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tuple[str, Sequence[Shot]]]) -> str:
-    """watch.html.
+    """The content of watch.html.
 
     Args:
         watch: the finding.
-        histograms: a drawing of each feature, then and now.
-        galleries: titles, and the images below each; one without images is left out.
+        histograms: the SVG of each feature, then and now.
+        galleries: titles, each with its images; a gallery without images is left out.
     """
     subtitle = f"{watch.images} images of {code(watch.path)}, split {code(watch.split)}, seen by champion {watch.champion}"
     head: list[Block] = [Callout(NEXT[watch.finding], TONES[watch.finding], "")] if watch.finding != "STEADY" else []
