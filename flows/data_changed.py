@@ -1,6 +1,6 @@
-"""`python -m flows.data_changed`: tell the server of PREFECT_API_URL that the data changed; `improve-on-data` starts there.
+"""`python -m flows.data_changed`: tell the server of PREFECT_API_URL that the data changed, which starts `improve-on-data`.
 
-For a hook after `git push` or `dvc push`, and for CI.
+Call it from a hook after `git push` or `dvc push`, or from CI.
 
 reads   params.yaml
 """
@@ -19,8 +19,8 @@ EVENT = "ratchet.data.changed"
 RESOURCE = "ratchet.data"
 
 
-def tell(settings: Params) -> None:
-    """Send the event; it is on the server when this returns.
+def send(settings: Params) -> None:
+    """Send the event. It is on the server when this returns.
 
     Raises:
         WorkspaceError: no server is named, or it does not take the event.
@@ -35,7 +35,7 @@ def tell(settings: Params) -> None:
 def main() -> None:
     """Send the event, or say why not."""
     with stage.user_errors():
-        tell(params.load())
+        send(params.load())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a flow does to the world outside the workspace: idempotent, and tried again where a second try can help."""
+"""The effects of a flow outside the workspace. They are idempotent, and tried again where a second try can help."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.common.stage import read_json
 
 
 def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed effect is worth a second try: a remote may answer then; a bad dataset stays bad."""
+    """Whether a failed effect is worth a second try: a remote may answer then, but a bad dataset stays bad."""
     return not isinstance(state.result(raise_on_failure=False), DatasetError | LockError)
 
 

@@ -1,4 +1,4 @@
-"""What a person sees before a version is promoted, read from the version's own files.
+"""The evidence that a person sees before a version is promoted, read from the version's own files.
 
 reads   reports/decision.json, reports/report.md and reports/export.json as the version holds them; the registry
 """
@@ -24,7 +24,7 @@ from tasks.measure.compare import Comparison
 from tasks.measure.intervals import Interval
 
 MAX_ROWS = 30
-"""Rows of a table; the report has them all."""
+"""Most rows of a table; the report has them all."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Evidence:
     """The text of report.md."""
     report_sha256: str
     exported: Mapping[str, Any] = field(default_factory=dict)
-    """The content of export.json, which the report shows too; empty where the version has none."""
+    """The content of export.json, which the report shows too; empty if the version has none."""
     since: tuple[str, ...] = ()
-    """What of the gate is another thing today than when the version was judged, a sentence each."""
+    """A sentence for each way in which the gate differs today from the one that judged the version."""
 
     @property
     def speaks_for_itself(self) -> bool:
@@ -106,7 +106,7 @@ def _decision(params: Params, version: registry.Version) -> Decision:
 
 
 def page(evidence: Evidence) -> str:
-    """The evidence as Markdown, well under the 500 kB that Prefect's database bears."""
+    """The evidence as Markdown, well under the 500 kB that Prefect's database can take."""
     return "\n\n".join(_sections(evidence))
 
 
@@ -122,7 +122,11 @@ def _sections(evidence: Evidence) -> Iterator[str]:
     failed = [guard for guard in decision.guards if not guard.passed]
     yield f"## Guards: {len(decision.guards) - len(failed)} of {len(decision.guards)} hold\n\n{_guards(failed, decision.guards)}"
     worse = [(f"{part.by} {part.value}", part.comparison) for part in decision.slices]
-    worse += [(f"class {name}, {metric}", found) for name, by in decision.per_class.items() for metric, found in by.items()]
+    worse += [
+        (f"class {name}, {metric}", comparison)
+        for name, comparisons in decision.per_class.items()
+        for metric, comparison in comparisons.items()
+    ]
     worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
     yield "## Slices that got worse\n\n" + (_comparisons("slice", worse) if worse else "None.")
     if formats := evidence.exported.get("formats"):
@@ -167,12 +171,12 @@ def _comparisons(head: str, rows: Iterable[tuple[str, Comparison]]) -> str:
     cells = [
         (
             markdown(name),
-            "none" if found.gain is None else share(found.gain),
-            interval(found.gain_interval),
-            f"{found.reference:.4f}",
-            f"{found.candidate:.4f}",
+            "none" if comparison.gain is None else share(comparison.gain),
+            interval(comparison.gain_interval),
+            f"{comparison.reference:.4f}",
+            f"{comparison.candidate:.4f}",
         )
-        for name, found in rows
+        for name, comparison in rows
     ]
     return _table((head, "gain", "interval", "reference", "candidate"), cells)  # the form is narrow: what matters first
 

@@ -32,7 +32,7 @@ def improve() -> State[str]:
     parameters: every knob is in params.yaml, where it is under version control and checked.
     """
     drop_duplicates()
-    began_with = code.state()
+    code_before = code.state()
     settings, stale = prepare()
     if not stale:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(settings, *register_model(settings))}")
@@ -41,9 +41,9 @@ def improve() -> State[str]:
         build(name, settings.flow.lock_wait_s)
     snapshot_data(settings)
     for name in STAGES:
-        code.require_same(began_with)
+        code.require_same(code_before)
         build(name, settings.flow.lock_wait_s)
-    code.require_same(began_with)
+    code.require_same(code_before)
     publish_evidence()
     version, is_known = register_model(settings)
     outcome = "Rejected" if version is None else "AlreadyRegistered" if is_known else "Registered"
@@ -59,7 +59,7 @@ def prepare() -> tuple[Params, dict[str, tuple[str, ...]]]:
 
 
 def makers_of_data() -> tuple[str, ...]:
-    """The stages of dvc.yaml that come before ours: `sample`, or those of the user that make the dataset."""
+    """The stages of dvc.yaml that make the dataset before ours run: `sample`, or the user's own."""
     return tuple(name for name in dvcpipeline.built_from(STAGES) if name not in STAGES and not name.endswith(".dvc"))
 
 

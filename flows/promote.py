@@ -1,6 +1,6 @@
 """The flow `promote`: show a person the evidence for a version, and make it the champion if they approve.
 
-It is short and holds neither a worker nor a GPU while it waits. It starts from the top when somebody answers, so it reads the
+The flow takes up neither a worker nor a GPU while it waits. It starts from the top when somebody answers, so it reads the
 evidence anew before it acts.
 """
 
@@ -12,7 +12,7 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import approval, evidence, silence
+from flows import approval, evidence, unanswered
 from tasks import registry
 from tasks.common import params
 
@@ -33,11 +33,11 @@ def promote(
     """
     settings = params.load()
     registry.refresh(settings)
-    if (ended := silence.record(settings)) is not None:
+    if (ended := unanswered.record(settings)) is not None:
         return ended
     found = evidence.read(settings, version)
     if found.champion == found.version.version:
-        silence.forget()
+        unanswered.cancel_record()
         return Completed(name="Unchanged", message=f"{found.version.tag} is the champion already")
     if settings.promote.signed_only:
         return approval.show_command(found, approve)

@@ -1,4 +1,4 @@
-"""The flow `watch`: look at the champion on new data, show what was found, and start `improve` where it is worse.
+"""The flow `watch`: measure the champion on new data, show the finding, and start `improve` if the champion is worse.
 
 `python -m flows.watch` runs it here. The measuring happens in a process of its own, `python -m tasks.watch`.
 """
@@ -42,12 +42,12 @@ def watch() -> State[str]:
     text = f"{WATCH_PAGE.read_text(encoding='utf-8')}\nEverything: `{WATCH_PICTURES}`"
     text = with_picture(text, "Pictures", "features then and now, and images", WATCH_GALLERY.read_bytes())
     create_markdown_artifact(text, key="watch", description="The champion on new data")
-    found = json.loads(WATCH.read_text(encoding="utf-8"))
-    message = f"{found['finding']}: {found['champion']} on {found['images']} images of {found['path']}"
-    if found["finding"] == "DROP" and settings.watch.start_improve:
+    result = json.loads(WATCH.read_text(encoding="utf-8"))
+    message = f"{result['finding']}: {result['champion']} on {result['images']} images of {result['path']}"
+    if result["finding"] == "DROP" and settings.watch.start_improve:
         message += f"; {_start_improve()}"
     log.info(message)
-    return Completed(name=found["finding"].replace("_", " ").capitalize(), message=message, data=message)
+    return Completed(name=result["finding"].replace("_", " ").capitalize(), message=message, data=message)
 
 
 def _start_improve() -> str:
