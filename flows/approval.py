@@ -139,12 +139,12 @@ def show_command(evidence: Evidence, approve: str) -> State[None]:
     return Completed(name="SignatureWanted", message=text)
 
 
-def reject(settings: Params, evidence: Evidence, answers: list[Approval]) -> None:
+def reject(params: Params, evidence: Evidence, answers: list[Approval]) -> None:
     """Record in the registry who said no and why; the champion stays."""
     run, last = unanswered.current_run(), answers[-1]
     approvals = [f"{answer.reviewer} approved: {answer.note or 'no note'}" for answer in answers[:-1]]
     registry.refuse(
-        settings,
+        params,
         evidence.version.version,
         "rejected",
         approver=last.reviewer.strip(),

@@ -23,8 +23,9 @@ from prefect.workers.process import ProcessWorker
 
 from flows import automations
 from flows.api import server
-from tasks.common import git, params, stage
+from tasks.common import git, stage
 from tasks.common.errors import WorkspaceError
+from tasks.common.params import load as load_params
 from tasks.common.yaml import load_yaml
 
 DEPLOYMENTS = Path("prefect.yaml")
@@ -45,14 +46,14 @@ def deploy(clone: str | None = None, branch: str | None = None) -> None:
         WorkspaceError: no server is named, it does not answer, or it refuses; or `clone` holds a password.
         ParamsError: params.yaml is refused.
     """
-    settings = params.load()
+    params = load_params()
     branch = branch or default_branch(clone)
     content = definitions(clone, branch)
     with server() as (client, url):
         _create_pools(client)
         _put(content)
         _share_slots(client, content)
-        switched_on = automations.put(client, settings)
+        switched_on = automations.put(client, params)
     names = [entry["name"] for entry in content["deployments"]]
     where = f", which clone {clone} ({branch})" if clone else ""
     print(f"deployed {', '.join(names)} to {url}{where}; automations: {', '.join(switched_on)}", flush=True)

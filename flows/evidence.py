@@ -46,8 +46,8 @@ class Evidence:
     """A sentence for each way in which the gate differs today from the one that judged the version."""
 
     @property
-    def speaks_for_itself(self) -> bool:
-        """Whether nobody need be asked: the newest version, and the gate lets it replace the very champion of today."""
+    def needs_no_person(self) -> bool:
+        """Whether nobody need be asked: it is the newest version, and the gate lets it replace the champion of today."""
         record = self.version.record
         is_current = record is not None and record.parent == self.champion and self.version.version == self.newest
         return is_current and self.decision.verdict is Verdict.PROMOTE
@@ -69,18 +69,18 @@ def read(params: Params, version: str | None) -> Evidence:
     versions = registry.list_versions(params)
     if not versions:
         raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")
-    found = registry.show(params, version) if version else versions[-1]
-    report = _stored(params, found, REPORT.as_posix())
-    decision = _decision(params, found)
+    chosen = registry.show(params, version) if version else versions[-1]
+    report = _stored(params, chosen, REPORT.as_posix())
+    decision = _decision(params, chosen)
     return Evidence(
-        version=found,
+        version=chosen,
         newest=versions[-1].version,
         champion=registry.champion(params),
         decision=decision,
         report=report,
         report_sha256=hashlib.sha256(report.encode("utf-8", "surrogateescape")).hexdigest(),
-        exported=_exported(params, found),
-        since=registry.gate_since(params, found),
+        exported=_exported(params, chosen),
+        since=registry.gate_since(params, chosen),
     )
 
 

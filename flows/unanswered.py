@@ -66,7 +66,7 @@ def cancel_record() -> None:
                 client.delete_flow_run(run.id)
 
 
-def record(settings: Params) -> State[None] | None:
+def record(params: Params) -> State[None] | None:
     """Record the unanswered question if `schedule_record` scheduled the current run, and return the state in which it ends.
 
     It returns None for a run that a person or a schedule started.
@@ -81,14 +81,14 @@ def record(settings: Params) -> State[None] | None:
             return Completed(name="Answered", message="The question was answered or withdrawn: nothing to record")
         first_approval = _first_approval(client, UUID(asked_by)) if key.startswith("second-") else ""
     refusal = registry.refuse(
-        settings,
+        params,
         run.parameters["version"],
         "unanswered",
         approver="nobody",
         reason=f"{first_approval}no answer by {run.expected_start_time:%Y-%m-%d %H:%M}Z",
         question=f"{asked_by} {key}",
     )
-    text = f"{settings.registry.name}@{refusal.version} stays out of {settings.registry.stage}: {refusal.reason}"
+    text = f"{params.registry.name}@{refusal.version} stays out of {params.registry.stage}: {refusal.reason}"
     create_markdown_artifact(text, key="promotion", description=text)
     get_run_logger().info(text)
     return Completed(name="Unanswered", message=text)
