@@ -73,7 +73,7 @@ def write(content: dict[str, Any], table: str, html: str) -> None:
 
 
 def review_images(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[ReviewedImage]:
-    """Every image of `splits` with what the model of `weights` makes of its labels."""
+    """Every image of `splits` with the findings about its labels from the model of `weights`."""
     from tasks.measure import yolo
     from tasks.measure.predict import predict
 
@@ -87,11 +87,11 @@ def review_images(dataset: Dataset, weights: Path, params: Params, splits: tuple
         "max_det": params.evaluate.max_det, "nms": params.evaluate.nms, "device": str(params.train.device),
         "rect": params.evaluate.rect, "half": False,
     }  # fmt: skip
-    found = []
+    reviewed = []
     for split in splits:
         files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
         for image in predict(model, data, dataset, settings, split, work):
             file = files[image.path]
             names = shown(file, dataset.root), shown(label_file(file), dataset.root)
-            found.append(doubts.reviewed(image, file, names, split, dataset.names, params.review))
-    return found
+            reviewed.append(doubts.review_image(image, file, names, split, dataset.names, params.review))
+    return reviewed

@@ -82,7 +82,7 @@ class Doubt:
         return float(self.image.detections.conf[self.finding.detection]) if self.finding.detection >= 0 else 0.0
 
 
-def reviewed(
+def review_image(
     image: Image, file: Path, names: tuple[str, str], split: str, classes: tuple[str, ...], review_params: ReviewParams
 ) -> ReviewedImage:
     """The findings from the model's detections in `image` about the labels of `file`.
