@@ -32,10 +32,10 @@ def run(params: Params) -> None:
     from tasks.common.page.document import Cell, Document
     from tasks.report import inputs, markdown, sections
     from tasks.report.curves import curves_csv
-    from tasks.report.facts import gather
+    from tasks.report.facts import Facts
     from tasks.report.sections.outcome import TONES, headline
 
-    facts = gather(inputs.read(), params.report)
+    facts = Facts(inputs.read(), params.report)
     verdict = facts.decision.verdict
     badge = Cell(facts.words(f"verdict.{verdict}"), TONES[verdict])
     document = Document(facts.words("document.title"), headline(facts), badge, sections.write(facts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tasks.common.params import ReportParams
@@ -11,9 +12,9 @@ from tasks.common.paths import CURVES
 from tasks.gate import Decision
 from tasks.measure.evaluation import Targets
 from tasks.measure.matching import Outcome, Tally, match, tally
-from tasks.report import catalogue
+from tasks.report import catalogue, curves
 from tasks.report.catalogue import Words
-from tasks.report.curves import Epoch, epochs, starts
+from tasks.report.curves import Epoch
 from tasks.report.inputs import Inputs, Phase
 
 
@@ -23,17 +24,43 @@ class Facts:
 
     inputs: Inputs
     report_params: ReportParams
-    words: Words
-    epochs: tuple[Epoch, ...]
-    """The epochs of both phases."""
-    starts: tuple[Epoch, ...]
-    """The start weights, as epoch 0, of each phase that did not begin from scratch."""
-    labels: Targets
-    """The labelled objects of the gate split."""
-    outcomes: Mapping[str, Outcome]
-    """What became of labels and detections at report.conf and report.iou, by name of the model."""
-    tallies: Mapping[str, Tally]
-    """The same as counts of each image, by name of the model."""
+
+    @cached_property
+    def words(self) -> Words:
+        """The catalogue of the reader's language."""
+        return catalogue.load(self.report_params.language)
+
+    @cached_property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """The epochs of both phases."""
+        return curves.epochs(self.inputs.phases)
+
+    @cached_property
+    def starts(self) -> tuple[Epoch, ...]:
+        """The start weights, as epoch 0, of each phase that did not begin from scratch."""
+        return curves.starts(self.inputs.phases)
+
+    @property
+    def labels(self) -> Targets:
+        """The labelled objects of the gate split."""
+        return self.inputs.evaluation.targets
+
+    @cached_property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """What became of labels and detections at report.conf and report.iou, by name of the model."""
+        evaluation = self.inputs.evaluation
+        outcomes = {}
+        for name in self.pair:
+            detections = evaluation.models[name].detections
+            counted = detections.where(detections.conf >= self.report_params.conf)
+            outcomes[name] = match(self.labels, counted, len(evaluation.images), self.report_params.iou)
+        return outcomes
+
+    @cached_property
+    def tallies(self) -> Mapping[str, Tally]:
+        """The same as counts of each image, by name of the model."""
+        num_images = len(self.inputs.evaluation.images)
+        return {name: tally(self.labels, outcome, num_images) for name, outcome in self.outcomes.items()}
 
     @property
     def reference(self) -> str:
@@ -120,25 +147,3 @@ class Facts:
         if confidence is None:
             return self.words("column.no_interval")
         return self.words("column.interval", level=self.words.share(2 * confidence - 1, 0))
-
-
-def gather(inputs: Inputs, report_params: ReportParams) -> Facts:
-    """Compute the facts from the inputs."""
-    evaluation = inputs.evaluation
-    labels, num_images = evaluation.targets, len(evaluation.images)
-    outcomes = {}
-    for name in (inputs.decision.reference_model, "candidate"):
-        detections = evaluation.models[name].detections
-        counted = detections.where(detections.conf >= report_params.conf)
-        outcomes[name] = match(labels, counted, num_images, report_params.iou)
-    tallies = {name: tally(labels, outcome, num_images) for name, outcome in outcomes.items()}
-    return Facts(
-        inputs,
-        report_params,
-        catalogue.load(report_params.language),
-        epochs(inputs.phases),
-        starts(inputs.phases),
-        labels,
-        outcomes,
-        tallies,
-    )
