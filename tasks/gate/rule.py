@@ -15,17 +15,7 @@ from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict
 from tasks.gate.guards import Measured, check_guards
 from tasks.gate.slices import compare_slices
 from tasks.gate.wording import reasons
-from tasks.measure.compare import (
-    IOU,
-    Comparison,
-    Curves,
-    Draws,
-    class_comparisons,
-    curves,
-    draw,
-    mean_comparison,
-    relative_gains,
-)
+from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparisons, curves, draw, mean_comparison, relative_gains
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
 from tasks.measure.intervals import (
@@ -48,11 +38,7 @@ AGREEMENT_OF_TIES = 1e-3
 """The same where confidences are equal: NumPy's sort orders them differently on different processors."""
 
 
-def decide(
-    evaluation: Evaluation,
-    gate_params: GateParams,
-    latency_ms: Mapping[str, float] | None = None,
-) -> Decision:
+def decide(evaluation: Evaluation, gate_params: GateParams, latency_ms: Mapping[str, float] | None = None) -> Decision:
     """The verdict on the candidate of `evaluation`, with its evidence. It reads and writes no file.
 
     Raises:

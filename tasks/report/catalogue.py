@@ -61,9 +61,9 @@ class Words:
         """A value as text: 0.8767."""
         return self.none if _absent(value) else f"{value:.{digits}f}"
 
-    def points(self, change: float | None, digits: int = 4) -> str:
+    def points(self, change: float | None) -> str:
         """A difference of two values as text: +0.0310."""
-        return self.none if _absent(change) else f"{_unsigned_zero(change, digits):+.{digits}f}"
+        return self.none if _absent(change) else f"{_unsigned_zero(change, 4):+.4f}"
 
     def gain(self, share: float | None) -> str:
         """A relative change as text: +3.54 %."""

@@ -9,18 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.page.svg import (
-    FONT_PX,
-    Axes,
-    Canvas,
-    axes,
-    labelled,
-    log_ticks,
-    padded,
-    shortened,
-    text_width,
-    ticks,
-)
+from tasks.common.page.svg import FONT_PX, Axes, Canvas, axes, labelled, log_ticks, padded, shortened, text_width, ticks
 
 WIDTH, HEIGHT = 360, 230
 """Size of a panel in user units of SVG; two or three stand side by side on a wide page."""
@@ -38,7 +27,6 @@ class Series:
     style: str
     """CSS class: reference, candidate, baseline, finetune, train or val."""
     points: Points
-    dots: bool = True
 
 
 def losses_chart(name: str, series: Sequence[Series], boundary: int) -> str:
@@ -71,9 +59,8 @@ def epochs_chart(
         canvas.line(area.x.start, area.y(level), area.x.end, area.y(level), "level")
     for line in series:
         canvas.path(area.points(line.points), line.style)
-        if line.dots:
-            for (x, y_px), (epoch, value) in zip(area.points(line.points), line.points, strict=True):
-                canvas.dot(x, y_px, line.style, f"{name}, epoch {epoch:g}: {10**value if is_log else value:.4f}")
+        for (x, y_px), (epoch, value) in zip(area.points(line.points), line.points, strict=True):
+            canvas.dot(x, y_px, line.style, f"{name}, epoch {epoch:g}: {10**value if is_log else value:.4f}")
     for x, y_px in area.points(best):
         canvas.dot(x, y_px, "ring", radius=5.5)
     return canvas.svg(name)

@@ -47,7 +47,6 @@ class Phase:
 
     name: str
     """`baseline` or `finetune`."""
-    folder: Path
     training: Mapping[str, Any]
     """The content of training.json, see `tasks.train.Training`."""
     arguments: Mapping[str, Any]
@@ -164,7 +163,7 @@ def _read_phase(name: str, folder: Path) -> Phase:
     arguments = load_yaml(folder / "args.yaml")
     if not isinstance(arguments, Mapping):
         raise WorkspaceError("holds no arguments", where=str(folder / "args.yaml"), fix=f"Run `dvc repro {name}`.")
-    return Phase(name, folder, training, arguments, rows)
+    return Phase(name, training, arguments, rows)
 
 
 def _require(path: Path, made_by: str) -> None:

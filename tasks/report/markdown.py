@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import (
-    Advice,
-    Block,
-    Bullets,
-    Callout,
-    Cards,
-    Document,
-    Paragraph,
-    Table,
-    cell,
-)
+from tasks.common.page.document import Advice, Block, Bullets, Callout, Cards, Document, Paragraph, Table, cell
 from tasks.common.paths import REPORT_PAGE
 from tasks.common.text import table as markdown_table
 from tasks.report.catalogue import Words
