@@ -1,4 +1,4 @@
-"""Prefect lives here and nowhere else."""
+"""The flows: the only package that imports Prefect."""
 
 import io
 import logging
@@ -16,12 +16,12 @@ from tasks.common.errors import ParamsError, PipelineError
 
 
 def _read_settings() -> None:
-    """Let Prefect read its settings, which it does once, with ours among them; end with a block where it refuses them."""
-    named = sorted(name for name in os.environ if name.startswith("PREFECT_") and name not in isolation.environment(Path.cwd()))
+    """Let Prefect read its settings, ours among them, which it does once. If it refuses them, print one block and exit."""
+    names = sorted(name for name in os.environ if name.startswith("PREFECT_") and name not in isolation.environment(Path.cwd()))
     isolation.apply()
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(output):
             from prefect.settings import get_current_settings
 
             get_current_settings()
@@ -30,10 +30,10 @@ def _read_settings() -> None:
         words = [f"{'.'.join(map(str, part['loc']))}: {part['msg']}".removeprefix(": ") for part in parts]
         fix = "Correct it: a variable PREFECT_..., or a key of prefect.toml, pyproject.toml or the profile."
         block = ParamsError(
-            "\n".join(["Prefect refuses its settings", *(words or [str(error)])]), where=", ".join(named), fix=fix
+            "\n".join(["Prefect refuses its settings", *(words or [str(error)])]), where=", ".join(names), fix=fix
         )
         sys.exit(block.block())
-    sys.stderr.write(said.getvalue())
+    sys.stderr.write(output.getvalue())
 
 
 root.enter()
@@ -44,21 +44,21 @@ ENDED = "Finished in state "
 
 
 class _UserErrorAsBlock(logging.Filter):
-    """Prefect logs a traceback for every exception; one that the user can mend is shown once, as what, where, next step.
+    """Show an error that the user can mend once, as what, where, next step; Prefect logs a traceback for every exception.
 
-    A task logs it and then its flow does, which repeats the first line only.
+    First the task logs the error, as a block. Then its flow does, which repeats the first line only.
     """
 
     shown: ClassVar[WeakSet[PipelineError]] = WeakSet()
     away: ClassVar[dict[str, PipelineError]] = {}
-    """By its words: task, flow and engine each raise an error of their own where the server is away."""
+    """Errors about the server by their text: task, flow and engine each raise an error of their own while it is away."""
 
     def server_is_away(self, error: BaseException) -> PipelineError | None:
-        """What `error` says of the server, the same object for the same words; None where it does not speak of it."""
+        """The error for the user if `error` is about the server, the same object for the same text; None otherwise."""
         from flows import api  # it imports Prefect
 
-        found = api.why_away(error, api.address())
-        return self.away.setdefault(found.what, found) if found else None
+        server_error = api.as_server_error(error, api.address())
+        return self.away.setdefault(server_error.what, server_error) if server_error else None
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -74,16 +74,16 @@ class _UserErrorAsBlock(logging.Filter):
 
 
 class _LostEventsOnce(logging.Filter):
-    """While the server is away Prefect logs two lines, of 2 kB, for each event that it cannot send: one is enough."""
+    """Log once that events are lost: while the server is away, Prefect logs two lines of 2 kB for each event."""
 
-    was_told: ClassVar[bool] = False
+    was_logged: ClassVar[bool] = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         if text.startswith("Service 'EventsWorker' failed"):
             return False
         if text.startswith("Unable to connect to"):
-            is_first, type(self).was_told = not self.was_told, True
+            is_first, type(self).was_logged = not self.was_logged, True
             record.msg, record.args = "the Prefect server does not answer: the run goes on, and what it builds is kept", ()
             return is_first
         return True

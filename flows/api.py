@@ -1,4 +1,4 @@
-"""The Prefect server that PREFECT_API_URL names, or a plain word why it cannot be used."""
+"""Reach the Prefect server that PREFECT_API_URL names, or say plainly why it cannot be used."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ STEPS = {
     407: "Put the login of the proxy into HTTP_PROXY, or add the server's host to NO_PROXY.",
     503: "It is busy or its database is locked: run again. With more than one worker use PostgreSQL: docs/server.md",
 }
-"""The next step by what the server answers."""
+"""The next step for the user, by the server's HTTP status."""
 
 
 @contextmanager
 def server() -> Iterator[tuple[SyncPrefectClient, str]]:
-    """A client of the server, which answers, and the server's address.
+    """A client of the server, after the server has answered, and the server's address.
 
     Raises:
         WorkspaceError: no server is named, it does not answer, or it refuses.
@@ -48,17 +48,17 @@ def server() -> Iterator[tuple[SyncPrefectClient, str]]:
         except PipelineError:
             raise
         except Exception as error:
-            raise (why_away(error, url) or error) from None
+            raise (as_server_error(error, url) or error) from None
         yield client, url
 
 
 def address() -> str:
-    """Where the server of this process is, in words where it is a temporary one."""
+    """The address of this process's server, or words for a temporary one."""
     return get_current_settings().api.url or "the temporary Prefect server"
 
 
-def why_away(error: BaseException, where: str) -> WorkspaceError | None:
-    """What `error` says of the server at `where`, and the next step; None where it does not speak of the server."""
+def as_server_error(error: BaseException, where: str) -> WorkspaceError | None:
+    """The error for the user, with the next step, if `error` is about the server at `where`; None otherwise."""
     if isinstance(error, httpx.HTTPStatusError):
         answer = error.response
         what = f"the Prefect server refuses us: {answer.status_code} {answer.reason_phrase}"
@@ -66,35 +66,35 @@ def why_away(error: BaseException, where: str) -> WorkspaceError | None:
     if isinstance(error, httpx.HTTPError):
         fix = TLS if "SSL" in str(error) else START_IT
         return WorkspaceError(f"the Prefect server does not answer: {error or type(error).__name__}", where=where, fix=fix)
-    return why_away(error.__cause__, where) if error.__cause__ else None
+    return as_server_error(error.__cause__, where) if error.__cause__ else None
 
 
 def require_usable_proxies() -> None:
-    """Refuse what the user's environment says of proxies where httpx, and so Prefect, cannot read it.
+    """Refuse proxy variables that httpx, and so Prefect, cannot read.
 
     Raises:
-        WorkspaceError: a SOCKS proxy without the package for it, or an address that is none.
+        WorkspaceError: a variable names a SOCKS proxy without the package for it, or holds no valid address.
     """
     try:
         httpx.Client().close()
     except (ImportError, ValueError, httpx.InvalidURL) as error:
-        named = sorted({name.upper() for name, value in os.environ.items() if value and name.lower().endswith("_proxy")})
+        names = sorted({name.upper() for name, value in os.environ.items() if value and name.lower().endswith("_proxy")})
         fix = "Correct these variables, or unset them for this command."
         if isinstance(error, ImportError):
             fix = "Install it, `pip install socksio`, or unset the variable for this command."
-        raise WorkspaceError(f"the proxy cannot be used: {error}", where=", ".join(named), fix=fix) from None
+        raise WorkspaceError(f"the proxy cannot be used: {error}", where=", ".join(names), fix=fix) from None
 
 
 def _require_prefect(client: SyncPrefectClient, url: str) -> None:
-    """Raise what keeps us from working with the server: it is away, no Prefect, another major version, or it wants a login."""
+    """Raise an error if the server is away, is no Prefect server, has another major version, or wants a login."""
     if error := client.api_healthcheck():
         raise error
     if client.server_type != ServerType.CLOUD:
         try:
-            found = version.parse(client.api_version())
+            server_version = version.parse(client.api_version())
         except (ValueError, TypeError):
             raise WorkspaceError("no Prefect server answers at this address", where=url, fix=PATH) from None
-        if found.major != version.parse(__version__).major:
-            what = f"the Prefect server has version {found}, which does not fit ours, {__version__}"
+        if server_version.major != version.parse(__version__).major:
+            what = f"the Prefect server has version {server_version}, which does not fit ours, {__version__}"
             raise WorkspaceError(what, where=url, fix="Name a server of the same major version in PREFECT_API_URL.")
     client.read_work_pools(limit=1)

@@ -2,7 +2,7 @@
 
 A suspended run starts again from the top when somebody answers, so the key of a question holds the digest of what is asked. An
 answer counts for exactly that evidence and in that run of the flow: after a change or a Retry the question is asked anew. A
-rejection goes into the registry; so does silence, see `flows.silence`.
+rejection goes into the registry; so does silence, see `flows.unanswered`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import silence
+from flows import unanswered
 from flows.evidence import Evidence, page
 from tasks import registry
 from tasks.common.errors import RegistryError
@@ -32,7 +32,7 @@ AGAIN = f"{AGAIN_HEAD}version, champion or report changed after the last questio
 ANOTHER = f"{AGAIN_HEAD}the second reviewer must be somebody else than the first."
 UNKNOWN = f"{AGAIN_HEAD}that name is not one of promote.approvers in params.yaml."
 MAX_QUESTIONS = 200
-"""Of one run of the flow; the server returns no more in one page."""
+"""Most questions of one run of the flow; the server returns no more in one page."""
 
 
 class Approval(RunInput):
@@ -50,35 +50,35 @@ class Approval(RunInput):
         return " ".join(unicodedata.normalize("NFKC", self.reviewer).split()).casefold()
 
 
-def ask(evidence: Evidence, rule: PromoteParams) -> list[Approval]:
-    """The answers to `evidence`, one, or two where a second reviewer is wanted; the last one decides.
+def ask(evidence: Evidence, promote_params: PromoteParams) -> list[Approval]:
+    """The answers to `evidence`: one, or two if promote.second_reviewer is set; the last one decides.
 
-    It suspends the run until they are there.
+    The run is suspended until they are there.
     """
     version, text = evidence.version, page(evidence)
-    first = _approver("approve", version, evidence.digest, text, rule)
-    if not first.approve or not rule.second_reviewer:
+    first = _approver("approve", version, evidence.digest, text, promote_params)
+    if not first.approve or not promote_params.second_reviewer:
         return [first]
     digest = hashlib.sha256(f"{evidence.digest} {first.model_dump_json()}".encode()).hexdigest()
     head = f"> **Second review**: {markdown(first.reviewer)} approved. {markdown(first.note)}"
     text = f"{head}\n\n{text}"
-    return [first, _approver("second", version, digest, text, rule, first)]
+    return [first, _approver("second", version, digest, text, promote_params, first)]
 
 
 def _approver(
-    kind: Kind, version: registry.Version, digest: str, text: str, rule: PromoteParams, first: Approval | None = None
+    kind: Kind, version: registry.Version, digest: str, text: str, promote_params: PromoteParams, first: Approval | None = None
 ) -> Approval:
-    """The answer of somebody who may give it: one of promote.approvers, and not the one who gave the `first`."""
+    """An answer from somebody who may give it: one of promote.approvers, and not the reviewer who gave `first`."""
 
     def refusal(answer: Approval) -> str:
-        if not registry.is_approver(rule, answer.reviewer):
+        if not registry.is_approver(promote_params, answer.reviewer):
             return UNKNOWN
         return ANOTHER if first and answer.person == first.person else ""
 
-    answer = _question(kind, version, digest, text, rule)
+    answer = _question(kind, version, digest, text, promote_params)
     if why := refusal(answer):
         get_run_logger().warning("refused: %s", why.removeprefix(AGAIN_HEAD))
-        answer = _question(kind, version, digest, f"{why}\n\n{text}", rule, accept=lambda answer: not refusal(answer))
+        answer = _question(kind, version, digest, f"{why}\n\n{text}", promote_params, accept=lambda answer: not refusal(answer))
     return answer
 
 
@@ -87,18 +87,18 @@ def _question(
     version: registry.Version,
     digest: str,
     text: str,
-    rule: PromoteParams,
+    promote_params: PromoteParams,
     accept: Callable[[Approval], bool] = lambda answer: True,
 ) -> Approval:
-    """The answer to the last question of `kind` if it asked about `digest`; otherwise the run is suspended with a new one."""
-    run = silence.current_run()
+    """The answer to the last question of `kind` if it asked about `digest`; otherwise suspend the run with a new question."""
+    run = unanswered.current_run()
     with get_client(sync_client=True) as client:
         entries = client.filter_flow_run_input(run.id, f"suspended-{kind}-", MAX_QUESTIONS, set())
-    asked = [entry.key for entry in entries]
-    questions = sorted(key.removeprefix("suspended-").removesuffix("-schema") for key in asked if key.endswith("-schema"))
-    fired = run.empirical_policy.pause_keys or set()
-    if questions and questions[-1] in fired:
-        is_same, is_answered = questions[-1].endswith(digest[:12]), f"suspended-{questions[-1]}-response" in asked
+    keys = [entry.key for entry in entries]
+    questions = sorted(key.removeprefix("suspended-").removesuffix("-schema") for key in keys if key.endswith("-schema"))
+    used_keys = run.empirical_policy.pause_keys or set()
+    if questions and questions[-1] in used_keys:
+        is_same, is_answered = questions[-1].endswith(digest[:12]), f"suspended-{questions[-1]}-response" in keys
         if is_same and is_answered:
             answer: Approval = suspend_flow_run(wait_for_input=Approval, key=questions[-1])
             if accept(answer):
@@ -106,21 +106,22 @@ def _question(
         else:
             get_run_logger().warning("refused: the evidence changed after the question %s", questions[-1])
             text = f"{AGAIN}\n\n{text}"
-    number = 1 + len({*questions, *(key for key in fired if key.startswith(kind))})  # one that was killed early has no schema
-    key, timeout_s = f"{kind}-{number:03}-{digest[:12]}", round(rule.timeout_h * 3600)
-    silence.expect(key, version, timeout_s)
+    # A question whose run was killed early has no schema, so its key counts too.
+    number = 1 + len({*questions, *(key for key in used_keys if key.startswith(kind))})
+    key, timeout_s = f"{kind}-{number:03}-{digest[:12]}", round(promote_params.timeout_h * 3600)
+    unanswered.schedule_record(key, version, timeout_s)
     return suspend_flow_run(wait_for_input=Approval.with_initial_data(description=text), key=key, timeout=timeout_s)
 
 
 def show_report(evidence: Evidence) -> None:
     """Put the version's report next to the question, once."""
-    if not silence.current_run().empirical_policy.pause_keys:
+    if not unanswered.current_run().empirical_policy.pause_keys:
         key = f"report-{evidence.version.name}-{evidence.version.version.replace('.', '-')}"
         create_markdown_artifact(evidence.report, key=key, description=f"The report of {evidence.version.tag}")
 
 
 def show_command(evidence: Evidence, approve: str) -> State[None]:
-    """Show the evidence and the command that promotes with a signature; nobody is asked, for an answer here proves no name.
+    """Show the evidence and the command that promotes with a signature. An answer in the UI proves no name, so nobody is asked.
 
     Raises:
         RegistryError: `approve` is auto, which would promote without a signature.
@@ -138,25 +139,25 @@ def show_command(evidence: Evidence, approve: str) -> State[None]:
     return Completed(name="SignatureWanted", message=text)
 
 
-def reject(settings: Params, evidence: Evidence, answers: list[Approval]) -> None:
+def reject(params: Params, evidence: Evidence, answers: list[Approval]) -> None:
     """Record in the registry who said no and why; the champion stays."""
-    run, last = silence.current_run(), answers[-1]
-    said = [f"{answer.reviewer} approved: {answer.note or 'no note'}" for answer in answers[:-1]]
+    run, last = unanswered.current_run(), answers[-1]
+    approvals = [f"{answer.reviewer} approved: {answer.note or 'no note'}" for answer in answers[:-1]]
     registry.refuse(
-        settings,
+        params,
         evidence.version.version,
         "rejected",
         approver=last.reviewer.strip(),
-        reason="; then ".join([*said, last.note or "no note"]),
+        reason="; then ".join([*approvals, last.note or "no note"]),
         question=f"{run.id} {' '.join(sorted(run.empirical_policy.pause_keys or ()))}",
     )
 
 
 def finish(outcome: Literal["Promoted", "Rejected"], evidence: Evidence, answers: list[Approval]) -> State[None]:
-    """Show who decided what, and why, as an artifact and in the log; the state in which the run ends."""
+    """Show who decided what, and why, as an artifact and in the log, and return the state in which the run ends."""
     who = "; ".join(f"{a.reviewer} {'approved' if a.approve else 'rejected'}: {a.note or 'no note'}" for a in answers)
     text = f"{evidence.version.tag} {outcome.lower()}. {who or f'The gate said {evidence.decision.verdict} and approve was auto'}"
     create_markdown_artifact(f"{text}\n\n{page(evidence)}", key="promotion", description=text)
     get_run_logger().info(text)
-    silence.forget()
+    unanswered.cancel_record()
     return Completed(name=outcome, message=text)

@@ -1,4 +1,4 @@
-"""The automations on the server, put there by name: find the runs that died, and tell somebody that a run waits for a person."""
+"""Put our automations on the server: one finds runs that died, one tells somebody that a run waits for a person."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ WAITS = "ratchet: a run waits for a person"
 SUBJECT = "Ratchet: an approval is waiting"
 BODY = "Run {{ flow_run.name }} of promote waits for an answer: {{ flow_run|ui_url }}"
 WEBHOOK = "webhook"
-"""The type of block that is called; every other is sent a notification."""
+"""The type of block that is called as a webhook; every other type sends a notification."""
 
 
 def put(client: SyncPrefectClient, params: Params) -> list[str]:
-    """Create, update or remove our automations on the server, and return the names of those that it has now.
+    """Create, update or delete our automations on the server, and return the names of those that it has now.
 
     Raises:
         ParamsError: promote.notify_block names no block of the server.
     """
     wanted = list(_wanted(client, params))
-    known = [found for found in client.read_automations() if found.name in (DIED, WAITS)]
+    known = [automation for automation in client.read_automations() if automation.name in (DIED, WAITS)]
     for automation in wanted:
-        same = [found for found in known if found.name == automation.name]
+        same = [existing for existing in known if existing.name == automation.name]
         if same:
             client.update_automation(same[0].id, automation)
             known.remove(same[0])
         else:
             client.create_automation(automation)
-    for found in known:  # switched off in params.yaml since
-        client.delete_automation(found.id)
+    for automation in known:  # params.yaml has switched it off since
+        client.delete_automation(automation.id)
     return [automation.name for automation in wanted]
 
 
@@ -51,16 +51,16 @@ def _wanted(client: SyncPrefectClient, params: Params) -> Iterator[AutomationCor
 
 
 def died(lost_after_s: float) -> AutomationCore:
-    """Mark a run of `improve` Crashed when nothing at all was heard of it for `lost_after_s` after a sign of life.
+    """Mark a run of `improve` Crashed if no event of it came for `lost_after_s` after a heartbeat.
 
-    Only runs at work give signs of life; the server itself refuses to crash a run that has ended.
+    Only a run at work sends heartbeats, and the server refuses to crash a run that has ended.
     """
     return AutomationCore(
         name=DIED,
         description="Marks a run as Crashed whose process or machine is gone, so that it is seen and its slot is free.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_of_flow("improve"),
+            match_related=_flow_resource("improve"),
             for_each={"prefect.resource.id"},
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.*"},
@@ -79,7 +79,7 @@ def waits(action: CallWebhook | SendNotification) -> AutomationCore:
         description="Tells somebody that a version waits for approval.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_of_flow("promote"),
+            match_related=_flow_resource("promote"),
             expect={"prefect.flow-run.Suspended"},
             posture=Posture.Reactive,
             threshold=1,
@@ -88,17 +88,17 @@ def waits(action: CallWebhook | SendNotification) -> AutomationCore:
     )
 
 
-def _of_flow(name: str) -> ResourceSpecification:
+def _flow_resource(name: str) -> ResourceSpecification:
     return ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": name})
 
 
 def _notification(client: SyncPrefectClient, block: str) -> CallWebhook | SendNotification:
     kind, _, name = block.partition("/")
     try:
-        found = client.read_block_document_by_name(name, kind, include_secrets=False)
+        document = client.read_block_document_by_name(name, kind, include_secrets=False)
     except ObjectNotFound:
         fix = "Create it in the UI under Blocks (its address there ends in the type), or set promote.notify_block to null."
         raise ParamsError(f"the Prefect server has no block {block}", where="promote.notify_block", fix=fix) from None
     if kind == WEBHOOK:
-        return CallWebhook(block_document_id=found.id, payload=json.dumps({"text": f"{SUBJECT}. {BODY}"}))
-    return SendNotification(block_document_id=found.id, subject=SUBJECT, body=BODY)
+        return CallWebhook(block_document_id=document.id, payload=json.dumps({"text": f"{SUBJECT}. {BODY}"}))
+    return SendNotification(block_document_id=document.id, subject=SUBJECT, body=BODY)

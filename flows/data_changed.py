@@ -1,6 +1,6 @@
-"""`python -m flows.data_changed`: tell the server of PREFECT_API_URL that the data changed; `improve-on-data` starts there.
+"""`python -m flows.data_changed`: tell the server of PREFECT_API_URL that the data changed, which starts `improve-on-data`.
 
-For a hook after `git push` or `dvc push`, and for CI.
+Call it from a hook after `git push` or `dvc push`, or from CI.
 
 reads   params.yaml
 """
@@ -12,30 +12,31 @@ import json
 from prefect.events import Event, Resource
 
 from flows.api import server
-from tasks.common import params, stage
+from tasks.common import stage
 from tasks.common.params import Params
+from tasks.common.params import load as load_params
 
 EVENT = "ratchet.data.changed"
 RESOURCE = "ratchet.data"
 
 
-def tell(settings: Params) -> None:
-    """Send the event; it is on the server when this returns.
+def send(params: Params) -> None:
+    """Send the event. It is on the server when this returns.
 
     Raises:
         WorkspaceError: no server is named, or it does not take the event.
     """
-    name = {"prefect.resource.id": RESOURCE, "prefect.resource.name": settings.data.path}
+    name = {"prefect.resource.id": RESOURCE, "prefect.resource.name": params.data.path}
     event = Event(event=EVENT, resource=Resource.model_validate(name))
     with server() as (client, url):
         client.request("POST", "/events", json=[json.loads(event.model_dump_json())])
-    print(f"told {url}: {EVENT} ({settings.data.path})", flush=True)
+    print(f"told {url}: {EVENT} ({params.data.path})", flush=True)
 
 
 def main() -> None:
     """Send the event, or say why not."""
     with stage.user_errors():
-        tell(params.load())
+        send(load_params())
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tasks.common.stage import DISK_FULL, disk_full
 log = logging.getLogger(__name__)
 
 NEEDED_MB = 32
-"""Free space that a start wants: the first writes 1.4 MB of tables through a journal, and every run adds to it."""
+"""Free space that a start needs: the first one writes 1.4 MB of tables through a journal, and every run adds to it."""
 ELSEWHERE = "choose another folder: PREFECT_HOME=/path/of/yours"
 START_AGAIN = "Run again. If its words speak of the database, move {} aside first: only the history of the runs is lost."
 
@@ -33,7 +33,7 @@ OTHER = "Correct PREFECT_SERVER_DATABASE_CONNECTION_URL, or see that its databas
 
 
 def require_usable() -> None:
-    """Make the database's folder, and move a file that SQLite cannot read aside.
+    """Create the database's folder, and move the database aside if SQLite cannot read it.
 
     Raises:
         WorkspaceError: the folder cannot be written, or has too little space.

@@ -1,6 +1,6 @@
 """`python -m flows.deploy`: put the deployments of prefect.yaml, and the automations, on the server of PREFECT_API_URL.
 
-With `--clone URL` a worker needs no checkout: each run clones the repository from there and pulls its data.
+With `--clone URL` a worker needs no checkout: each run clones that repository and pulls its data.
 
 reads   prefect.yaml, params.yaml
 """
@@ -23,8 +23,9 @@ from prefect.workers.process import ProcessWorker
 
 from flows import automations
 from flows.api import server
-from tasks.common import git, params, stage
+from tasks.common import git, stage
 from tasks.common.errors import WorkspaceError
+from tasks.common.params import load as load_params
 from tasks.common.yaml import load_yaml
 
 DEPLOYMENTS = Path("prefect.yaml")
@@ -39,37 +40,37 @@ def pool_names() -> list[str]:
 def deploy(clone: str | None = None, branch: str | None = None) -> None:
     """Create the work pools that are missing, as type process, and create or update every deployment and automation.
 
-    With `clone` the runs work in clones of that git repository, else in this checkout.
+    With `clone` the runs work in clones of that git repository, otherwise in this checkout.
 
     Raises:
-        WorkspaceError: no server is named, it does not answer, or it refuses; `clone` holds a password.
+        WorkspaceError: no server is named, it does not answer, or it refuses; or `clone` holds a password.
         ParamsError: params.yaml is refused.
     """
-    settings = params.load()
+    params = load_params()
     branch = branch or default_branch(clone)
     content = definitions(clone, branch)
     with server() as (client, url):
         _create_pools(client)
         _put(content)
         _share_slots(client, content)
-        switched_on = automations.put(client, settings)
+        switched_on = automations.put(client, params)
     names = [entry["name"] for entry in content["deployments"]]
     where = f", which clone {clone} ({branch})" if clone else ""
     print(f"deployed {', '.join(names)} to {url}{where}; automations: {', '.join(switched_on)}", flush=True)
 
 
 def default_branch(clone: str | None) -> str:
-    """The branch that a clone of `clone` checks out; BRANCH where that repository does not say."""
-    said = git.attempt("ls-remote", "--symref", "--", clone, "HEAD").stdout if clone else ""
-    found = re.match(r"ref: refs/heads/(\S+)\tHEAD", said)
-    return found[1] if found else BRANCH
+    """The default branch of the repository `clone`; BRANCH if it does not name one."""
+    remote_head = git.attempt("ls-remote", "--symref", "--", clone, "HEAD").stdout if clone else ""
+    match = re.match(r"ref: refs/heads/(\S+)\tHEAD", remote_head)
+    return match[1] if match else BRANCH
 
 
 def definitions(clone: str | None, branch: str) -> dict[str, Any]:
-    """The content of prefect.yaml, with the pull steps for `clone` where it is given.
+    """The content of prefect.yaml, with the pull steps for `clone` if it is given.
 
     Raises:
-        WorkspaceError: `clone` holds a password: everybody who can reach the server could read it.
+        WorkspaceError: `clone` holds a password, which everybody who reaches the server could read.
     """
     content: dict[str, Any] = load_yaml(DEPLOYMENTS)
     steps = content.pop("definitions")["clone"]
@@ -82,8 +83,8 @@ def definitions(clone: str | None, branch: str) -> dict[str, Any]:
     for entry in content["deployments"]:
         values = {"URL": clone, "BRANCH": branch}
         entry["pull"] = [
-            {name: {key: values.get(value, value) for key, value in step.items()} for name, step in each.items()}
-            for each in steps[entry["name"]]
+            {name: {key: values.get(value, value) for key, value in arguments.items()} for name, arguments in step.items()}
+            for step in steps[entry["name"]]
         ]
     return content
 
@@ -109,15 +110,15 @@ def _put(content: dict[str, Any]) -> None:
 
 
 def _share_slots(client: SyncPrefectClient, content: dict[str, Any]) -> None:
-    """Let all deployments of a flow that are limited take the slot of the first: Prefect 3.8 gives each one its own."""
+    """Let all limited deployments of a flow share the first one's slot; Prefect 3.8 gives each deployment a slot of its own."""
     slots: dict[str, str] = {}
     for entry in content["deployments"]:
         if "concurrency_limit" in entry:
             flow = entry["entrypoint"].partition(":")[2]
-            found = client.read_deployment_by_name(f"{flow}/{entry['name']}")
-            assert found.global_concurrency_limit is not None
-            slot = slots.setdefault(flow, str(found.global_concurrency_limit.id))
-            client.request("PATCH", "/deployments/{id}", path_params={"id": found.id}, json={"global_concurrency_limit_id": slot})
+            deployment = client.read_deployment_by_name(f"{flow}/{entry['name']}")
+            assert deployment.global_concurrency_limit is not None
+            slot = {"global_concurrency_limit_id": slots.setdefault(flow, str(deployment.global_concurrency_limit.id))}
+            client.request("PATCH", "/deployments/{id}", path_params={"id": deployment.id}, json=slot)
 
 
 def main() -> None:

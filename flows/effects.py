@@ -1,4 +1,4 @@
-"""What a flow does to the world outside the workspace: idempotent, and tried again where a second try can help."""
+"""The effects of a flow outside the workspace. They are idempotent, and tried again where a second try can help."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from tasks.common.stage import read_json
 
 
 def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed effect is worth a second try: a remote may answer then; a bad dataset stays bad."""
+    """Whether a failed effect is worth a second try: a remote may answer then, but a bad dataset stays bad."""
     return not isinstance(state.result(raise_on_failure=False), DatasetError | LockError)
 
 
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass_by_itself)
-def snapshot_data(settings: Params) -> snapshot.Snapshot:
+def snapshot_data(params: Params) -> snapshot.Snapshot:
     """Put the dataset under DVC and log what changed."""
-    taken = snapshot.take(settings)
+    taken = snapshot.take(params)
     get_run_logger().info("snapshot:\n%s", taken.summary())
     return taken
 
 
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass_by_itself)
-def register_model(settings: Params) -> tuple[registry.Version | None, bool]:
+def register_model(params: Params) -> tuple[registry.Version | None, bool]:
     """The candidate as a version, made now unless the gate rejects it, and whether it was one before; the same model is the same.
 
     An INCONCLUSIVE one becomes a version too: a person may decide with the evidence in front of them. One that is a version
     already stays that version, whatever the gate says of it today.
     """
-    known = registry.registered(settings)
+    known = registry.registered(params)
     if read_json(DECISION, "gate")["verdict"] == "REJECT":
         return known, known is not None
-    return registry.register(settings, allow_inconclusive=True), known is not None
+    return registry.register(params, allow_inconclusive=True), known is not None
 
 
 @task

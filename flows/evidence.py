@@ -1,4 +1,4 @@
-"""What a person sees before a version is promoted, read from the version's own files.
+"""The evidence that a person sees before a version is promoted, read from the version's own files.
 
 reads   reports/decision.json, reports/report.md and reports/export.json as the version holds them; the registry
 """
@@ -19,12 +19,12 @@ from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORTED, REPORT
 from tasks.common.text import markdown, table
 from tasks.gate.decision import Decision, Guard, Verdict
-from tasks.gate.words import interval, share
+from tasks.gate.wording import interval, share
 from tasks.measure.compare import Comparison
 from tasks.measure.intervals import Interval
 
 MAX_ROWS = 30
-"""Rows of a table; the report has them all."""
+"""Most rows of a table; the report has them all."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Evidence:
     """The text of report.md."""
     report_sha256: str
     exported: Mapping[str, Any] = field(default_factory=dict)
-    """The content of export.json, which the report shows too; empty where the version has none."""
+    """The content of export.json, which the report shows too; empty if the version has none."""
     since: tuple[str, ...] = ()
-    """What of the gate is another thing today than when the version was judged, a sentence each."""
+    """A sentence for each way in which the gate differs today from the one that judged the version."""
 
     @property
-    def speaks_for_itself(self) -> bool:
-        """Whether nobody need be asked: the newest version, and the gate lets it replace the very champion of today."""
+    def needs_no_person(self) -> bool:
+        """Whether nobody need be asked: it is the newest version, and the gate lets it replace the champion of today."""
         record = self.version.record
         is_current = record is not None and record.parent == self.champion and self.version.version == self.newest
         return is_current and self.decision.verdict is Verdict.PROMOTE
@@ -69,18 +69,18 @@ def read(params: Params, version: str | None) -> Evidence:
     versions = registry.list_versions(params)
     if not versions:
         raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")
-    found = registry.show(params, version) if version else versions[-1]
-    report = _stored(params, found, REPORT.as_posix())
-    decision = _decision(params, found)
+    chosen = registry.show(params, version) if version else versions[-1]
+    report = _stored(params, chosen, REPORT.as_posix())
+    decision = _decision(params, chosen)
     return Evidence(
-        version=found,
+        version=chosen,
         newest=versions[-1].version,
         champion=registry.champion(params),
         decision=decision,
         report=report,
         report_sha256=hashlib.sha256(report.encode("utf-8", "surrogateescape")).hexdigest(),
-        exported=_exported(params, found),
-        since=registry.gate_since(params, found),
+        exported=_exported(params, chosen),
+        since=registry.gate_since(params, chosen),
     )
 
 
@@ -106,7 +106,7 @@ def _decision(params: Params, version: registry.Version) -> Decision:
 
 
 def page(evidence: Evidence) -> str:
-    """The evidence as Markdown, well under the 500 kB that Prefect's database bears."""
+    """The evidence as Markdown, well under the 500 kB that Prefect's database can take."""
     return "\n\n".join(_sections(evidence))
 
 
@@ -122,7 +122,11 @@ def _sections(evidence: Evidence) -> Iterator[str]:
     failed = [guard for guard in decision.guards if not guard.passed]
     yield f"## Guards: {len(decision.guards) - len(failed)} of {len(decision.guards)} hold\n\n{_guards(failed, decision.guards)}"
     worse = [(f"{part.by} {part.value}", part.comparison) for part in decision.slices]
-    worse += [(f"class {name}, {metric}", found) for name, by in decision.per_class.items() for metric, found in by.items()]
+    worse += [
+        (f"class {name}, {metric}", comparison)
+        for name, comparisons in decision.per_class.items()
+        for metric, comparison in comparisons.items()
+    ]
     worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
     yield "## Slices that got worse\n\n" + (_comparisons("slice", worse) if worse else "None.")
     if formats := evidence.exported.get("formats"):
@@ -167,12 +171,12 @@ def _comparisons(head: str, rows: Iterable[tuple[str, Comparison]]) -> str:
     cells = [
         (
             markdown(name),
-            "none" if found.gain is None else share(found.gain),
-            interval(found.gain_interval),
-            f"{found.reference:.4f}",
-            f"{found.candidate:.4f}",
+            "none" if comparison.gain is None else share(comparison.gain),
+            interval(comparison.gain_interval),
+            f"{comparison.reference:.4f}",
+            f"{comparison.candidate:.4f}",
         )
-        for name, found in rows
+        for name, comparison in rows
     ]
     return _table((head, "gain", "interval", "reference", "candidate"), cells)  # the form is narrow: what matters first
 

@@ -18,8 +18,9 @@ from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
 from tasks import preflight, registry, summary
-from tasks.common import code, dvc, dvcpipeline, dvcstale, params, stage
+from tasks.common import code, dvc, dvcpipeline, dvcstale, stage
 from tasks.common.params import Params
+from tasks.common.params import load as load_params
 
 NOTHING = "Nothing changed since the last run: no stage to build."
 
@@ -32,34 +33,34 @@ def improve() -> State[str]:
     parameters: every knob is in params.yaml, where it is under version control and checked.
     """
     drop_duplicates()
-    began_with = code.state()
-    settings, stale = prepare()
+    code_before = code.state()
+    params, stale = prepare()
     if not stale:
-        return ended("Unchanged", f"{NOTHING}\n{summary.summarise(settings, *register_model(settings))}")
+        return ended("Unchanged", f"{NOTHING}\n{summary.summarise(params, *register_model(params))}")
     print(dvcstale.told(stale))
     for name in makers_of_data():
-        build(name, settings.flow.lock_wait_s)
-    snapshot_data(settings)
+        build(name, params.flow.lock_wait_s)
+    snapshot_data(params)
     for name in STAGES:
-        code.require_same(began_with)
-        build(name, settings.flow.lock_wait_s)
-    code.require_same(began_with)
+        code.require_same(code_before)
+        build(name, params.flow.lock_wait_s)
+    code.require_same(code_before)
     publish_evidence()
-    version, is_known = register_model(settings)
+    version, is_known = register_model(params)
     outcome = "Rejected" if version is None else "AlreadyRegistered" if is_known else "Registered"
-    return ended(outcome, summary.summarise(settings, version, is_known))
+    return ended(outcome, summary.summarise(params, version, is_known))
 
 
 def prepare() -> tuple[Params, dict[str, tuple[str, ...]]]:
     """The parameters, with champion.yaml naming today's champion, and what is not as the last run left it, with reasons."""
-    settings = params.load()
-    preflight.check(settings)
-    registry.pin_champion(settings)
-    return settings, dvc.stale_stages(STAGES, lock_wait_s=settings.flow.lock_wait_s)
+    params = load_params()
+    preflight.check(params)
+    registry.pin_champion(params)
+    return params, dvc.stale_stages(STAGES, lock_wait_s=params.flow.lock_wait_s)
 
 
 def makers_of_data() -> tuple[str, ...]:
-    """The stages of dvc.yaml that come before ours: `sample`, or those of the user that make the dataset."""
+    """The stages of dvc.yaml that make the dataset before ours run: `sample`, or the user's own."""
     return tuple(name for name in dvcpipeline.built_from(STAGES) if name not in STAGES and not name.endswith(".dvc"))
 
 
@@ -74,9 +75,9 @@ def main() -> None:
     stage.log_to_terminal()
     logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():
-        settings, stale = prepare()
+        params, stale = prepare()
         if not stale:  # without the seconds that a temporary server takes
-            text = f"{NOTHING}\n{summary.summarise(settings, *register_model.fn(settings))}"
+            text = f"{NOTHING}\n{summary.summarise(params, *register_model.fn(params))}"
         else:
             try:
                 with server_for_this_run():

@@ -1,4 +1,4 @@
-"""What the stage `validate` found, where the Prefect UI shows it: the checks with the worst labels, and the first issues.
+"""Show in the Prefect UI what the stage `validate` found: the checks with the worst labels, and the first issues.
 
 reads   reports/ or, where the labels were refused, runs/refused/: validation.json, validation.svg, issues.csv
 """
@@ -26,20 +26,20 @@ SEVERITIES = ("critical", "warning", "info")
 
 @contextmanager
 def published() -> Iterator[None]:
-    """Publish what the stage validate reports within the block, be it a refusal."""
+    """Publish what the stage `validate` reports while the block runs, also if it refuses the labels."""
     started = time.time()
     try:
         yield
     except Exception:
         report = REFUSED / VALIDATION.name
-        if report.is_file() and report.stat().st_mtime >= started - 1:  # else it failed before it looked at the labels
+        if report.is_file() and report.stat().st_mtime >= started - 1:  # otherwise it failed before it looked at the labels
             publish(REFUSED)
         raise
     publish(REPORTS)
 
 
 def publish(folder: Path) -> None:
-    """The artifacts `labels` and `label-issues` from the reports in `folder`. That they cannot be shown must not stop a run."""
+    """Create the artifacts `labels` and `label-issues` from the reports in `folder`. A failure here must not stop a run."""
     try:
         report = json.loads((folder / VALIDATION.name).read_text(encoding="utf-8"))
         gallery = folder / VALIDATION_GALLERY.name
@@ -52,10 +52,9 @@ def publish(folder: Path) -> None:
 
 
 def page(report: Mapping[str, Any], gallery: bytes, folder: Path) -> str:
-    """The checks as Markdown, failing ones first, with the gallery as a data URI if it fits in MAX_BYTES."""
-    failed = sorted(
-        (c for c in report["checks"] if not c["passed"]), key=lambda c: (SEVERITIES.index(c["severity"]), -c["failed"])
-    )
+    """The failed checks as Markdown, critical ones first, with the gallery as a data URI if it fits into an artifact."""
+    failed = [check for check in report["checks"] if not check["passed"]]
+    failed.sort(key=lambda check: (SEVERITIES.index(check["severity"]), -check["failed"]))
     images = report["counts"]["images"]
     verdict = "**passed**" if report["passed"] else "**refused**: training does not start"
     parts = [

@@ -27,10 +27,10 @@ NUM_PORTS = 3
 
 @contextmanager
 def server_for_this_run() -> Iterator[None]:
-    """A Prefect server that answers, for as long as the block runs.
+    """Have a Prefect server that answers for as long as the block runs.
 
     Raises:
-        WorkspaceError: it cannot be reached or started, or went away while the block ran.
+        WorkspaceError: the server cannot be reached or started, or went away while the block ran.
     """
     api.require_usable_proxies()
     url = get_current_settings().api.url
@@ -45,18 +45,18 @@ def server_for_this_run() -> Iterator[None]:
     except Exception as error:
         if output and output.has_ended:
             raise output.failure("the temporary Prefect server ended before the run did") from None
-        if away := api.why_away(error, api.address()):
+        if away := api.as_server_error(error, api.address()):
             raise away from None
         raise
     finally:
-        logging.getLogger("prefect").setLevel(logging.ERROR)  # the last words are ours, not that a server was stopped
+        logging.getLogger("prefect").setLevel(logging.ERROR)  # else Prefect's line about the stopped server would come last
 
 
 def _start_temporary() -> Output:
-    """Start the server that Prefect would start itself: it asks for this very object, and finds it running.
+    """Start the server that Prefect would start itself. Prefect asks for this very object, and finds it running.
 
-    Prefect 3.8.8 waits for the whole time-out where its server has ended, and stops it by `atexit` alone, which a killed flow
-    never reaches; no setting changes that.
+    By itself Prefect 3.8.8 waits for the whole time-out if its server has ended, and stops the server by `atexit` alone, which
+    a killed flow never reaches. No setting changes that.
     """
     from prefect.server.api.server import SubprocessASGIServer  # the whole server: seconds that a run without work need not take
 
@@ -80,10 +80,9 @@ def _start_temporary() -> Output:
 
 
 def _bound_to_us(server: SubprocessASGIServer) -> subprocess.Popen[bytes]:
-    """Its process, which the kernel ends with this one.
+    """Start the server's process, which the kernel ends with this one.
 
-    It gets a session of its own, because Ctrl-C would else end it before the flow, which then waits minutes for an API that is
-    gone.
+    It gets a session of its own. Otherwise Ctrl-C would end it before the flow, which would wait minutes for the lost API.
     """
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
     with patch.object(subprocess, "Popen", partial(subprocess.Popen, preexec_fn=dies_with_us(), **options)):

@@ -1,6 +1,6 @@
 """The flow `promote`: show a person the evidence for a version, and make it the champion if they approve.
 
-It is short and holds neither a worker nor a GPU while it waits. It starts from the top when somebody answers, so it reads the
+The flow takes up neither a worker nor a GPU while it waits. It starts from the top when somebody answers, so it reads the
 evidence anew before it acts.
 """
 
@@ -12,9 +12,10 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import approval, evidence, silence
+from flows import approval, unanswered
+from flows.evidence import read as read_evidence
 from tasks import registry
-from tasks.common import params
+from tasks.common.params import load as load_params
 
 BY_THE_GATE = "the gate (approve: auto)"
 
@@ -31,29 +32,29 @@ def promote(
             today's champion, and asks otherwise; it asks too where promote.approvers has names and "the gate (approve: auto)"
             is none of them.
     """
-    settings = params.load()
-    registry.refresh(settings)
-    if (ended := silence.record(settings)) is not None:
+    params = load_params()
+    registry.refresh(params)
+    if (ended := unanswered.record(params)) is not None:
         return ended
-    found = evidence.read(settings, version)
-    if found.champion == found.version.version:
-        silence.forget()
-        return Completed(name="Unchanged", message=f"{found.version.tag} is the champion already")
-    if settings.promote.signed_only:
-        return approval.show_command(found, approve)
+    evidence = read_evidence(params, version)
+    if evidence.champion == evidence.version.version:
+        unanswered.cancel_record()
+        return Completed(name="Unchanged", message=f"{evidence.version.tag} is the champion already")
+    if params.promote.signed_only:
+        return approval.show_command(evidence, approve)
     answers: list[approval.Approval] = []
-    if approve == "ask" or not found.speaks_for_itself or not registry.is_approver(settings.promote, BY_THE_GATE):
-        approval.show_report(found)
-        answers = approval.ask(found, settings.promote)
+    if approve == "ask" or not evidence.needs_no_person or not registry.is_approver(params.promote, BY_THE_GATE):
+        approval.show_report(evidence)
+        answers = approval.ask(evidence, params.promote)
         if not answers[-1].approve:
-            approval.reject(settings, found, answers)
-            return approval.finish("Rejected", found, answers)
+            approval.reject(params, evidence, answers)
+            return approval.finish("Rejected", evidence, answers)
     registry.promote(
-        settings,
-        found.version.version,
+        params,
+        evidence.version.version,
         approver=[answer.reviewer for answer in answers] or BY_THE_GATE,
-        reason="; ".join(answer.note for answer in answers if answer.note) or found.decision.summary,
-        expected_champion=found.champion,
+        reason="; ".join(answer.note for answer in answers if answer.note) or evidence.decision.summary,
+        expected_champion=evidence.champion,
         via="UI" if answers else "gate",
     )
-    return approval.finish("Promoted", found, answers)
+    return approval.finish("Promoted", evidence, answers)

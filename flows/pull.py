@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 def run(params: Params) -> None:
     """Pull the data, and the results of the newest version: what did not change since need not be built again.
 
-    A dataset that cannot be pulled stops the run; results that cannot be pulled are only built anew.
+    If the dataset cannot be pulled, the run stops; results that cannot be pulled are built anew.
 
     Raises:
         WorkspaceError: the DVC remote does not answer or lacks the data.
-        RegistryError: the place of the versions does not answer.
+        RegistryError: the git remote or the MLflow server with the versions does not answer.
     """
     named = (params.data.path, params.baseline.weights, params.evaluate.golden, params.watch.path)
     files = [dvcfiles.dvc_file(Path(path)).as_posix() for path in named if path]

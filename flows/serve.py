@@ -1,4 +1,4 @@
-"""`python -m flows.serve`: a Prefect server, a worker and the deployments on this machine, until Ctrl-C.
+"""`python -m flows.serve`: run a Prefect server, a worker and the deployments on this machine until Ctrl-C.
 
 PREFECT_SERVER_API_HOST and PREFECT_SERVER_API_PORT choose another address than 127.0.0.1:4200. With
 PREFECT_SERVER_API_AUTH_STRING the server wants that string from everybody; the worker and the flows started here have it.
@@ -69,14 +69,14 @@ def serve() -> None:
 
 
 def reached_at(host: str) -> str:
-    """Where this machine reaches a server that listens on `host`, as a part of an address."""
+    """The host part of the address at which this machine reaches a server that listens on `host`."""
     direct = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - read, not bound
     return f"[{direct}]" if ":" in direct else direct
 
 
 @contextmanager
 def _running(*arguments: str, stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """`prefect ARGUMENTS` in our process group; it and its runs end with the block, or when we are killed."""
+    """Run `prefect ARGUMENTS` in our process group. It and its runs end with the block, or when we are killed."""
     process = subprocess.Popen(
         [*PREFECT, *arguments],
         stdin=subprocess.DEVNULL,
@@ -92,7 +92,7 @@ def _running(*arguments: str, stdout: int | None = None) -> Iterator[subprocess.
 
 
 def _require_free(host: str, port: int) -> None:
-    """Refuse an address that the server could not have."""
+    """Refuse an address on which the server could not listen."""
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:

@@ -26,19 +26,19 @@ STAGES = ("validate", "baseline", "review", "finetune", "evaluate", "gate", "exp
 TRAINING = ("baseline", "finetune")
 POLL_S = 1.0
 SHOWN = {"metrics/mAP50(B)": "box mAP50", "metrics/mAP50(M)": "mask mAP50"}
-"""Of the validation after the last epoch, by Ultralytics' name."""
+"""The metrics of the validation after the last epoch that the artifact shows, by Ultralytics' name."""
 HINTS = re.compile(
     r"\s*$|\s*(git add|dvc config|To track the changes|To enable auto|Use `dvc push`"
     r"|(Generat|Updat)ing lock file|WARNING: '.*' is empty)"
 )
-"""Lines that DVC says after every stage to somebody at a prompt."""
+"""Lines that DVC prints after every stage for somebody at a prompt."""
 
 
 @task(task_run_name="{stage}")
 def build(stage: str, lock_wait_s: float) -> None:
     """Bring `stage` up to date through DVC; a finished one costs a second."""
-    shown = _progress_artifact(stage) if stage in TRAINING else labels.published() if stage == "validate" else nullcontext()
-    with shown:
+    artifact = _progress_artifact(stage) if stage in TRAINING else labels.published() if stage == "validate" else nullcontext()
+    with artifact:
         log = get_run_logger()
         dvc.reproduce(stage, lock_wait_s=lock_wait_s, on_line=lambda line: None if HINTS.match(line) else log.info(line))
 
@@ -76,7 +76,7 @@ def _follow(stage: str, done: threading.Event) -> None:
 
 
 def _describe(entry: dict[str, Any]) -> str:
-    """Epoch, loss, mAP and time left, as far as they are known."""
+    """Epoch, loss, mAP and time left, as far as they are known, in one line."""
     words = [f"{entry['stage']}: epoch {entry['epoch']} of {entry['epochs']}, loss {entry['loss']:.3f}"]
     words += [f"{label} {entry['metrics'][key]:.4f}" for key, label in SHOWN.items() if key in entry["metrics"]]
     if entry["left_s"] is not None:
@@ -85,7 +85,7 @@ def _describe(entry: dict[str, Any]) -> str:
 
 
 def _last_entry(stage: str) -> dict[str, Any]:
-    """The newest complete line of the progress file; empty before there is one for `stage`."""
+    """The newest complete line of the progress file; empty if it is not about `stage`, or there is none yet."""
     with suppress(FileNotFoundError):
         for line in reversed(PROGRESS.read_text(encoding="utf-8").splitlines()):
             with suppress(json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""Wait for a server of ours, notice at once when it ends, and keep its last words."""
+"""Wait until a server of ours answers, notice at once if it ends, and keep its last lines for the error."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from tasks.common.output import lines
 
 POLL_S = 0.1
 NUM_LINES = 10
-"""Last lines of a server that an error shows."""
+"""Number of a server's last lines that an error shows."""
 CAUSE = re.compile(r"(?=[\w.]*[A-Z])[\w.]*(Error|Exception|Exit|Interrupt)\b|\[Errno")
 """How the line of a traceback that names the cause begins."""
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Asks without any proxy: the address is one of this machine."""
+"""Opens addresses without any proxy, because they are on this machine."""
 
 
 class Output:
-    """The output of a server: held while it starts, then passed on line by line."""
+    """The output of a server: kept back while the server starts, then passed on line by line."""
 
     def __init__(self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] = lambda line: None) -> None:
         self._process, self._on_line = process, on_line
-        self._last: deque[str] = deque(maxlen=1000)
-        self._held: deque[str] | None = deque(maxlen=1000)  # None: it is up
+        self._last_lines: deque[str] = deque(maxlen=1000)
+        self._unprinted: deque[str] | None = deque(maxlen=1000)  # None once the server is up
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def wait(self, url: str, timeout_s: float) -> None:
-        """Return when the server answers at `url`; another program that answers there, as one that took the port, is not it.
+        """Return when the server answers at `url`. A program that took the port and answers in its place does not count.
 
         Raises:
-            WorkspaceError: it ended before, or did not answer in `timeout_s`.
+            WorkspaceError: the server ended before it answered, or did not answer within `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
         while not (_answers(url) and _listens(self._process.pid, urlsplit(url).port)):
@@ -54,8 +54,8 @@ class Output:
                 raise self.failure(f"the Prefect server did not answer within {timeout_s:g} s")
             time.sleep(POLL_S)
         with self._lock:
-            held, self._held = self._held or (), None
-            for line in held:
+            waiting, self._unprinted = self._unprinted or (), None
+            for line in waiting:
                 self._on_line(line)
 
     @property
@@ -64,33 +64,33 @@ class Output:
         return self._process.poll() is not None
 
     def failure(self, what: str) -> WorkspaceError:
-        """The error with the server's last words."""
+        """An error that says `what`, and shows the server's last lines."""
         self._reader.join(timeout=2 if self.has_ended else 0)
-        return WorkspaceError("\n".join([what, *last_words(self._last)]), where="the Prefect server", fix=database.advice())
+        return WorkspaceError("\n".join([what, *last_words(self._last_lines)]), where="the Prefect server", fix=database.advice())
 
     def has_said(self, words: str) -> bool:
         """Whether `words` are among its last lines."""
-        return any(words in line for line in self._last)
+        return any(words in line for line in self._last_lines)
 
     def _read(self) -> None:
         assert self._process.stdout
         for line in lines(io.TextIOWrapper(self._process.stdout, encoding="utf-8", errors="replace", newline="")):
             with self._lock:
-                self._last.append(line)
-                self._on_line(line) if self._held is None else self._held.append(line)
+                self._last_lines.append(line)
+                self._on_line(line) if self._unprinted is None else self._unprinted.append(line)
 
 
-def last_words(said: deque[str]) -> list[str]:
-    """The lines that name the cause, each once; without any, the last ones."""
-    causes = list(dict.fromkeys(line.strip() for line in said if CAUSE.match(line.strip())))
-    return causes[-2:] or [line for line in said if line.strip()][-NUM_LINES:]
+def last_words(output: deque[str]) -> list[str]:
+    """The last two lines that name a cause; without any, the last NUM_LINES lines."""
+    causes = list(dict.fromkeys(line.strip() for line in output if CAUSE.match(line.strip())))
+    return causes[-2:] or [line for line in output if line.strip()][-NUM_LINES:]
 
 
 def _listens(pid: int, port: int | None) -> bool:
-    """Whether the process, or one that it started, has the port; where the system does not tell, we take it for so."""
+    """Whether the process, or one that it started, listens on the port. If the system does not tell, we assume that it does."""
     try:
         process = psutil.Process(pid)
-        sockets = [socket for own in (process, *process.children(recursive=True)) for socket in own.net_connections("tcp")]
+        sockets = [socket for member in (process, *process.children(recursive=True)) for socket in member.net_connections("tcp")]
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
@@ -103,6 +103,6 @@ def _answers(url: str) -> bool:
         with DIRECT.open(url, timeout=5):
             return True
     except urllib.error.HTTPError:
-        return True  # it wants the auth string, which is with those who need it
+        return True  # the server wants its auth string, which the worker and the flows have
     except (OSError, HTTPException):
         return False

@@ -1,4 +1,4 @@
-"""The flow `watch`: look at the champion on new data, show what was found, and start `improve` where it is worse.
+"""The flow `watch`: measure the champion on new data, show the finding, and start `improve` if the champion is worse.
 
 `python -m flows.watch` runs it here. The measuring happens in a process of its own, `python -m tasks.watch`.
 """
@@ -21,7 +21,8 @@ from prefect.states import Completed
 
 from flows.local import server_for_this_run
 from flows.pictures import with_picture
-from tasks.common import params, stage
+from tasks.common import stage
+from tasks.common.params import load as load_params
 from tasks.common.paths import WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
 from tasks.common.program import run_module
 
@@ -34,20 +35,20 @@ def watch() -> State[str]:
 
     It takes no parameters: every knob is in section watch of params.yaml.
     """
-    settings = params.load()
-    if settings.watch.path is None:
+    params = load_params()
+    if params.watch.path is None:
         return Completed(name="Off", message="watch.path in params.yaml names no data")
     log = get_run_logger()
     run_module("tasks.watch", on_line=log.info)
     text = f"{WATCH_PAGE.read_text(encoding='utf-8')}\nEverything: `{WATCH_PICTURES}`"
     text = with_picture(text, "Pictures", "features then and now, and images", WATCH_GALLERY.read_bytes())
     create_markdown_artifact(text, key="watch", description="The champion on new data")
-    found = json.loads(WATCH.read_text(encoding="utf-8"))
-    message = f"{found['finding']}: {found['champion']} on {found['images']} images of {found['path']}"
-    if found["finding"] == "DROP" and settings.watch.start_improve:
+    result = json.loads(WATCH.read_text(encoding="utf-8"))
+    message = f"{result['finding']}: {result['champion']} on {result['images']} images of {result['path']}"
+    if result["finding"] == "DROP" and params.watch.start_improve:
         message += f"; {_start_improve()}"
     log.info(message)
-    return Completed(name=found["finding"].replace("_", " ").capitalize(), message=message, data=message)
+    return Completed(name=result["finding"].replace("_", " ").capitalize(), message=message, data=message)
 
 
 def _start_improve() -> str:

@@ -1,4 +1,4 @@
-"""The few lines that end a run: what was compared, what was decided, and where to read more.
+"""Write the few lines that end a run: what was compared, what was decided, and where to read more.
 
 reads   reports/decision.json, reports/evaluation.json, dvc.lock
 """
@@ -20,7 +20,7 @@ from tasks.registry import Version
 
 
 def summarise(params: Params, version: Version | None, is_known: bool = False) -> str:
-    """The outcome of the last run as aligned lines; `is_known` says that the candidate was `version` before the run.
+    """The outcome of the last run as aligned lines. `is_known` says that the candidate was `version` before the run.
 
     Raises:
         WorkspaceError: a stage has not run.
@@ -28,7 +28,7 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
     decision = read_json(DECISION, "gate")
     evaluation = read_json(EVALUATION, "evaluate")
     part, metric = params.gate.metric.split(".")
-    models = {name: own for name, own in evaluation["models"].items() if not _is_champion_too(name, evaluation["models"])}
+    models = {name: model for name, model in evaluation["models"].items() if not _is_champion_too(name, evaluation["models"])}
     scores = {name: model[part][metric] for name, model in models.items()}
     split = evaluation["split"]
     rows = [
@@ -41,13 +41,13 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
         ("report", str(REPORT)),
     ]
     if version and params.registry.stage not in version.stages:
-        verb = f"python -m tasks.registry promote {version.version} --approver NAME --reason WHY"
-        rows.append(("next", f"{verb}, or the flow promote (`make serve`)"))
+        command = f"python -m tasks.registry promote {version.version} --approver NAME --reason WHY"
+        rows.append(("next", f"{command}, or the flow promote (`make serve`)"))
     return "\n".join(f"{head:10} {line(text)}" for head, text in rows)
 
 
 def _version(params: Params, version: Version, is_known: bool) -> str:
-    """Its tag, and how it was judged then if this run did not make it."""
+    """The version's tag and, if it was registered before this run, how it was judged then."""
     if not is_known:
         return version.tag
     stages = f", in {' and '.join(version.stages)}" if version.stages else ""
@@ -58,9 +58,9 @@ def _version(params: Params, version: Version, is_known: bool) -> str:
 
 
 def _is_champion_too(name: str, models: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Is it a baseline that is the champion, taken over as it is?"""
-    digests = [models.get(own, {}).get("tensors_sha256") for own in ("baseline", "champion")]
-    return name == "baseline" and digests[0] is not None and digests[0] == digests[1]
+    """Whether the model `name` is a baseline with the champion's tensors, so that its line would repeat the champion's."""
+    baseline, champion = (models.get(model, {}).get("tensors_sha256") for model in ("baseline", "champion"))
+    return name == "baseline" and baseline is not None and baseline == champion
 
 
 def _data_version(params: Params) -> str:

@@ -119,7 +119,7 @@ def test_a_version_that_was_judged_against_another_champion_says_so() -> None:
     ],
 )
 def test_auto_promotes_only_what_speaks_for_itself(change: dict[str, Any], expected: bool) -> None:
-    assert replace(EVIDENCE, **change).speaks_for_itself is expected
+    assert replace(EVIDENCE, **change).needs_no_person is expected
 
 
 def test_the_page_says_in_which_runtimes_the_version_was_kept() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.common.errors import DatasetError
 from tasks.gate import decide
-from tasks.gate.slices import object_area, slices
+from tasks.gate.slices import compare_slices, object_area
 from tasks.measure.boxes import box_iou
 from tasks.measure.compare import curves, draw, mean_comparison
 from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
@@ -63,7 +63,7 @@ def test_the_area_edges_are_those_of_coco():
     models = {name: Model(name, {}, model) for name in ("baseline", "candidate")}
     evaluation = Evaluation({}, ("a",), ("box",), ("1.jpg",), {}, edges, models)
 
-    found = slices(evaluation, "box.mAP50", (), draw(("1.jpg",), 1000, 0, None))
+    found = compare_slices(evaluation, "box.mAP50", (), draw(("1.jpg",), 1000, 0, None))
 
     assert [(part.value, part.comparison.instances) for part in found] == [("small", 1), ("medium", 2), ("large", 1)]
 

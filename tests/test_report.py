@@ -17,7 +17,8 @@ from PIL import Image
 from tasks import report
 from tasks.common.errors import EvaluationError, WorkspaceError
 from tasks.common.page.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
-from tasks.report import catalogue, inputs, material, sections
+from tasks.report import catalogue, inputs, sections
+from tasks.report.facts import Facts
 from tasks.report.sections import parts
 from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
 
@@ -42,7 +43,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path
             for output in OUTPUTS[:2]:
                 Path("reports", output).rename(Path("reports", f"zh.{output}"))
             report.run(settings)
-            found[name] = root, sections.write(material.gather(inputs.read(), settings.report))
+            found[name] = root, sections.write(Facts(inputs.read(), settings.report))
     return found
 
 

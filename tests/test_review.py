@@ -17,7 +17,7 @@ from tasks.common.params import ReviewParams
 from tasks.common.rows import read_rows
 from tasks.measure.evaluation import Detections, Targets
 from tasks.review import doubts
-from tasks.review.doubts import Reviewed, by_rank, ranked
+from tasks.review.doubts import ReviewedImage, by_rank, ranked
 from tasks.review.page import page
 from tasks.review.rank import Finding, agreement, judge
 from tests import validate_data
@@ -84,10 +84,10 @@ def test_an_image_without_findings_is_agreed_with() -> None:
     assert agreement([]) == 1.0
 
 
-def image(name: str, split: str, *kinds: str) -> Reviewed:
+def image(name: str, split: str, *kinds: str) -> ReviewedImage:
     rows = tuple(read_rows(["0 0.5 0.5 0.2 0.2"] * len(kinds)))
     findings = tuple(Finding(kind, 0.9 if kind == "agrees" else 0.1, i, -1, 0.0) for i, kind in enumerate(kinds))  # type: ignore[arg-type]
-    return Reviewed(name, f"{name}.txt", Path(name), split, (64, 64), rows, detections_of(), findings, ("nut",))
+    return ReviewedImage(name, f"{name}.txt", Path(name), split, (64, 64), rows, detections_of(), findings, ("nut",))
 
 
 def test_images_are_ranked_by_agreement_within_their_split() -> None:
@@ -98,7 +98,7 @@ def test_images_are_ranked_by_agreement_within_their_split() -> None:
         image("d", "val", "spurious", "agrees", "spurious"),
     ]
 
-    assert [one.image for one in by_rank(images)] == ["c", "b", "d", "a"]
+    assert [one.path for one in by_rank(images)] == ["c", "b", "d", "a"]
 
 
 def test_the_share_of_agreed_labels_does_not_count_overlooked_objects() -> None:
@@ -109,7 +109,9 @@ def test_the_share_of_agreed_labels_does_not_count_overlooked_objects() -> None:
 
 
 def test_what_the_model_confirms_is_never_listed() -> None:
-    assert [(doubt.on.image, doubt.line) for doubt in ranked([image("a", "train", "agrees", "spurious", "agrees")])] == [("a", 2)]
+    listed = ranked([image("a", "train", "agrees", "spurious", "agrees")])
+
+    assert [(doubt.image.path, doubt.line) for doubt in listed] == [("a", 2)]
 
 
 def test_the_list_names_file_and_line() -> None:

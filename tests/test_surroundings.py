@@ -394,7 +394,7 @@ def test_a_server_that_goes_away_is_one_line_and_one_block(caplog: pytest.LogCap
 
 
 def test_an_error_of_ours_is_not_taken_for_the_servers() -> None:
-    assert api.why_away(json.JSONDecodeError("x", "y", 0), "a server") is None
+    assert api.as_server_error(json.JSONDecodeError("x", "y", 0), "a server") is None
 
 
 @pytest.mark.parametrize("columns", ["0", "-1", "wide", ""])

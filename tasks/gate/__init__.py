@@ -18,7 +18,7 @@ from tasks.common.paths import DECISION, EVALUATION, GAIN, SPEED
 from tasks.common.replace import replace_files
 from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict, read_decision
 from tasks.gate.rule import decide
-from tasks.gate.words import block
+from tasks.gate.wording import block
 from tasks.measure.compare import Comparison
 from tasks.measure.evaluation import Evaluation
 from tasks.measure.files import REPEAT, decode, load, require_comparable
@@ -33,7 +33,7 @@ def run(params: Params) -> Decision:
     """Judge the candidate of reports/evaluation.json and write the decision.
 
     Raises:
-        EvaluationError: the models cannot be compared, or a figure is missing; there is no decision then.
+        EvaluationError: the models cannot be compared, and an older decision is deleted; or a figure is missing, and it stays.
         PipelineError: an input is missing or broken, or what gate.group_by, gate.slices or a guard asks for is not there; an
             older decision stays.
     """
@@ -42,7 +42,7 @@ def run(params: Params) -> Decision:
         evaluation = decode(content, arrays)
         require_comparable(evaluation)
     except EvaluationError:
-        DECISION.unlink(missing_ok=True)  # the models that were measured last have none
+        DECISION.unlink(missing_ok=True)  # it is about models other than those measured last
         raise
     decision = judge(params, evaluation)
     replace_files({GAIN: stage.as_json(decision.headline()), DECISION: stage.as_json(decision.content())})
@@ -51,7 +51,7 @@ def run(params: Params) -> Decision:
 
 
 def judge(params: Params, evaluation: Evaluation) -> Decision:
-    """The decision on what was measured, on the golden set too where there is one."""
+    """The decision on `evaluation`, with the latency from reports/speed.json where a guard needs it."""
     if params.evaluate.golden is not None and params.gate.max_golden_drop is not None and evaluation.golden is None:
         raise EvaluationError("evaluate.golden is set, but its result is missing", where=str(EVALUATION), fix=REPEAT)
     latency_ms = None

@@ -1,4 +1,4 @@
-"""What the gate decides and everything that it says about it: the content of reports/decision.json."""
+"""The gate's decision with all its figures and reasons: the content of reports/decision.json."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class Guard:
     """One condition beside the gain."""
 
     name: str
-    """The parameter that asks for it, and what it looked at: `max_class_drop: washer, mask`."""
+    """The parameter that switches the guard on, and what it looks at: `max_class_drop: washer, mask`."""
     passed: bool
     figures: Mapping[str, float]
     text: str
-    """What was found against what is allowed, in words."""
+    """What was measured and what is allowed, in words."""
     unit: Unit = "AP"
-    """Of change and limit; `AP` also in decisions of a release that did not say it."""
+    """The unit of change and limit. Decisions of releases that stored no unit are read as `AP`."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the resamples say about the gain; intervals hold `confidence` on each side, so `low` is one-sided."""
+    """What the resamples say about the gain. Each end of an interval holds with `confidence`, so `low` is a one-sided bound."""
 
     lower_bound: float
     """The bound that must exceed zero: the lowest of the three intervals' lower ends; -1 with too few groups."""
@@ -66,7 +66,7 @@ class Evidence:
     probability_of_min_gain: float
     """Share of the resamples in which the gain reaches the threshold."""
     standard_error: float
-    """Of the gain."""
+    """Standard error of the gain."""
     minimum_detectable_gain: float
     """The smallest true gain that this split would promote with probability `power`."""
     power: float
@@ -74,7 +74,7 @@ class Evidence:
     """Images that would put the lower bound above zero with probability `power` if the true gain is the threshold."""
     resamples: int
     groups: int
-    """Independent groups of images; the number of images where they are not grouped."""
+    """Number of independent groups of images; the number of images where gate.group_by is not set."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,13 @@ class Decision:
     metrics: Mapping[str, Comparison]
     """Every mAP metric by its name."""
     per_class: Mapping[str, Mapping[str, Comparison]]
-    """Class, then metric (box and mask)."""
+    """The comparison of each class by metric: class name, then metric (one for boxes, one for masks)."""
     slices: tuple[Slice, ...]
     reasons: tuple[str, ...]
     split: Mapping[str, Any]
     """Name, hash, images and instances of the gate split."""
     tensors_sha256: Mapping[str, str]
-    """Of reference and candidate: which two models were compared."""
+    """Hashes of reference and candidate, which say which two models were compared."""
 
     @property
     def summary(self) -> str:
@@ -112,7 +112,7 @@ class Decision:
         return f"{self.verdict}: {self.reasons[0]}"
 
     def headline(self) -> dict[str, float]:
-        """The few figures that one compares between runs."""
+        """The few figures that people compare between runs."""
         figures = {"reference": self.reference, "candidate": self.candidate, "gain": self.gain, "threshold": self.threshold}
         return figures | ({"lower_bound": self.evidence.lower_bound} if self.evidence else {})
 

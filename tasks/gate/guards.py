@@ -24,56 +24,56 @@ from tasks.measure.intervals import at_least
 
 @dataclass(frozen=True)
 class Measured:
-    """What the guards look at."""
+    """The measured figures that the guards look at."""
 
     evaluation: Evaluation
     draws: Draws
     curves: Mapping[str, Curves]
-    """By kind, `box` and `mask`."""
+    """AP under every draw, by kind (`box`, `mask`)."""
     metrics: Mapping[str, Comparison]
     golden: Comparison | None
     """The gate's metric on the golden set."""
     latency_ms: Mapping[str, float] | None
-    """By model; None where it was not read."""
+    """Milliseconds an image, by model; None where no guard asks for it."""
 
 
-def guards(measured: Measured, rule: GateParams) -> tuple[Guard, ...]:
-    """Every guard that `rule` switches on, in the order of params.yaml.
+def check_guards(measured: Measured, gate_params: GateParams) -> tuple[Guard, ...]:
+    """The result of every guard that `gate_params` switches on, in the order of params.yaml.
 
     Raises:
         EvaluationError: a figure that a guard needs was not measured.
     """
     return (
-        *class_drops(measured, rule),
-        *metric_drops(measured, rule),
-        *floors(measured.evaluation.candidate, measured.evaluation.kinds, rule),
-        *ratios(measured, rule),
-        *golden_drop(measured, rule),
+        *class_drops(measured, gate_params),
+        *metric_drops(measured, gate_params),
+        *floors(measured.evaluation.candidate, measured.evaluation.kinds, gate_params),
+        *ratios(measured, gate_params),
+        *golden_drop(measured, gate_params),
     )
 
 
-def class_drops(measured: Measured, rule: GateParams) -> Iterator[Guard]:
+def class_drops(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
     """One guard for each kind and class with enough labelled objects."""
-    if rule.max_class_drop is None:
+    if gate_params.max_class_drop is None:
         return
-    iou = IOU[rule.metric.partition(".")[2]]
+    iou = IOU[gate_params.metric.partition(".")[2]]
     instances = np.bincount(measured.evaluation.targets.cls, minlength=len(measured.evaluation.names))
     tested = [
         (kind, i, int(c))
-        for kind, found in measured.curves.items()
-        for i, c in enumerate(found.classes)
-        if instances[c] >= rule.class_min_instances
+        for kind, ap_curves in measured.curves.items()
+        for i, c in enumerate(ap_curves.classes)
+        if instances[c] >= gate_params.class_min_instances
     ]
     for kind, i, c in tested:
-        found = measured.curves[kind]
-        changes = found.candidate[:, iou, i].mean(1) - found.reference[:, iou, i].mean(1)
+        ap_curves = measured.curves[kind]
+        changes = ap_curves.candidate[:, iou, i].mean(1) - ap_curves.reference[:, iou, i].mean(1)
         name = f"max_class_drop: {measured.evaluation.names[c]}, {kind}"
-        figures = {"instances": int(instances[c])} | _drop(changes, measured.draws, len(tested))
-        yield _drop_guard(name, figures, rule.max_class_drop, "AP")
+        figures = {"instances": int(instances[c])} | _change_figures(changes, measured.draws, len(tested))
+        yield _drop_guard(name, figures, gate_params.max_class_drop, "AP")
 
 
-def _drop(changes: NDArray[np.float64], draws: Draws, num_tests: int) -> dict[str, float]:
-    """The change and, with a confidence, its corrected interval. `changes` holds a value for each draw."""
+def _change_figures(changes: NDArray[np.float64], draws: Draws, num_tests: int) -> dict[str, float]:
+    """The change and, where a confidence is set, its corrected interval. `changes` (1 + B + J,) holds a value for each draw."""
     figures = {"change": float(changes[0])}
     if draws.confidence is not None:
         spread = float(np.nanstd(changes[1 : 1 + draws.resamples], ddof=1))
@@ -84,38 +84,38 @@ def _drop(changes: NDArray[np.float64], draws: Draws, num_tests: int) -> dict[st
 
 def _drop_guard(name: str, figures: dict[str, float], allowed: float, unit: Unit) -> Guard:
     change, high = figures["change"], figures.get("high")
-    too_much, real = not at_least(change, -allowed), high is None or high < 0
+    is_too_much, is_real = not at_least(change, -allowed), high is None or high < 0
     text = f"{'relative value' if unit == 'relative' else unit} changed by {change:+.4f}"
     text += f" ({figures['low']:+.4f} to {high:+.4f})" if high is not None else ""
     text += f", allowed {-allowed:+.4f}"
-    if too_much and not real:
+    if is_too_much and not is_real:
         text += ": beyond that, and it may be noise"
-    return Guard(name, not (too_much and real), figures | {"limit": -allowed}, text, unit)
+    return Guard(name, not (is_too_much and is_real), figures | {"limit": -allowed}, text, unit)
 
 
-def metric_drops(measured: Measured, rule: GateParams) -> Iterator[Guard]:
+def metric_drops(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
     """One guard for each mAP metric but the one that decides."""
-    if rule.max_metric_drop is None:
+    if gate_params.max_metric_drop is None:
         return
-    for name, found in measured.metrics.items():
-        if name != rule.metric and found.gain is not None:
-            yield _drop_guard(f"max_metric_drop: {name}", _gain_figures(found), rule.max_metric_drop, "relative")
+    for name, comparison in measured.metrics.items():
+        if name != gate_params.metric and comparison.gain is not None:
+            yield _drop_guard(f"max_metric_drop: {name}", _gain_figures(comparison), gate_params.max_metric_drop, "relative")
 
 
-def _gain_figures(found: Comparison) -> dict[str, float]:
-    assert found.gain is not None
-    figures = {"reference": found.reference, "candidate": found.candidate, "change": found.gain}
-    if found.gain_interval is not None:
-        figures |= {"low": found.gain_interval.low, "high": found.gain_interval.high}
+def _gain_figures(comparison: Comparison) -> dict[str, float]:
+    assert comparison.gain is not None
+    figures = {"reference": comparison.reference, "candidate": comparison.candidate, "change": comparison.gain}
+    if comparison.gain_interval is not None:
+        figures |= {"low": comparison.gain_interval.low, "high": comparison.gain_interval.high}
     return figures
 
 
-def floors(candidate: Model, kinds: tuple[str, ...], rule: GateParams) -> Iterator[Guard]:
-    """The least values that the candidate must have, whatever the reference has."""
-    kind, _, metric = rule.metric.partition(".")
-    wanted = [("min_metric", kind, metric, rule.min_metric)]
-    wanted += [("min_precision", kind, "precision", rule.min_precision) for kind in kinds]
-    wanted += [("min_recall", kind, "recall", rule.min_recall) for kind in kinds]
+def floors(candidate: Model, kinds: tuple[str, ...], gate_params: GateParams) -> Iterator[Guard]:
+    """One guard for each value that the candidate must reach, whatever the reference has."""
+    kind, _, metric = gate_params.metric.partition(".")
+    wanted = [("min_metric", kind, metric, gate_params.min_metric)]
+    wanted += [("min_precision", kind, "precision", gate_params.min_precision) for kind in kinds]
+    wanted += [("min_recall", kind, "recall", gate_params.min_recall) for kind in kinds]
     for key, kind, metric, least in wanted:
         if least is not None:
             value = float(candidate.facts[kind][metric])
@@ -123,16 +123,16 @@ def floors(candidate: Model, kinds: tuple[str, ...], rule: GateParams) -> Iterat
             yield Guard(f"{key}: {kind}.{metric}", at_least(value, least), {"value": value, "limit": least}, text, "value")
 
 
-def ratios(measured: Measured, rule: GateParams) -> Iterator[Guard]:
-    """Size and latency of the candidate in shares of the reference's."""
+def ratios(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
+    """The guards on the candidate's size and latency, as multiples of the reference's."""
     reference, candidate = measured.evaluation.reference, measured.evaluation.candidate
-    if rule.max_size_ratio is not None:
+    if gate_params.max_size_ratio is not None:
         sizes = [_positive(model.facts.get("tensor_bytes"), "tensor_bytes", model.name) for model in (reference, candidate)]
-        yield _ratio("max_size_ratio", sizes, rule.max_size_ratio, "bytes of tensors")
-    if rule.max_latency_ratio is not None:
-        known = measured.latency_ms or {}
-        times = [_positive(known.get(model.name), "latency_ms", model.name) for model in (reference, candidate)]
-        yield _ratio("max_latency_ratio", times, rule.max_latency_ratio, "ms an image")
+        yield _ratio("max_size_ratio", sizes, gate_params.max_size_ratio, "bytes of tensors")
+    if gate_params.max_latency_ratio is not None:
+        latency_ms = measured.latency_ms or {}
+        times = [_positive(latency_ms.get(model.name), "latency_ms", model.name) for model in (reference, candidate)]
+        yield _ratio("max_latency_ratio", times, gate_params.max_latency_ratio, "ms an image")
 
 
 def _positive(value: object, what: str, model: str) -> float:
@@ -150,15 +150,15 @@ def _ratio(name: str, values: Sequence[float], limit: float, what: str) -> Guard
     return Guard(name, at_least(limit, ratio), figures, text, "ratio")
 
 
-def golden_drop(measured: Measured, rule: GateParams) -> Iterator[Guard]:
-    """What the candidate forgot of an older dataset."""
-    found = measured.golden
-    if rule.max_golden_drop is None or found is None:
+def golden_drop(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
+    """The guard on the golden set: the candidate must not have forgotten an older dataset."""
+    golden = measured.golden
+    if gate_params.max_golden_drop is None or golden is None:
         return
-    if found.gain is None:
+    if golden.gain is None:
         raise EvaluationError(
-            f"{rule.metric} of the reference is zero on the golden set",
+            f"{gate_params.metric} of the reference is zero on the golden set",
             where="evaluate.golden",
             fix="Choose a set that it knows, or set gate.max_golden_drop to null.",
         )
-    yield _drop_guard(f"max_golden_drop: {rule.metric}", _gain_figures(found), rule.max_golden_drop, "relative")
+    yield _drop_guard(f"max_golden_drop: {gate_params.metric}", _gain_figures(golden), gate_params.max_golden_drop, "relative")

@@ -12,20 +12,10 @@ from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict
-from tasks.gate.guards import Measured, guards
-from tasks.gate.slices import slices
-from tasks.gate.words import reasons
-from tasks.measure.compare import (
-    IOU,
-    Comparison,
-    Curves,
-    Draws,
-    class_comparisons,
-    curves,
-    draw,
-    mean_comparison,
-    relative_gains,
-)
+from tasks.gate.guards import Measured, check_guards
+from tasks.gate.slices import compare_slices
+from tasks.gate.wording import reasons
+from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparisons, curves, draw, mean_comparison, relative_gains
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
 from tasks.measure.intervals import (
@@ -48,95 +38,96 @@ AGREEMENT_OF_TIES = 1e-3
 """The same where confidences are equal: NumPy's sort orders them differently on different processors."""
 
 
-def decide(
-    evaluation: Evaluation,
-    rule: GateParams,
-    latency_ms: Mapping[str, float] | None = None,
-) -> Decision:
-    """The verdict on the candidate of `evaluation`, with its evidence; nothing is read or written.
+def decide(evaluation: Evaluation, gate_params: GateParams, latency_ms: Mapping[str, float] | None = None) -> Decision:
+    """The verdict on the candidate of `evaluation`, with its evidence. It reads and writes no file.
 
     Raises:
         EvaluationError: the metric was not measured, the reference is zero, or the arrays do not give the metrics.
         DatasetError: gate.group_by or gate.slices asks for metadata that the dataset does not have.
     """
-    kind = _kind(evaluation, rule)
-    draws = draw(grouping(evaluation.images, evaluation.metadata, rule.group_by), rule.resamples, rule.seed, rule.confidence)
-    found = {kind: curves(evaluation, kind, draws.weights) for kind in evaluation.kinds}
-    metrics = compare_metrics(evaluation, found, draws)
-    main = metrics[rule.metric]
-    gain = _gain(main, evaluation, rule)
-    measured = Measured(evaluation, draws, found, metrics, compare_golden(evaluation.golden, rule), latency_ms)
-    held = guards(measured, rule)
-    evidence = weigh(found[kind], gain, rule, draws)
-    verdict = judge(gain, evidence, held, rule)
-    cut = slices(evaluation, rule.metric, rule.slices, draws)
-    classes = compare_classes(evaluation, found, rule.metric, draws)
-    parts = [Slice("class", name, own[rule.metric]) for name, own in classes.items()]
+    kind = _kind(evaluation, gate_params)
+    draws = draw(
+        grouping(evaluation.images, evaluation.metadata, gate_params.group_by),
+        gate_params.resamples,
+        gate_params.seed,
+        gate_params.confidence,
+    )
+    curves_by_kind = {kind: curves(evaluation, kind, draws.weights) for kind in evaluation.kinds}
+    metrics = compare_metrics(evaluation, curves_by_kind, draws)
+    main = metrics[gate_params.metric]
+    gain = _gain(main, evaluation, gate_params)
+    measured = Measured(evaluation, draws, curves_by_kind, metrics, compare_golden(evaluation.golden, gate_params), latency_ms)
+    guards = check_guards(measured, gate_params)
+    evidence = weigh(curves_by_kind[kind], gain, gate_params, draws)
+    verdict = judge(gain, evidence, guards, gate_params)
+    slices = compare_slices(evaluation, gate_params.metric, gate_params.slices, draws)
+    classes = compare_classes(evaluation, curves_by_kind, gate_params.metric, draws)
+    class_slices = [Slice("class", name, comparisons[gate_params.metric]) for name, comparisons in classes.items()]
     return Decision(
         verdict=verdict,
-        metric=rule.metric,
+        metric=gate_params.metric,
         reference_model=evaluation.reference.name,
         reference=main.reference,
         candidate=main.candidate,
         gain=gain,
-        threshold=rule.min_gain,
-        confidence=rule.confidence,
+        threshold=gate_params.min_gain,
+        confidence=gate_params.confidence,
         evidence=evidence,
-        guards=held,
+        guards=guards,
         metrics=metrics,
         per_class=classes,
-        slices=cut,
-        reasons=reasons(verdict, main, evidence, held, [*parts, *cut], rule, same=_same_tensors(evaluation)),
+        slices=slices,
+        reasons=reasons(verdict, main, evidence, guards, [*class_slices, *slices], gate_params, same=_same_tensors(evaluation)),
         split=dict(evaluation.split),
         tensors_sha256={model.name: str(model.facts.get("tensors_sha256")) for model in evaluation.pair},
     )
 
 
-def _kind(evaluation: Evaluation, rule: GateParams) -> str:
-    kind = rule.metric.partition(".")[0]
+def _kind(evaluation: Evaluation, gate_params: GateParams) -> str:
+    kind = gate_params.metric.partition(".")[0]
     if kind not in evaluation.kinds:
         raise EvaluationError(
-            f"gate.metric is {rule.metric}, but the models only detect boxes",
+            f"gate.metric is {gate_params.metric}, but the models only detect boxes",
             where="gate.metric",
             fix="Set it to box.mAP50 or box.mAP50-95.",
         )
     return kind
 
 
-def _gain(main: Comparison, evaluation: Evaluation, rule: GateParams) -> float:
+def _gain(main: Comparison, evaluation: Evaluation, gate_params: GateParams) -> float:
     if main.gain is None:
         raise EvaluationError(
-            f"{rule.metric} of the {evaluation.reference.name} is zero, so there is no relative gain",
+            f"{gate_params.metric} of the {evaluation.reference.name} is zero, so there is no relative gain",
             where=str(EVALUATION),
             fix="Train a reference that detects something, or choose another gate.metric.",
         )
     return main.gain
 
 
-def judge(gain: float, evidence: Evidence | None, held: tuple[Guard, ...], rule: GateParams) -> Verdict:
+def judge(gain: float, evidence: Evidence | None, guards: tuple[Guard, ...], gate_params: GateParams) -> Verdict:
     """PROMOTE, INCONCLUSIVE or REJECT. The threshold is inclusive, and zero is not above zero."""
-    if not at_least(gain, rule.min_gain) or not all(guard.passed for guard in held):
+    if not at_least(gain, gate_params.min_gain) or not all(guard.passed for guard in guards):
         return Verdict.REJECT
     if evidence is not None and not evidence.lower_bound > 0:
         return Verdict.INCONCLUSIVE
     return Verdict.PROMOTE
 
 
-def weigh(found: Curves, gain: float, rule: GateParams, draws: Draws) -> Evidence | None:
+def weigh(ap_curves: Curves, gain: float, gate_params: GateParams, draws: Draws) -> Evidence | None:
     """Intervals of the gain, its probability, and what this split can show; None without a confidence."""
-    if rule.confidence is None:
+    if gate_params.confidence is None:
         return None
-    iou = IOU[rule.metric.partition(".")[2]]
-    gains = relative_gains(mean_ap(found.candidate, iou), mean_ap(found.reference, iou))
-    return weigh_gains(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], gain, rule, draws)
+    iou = IOU[gate_params.metric.partition(".")[2]]
+    gains = relative_gains(mean_ap(ap_curves.candidate, iou), mean_ap(ap_curves.reference, iou))
+    return weigh_gains(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], gain, gate_params, draws)
 
 
 def weigh_gains(
-    replicates: NDArray[np.float64], jackknife: NDArray[np.float64], gain: float, rule: GateParams, draws: Draws
+    replicates: NDArray[np.float64], jackknife: NDArray[np.float64], gain: float, gate_params: GateParams, draws: Draws
 ) -> Evidence:
     """The evidence of bootstrap `replicates` (B,) and `jackknife` values (J,) of the gain."""
-    assert rule.confidence is not None
-    confidence = expanded(rule.confidence, draws.num_groups)
+    assert gate_params.confidence is not None
+    confidence = expanded(gate_params.confidence, draws.num_groups)
     error = float(replicates.std(ddof=1))
     plain, symmetric = percentile(replicates, confidence), student(gain, error, confidence)
     corrected = bca(replicates, gain, jackknife, confidence)
@@ -146,18 +137,18 @@ def weigh_gains(
         student=symmetric,
         bca=corrected,
         probability_of_gain=float((replicates > 0).mean()),
-        probability_of_min_gain=float((replicates >= rule.min_gain - TOLERANCE).mean()),
+        probability_of_min_gain=float((replicates >= gate_params.min_gain - TOLERANCE).mean()),
         standard_error=error,
-        minimum_detectable_gain=minimum_detectable_gain(error, confidence, rule.min_gain),
+        minimum_detectable_gain=minimum_detectable_gain(error, confidence, gate_params.min_gain),
         power=POWER,
-        images_needed=images_needed(len(draws.groups), error, confidence, rule.min_gain),
+        images_needed=images_needed(len(draws.groups), error, confidence, gate_params.min_gain),
         resamples=draws.resamples,
         groups=draws.num_groups,
     )
 
 
-def compare_metrics(evaluation: Evaluation, found: Mapping[str, Curves], draws: Draws) -> dict[str, Comparison]:
-    """Every mAP metric, its point values those of evaluation.json.
+def compare_metrics(evaluation: Evaluation, curves_by_kind: Mapping[str, Curves], draws: Draws) -> dict[str, Comparison]:
+    """The comparison of every mAP metric, after a check that the arrays give the values of evaluation.json.
 
     Raises:
         EvaluationError: the arrays give other values, so the two files do not belong together.
@@ -166,8 +157,8 @@ def compare_metrics(evaluation: Evaluation, found: Mapping[str, Curves], draws: 
     for kind in evaluation.kinds:
         for name in IOU:
             metric = f"{kind}.{name}"
-            own = mean_comparison(found[kind], metric, draws, len(evaluation.targets.cls), len(evaluation.images))
-            for model, value in zip(evaluation.pair, (own.reference, own.candidate), strict=True):
+            comparison = mean_comparison(curves_by_kind[kind], metric, draws, len(evaluation.targets.cls), len(evaluation.images))
+            for model, value in zip(evaluation.pair, (comparison.reference, comparison.candidate), strict=True):
                 stored = float(model.facts[kind][name])
                 if abs(value - stored) > (AGREEMENT_OF_TIES if _has_ties(model) else AGREEMENT):
                     raise EvaluationError(
@@ -175,7 +166,7 @@ def compare_metrics(evaluation: Evaluation, found: Mapping[str, Curves], draws: 
                         where=str(STATISTICS),
                         fix=f"The two files do not belong together. {REPEAT}",
                     )
-            result[metric] = own
+            result[metric] = comparison
     return result
 
 
@@ -184,25 +175,25 @@ def _has_ties(model: Model) -> bool:
 
 
 def compare_classes(
-    evaluation: Evaluation, found: Mapping[str, Curves], metric: str, draws: Draws
+    evaluation: Evaluation, curves_by_kind: Mapping[str, Curves], metric: str, draws: Draws
 ) -> dict[str, dict[str, Comparison]]:
-    """Class, then metric: each class of the split, for boxes and masks at the IoU of `metric`."""
+    """The comparison of each class of the split, for boxes and masks at the IoU of `metric`; by class name, then by metric."""
     result: dict[str, dict[str, Comparison]] = {}
     for kind in evaluation.kinds:
-        own = f"{kind}.{metric.partition('.')[2]}"
-        for name, comparison in class_comparisons(found[kind], own, evaluation, draws).items():
-            result.setdefault(name, {})[own] = comparison
+        class_metric = f"{kind}.{metric.partition('.')[2]}"
+        for name, comparison in class_comparisons(curves_by_kind[kind], class_metric, evaluation, draws).items():
+            result.setdefault(name, {})[class_metric] = comparison
     return result
 
 
-def compare_golden(golden: Evaluation | None, rule: GateParams) -> Comparison | None:
-    """The metric on the golden set, resampled image by image; None where it is not asked for."""
-    if golden is None or rule.max_golden_drop is None:
+def compare_golden(golden: Evaluation | None, gate_params: GateParams) -> Comparison | None:
+    """The gate's metric on the golden set, resampled image by image; None without a golden set or its guard."""
+    if golden is None or gate_params.max_golden_drop is None:
         return None
-    draws = draw(golden.images, rule.resamples, rule.seed, rule.confidence)
-    kind, _, name = rule.metric.partition(".")
-    found = curves(golden, kind, draws.without_jackknife(), iou=IOU[name])
-    return mean_comparison(found, rule.metric, draws, len(golden.targets.cls), len(golden.images))
+    draws = draw(golden.images, gate_params.resamples, gate_params.seed, gate_params.confidence)
+    kind, _, name = gate_params.metric.partition(".")
+    ap_curves = curves(golden, kind, draws.without_jackknife(), iou=IOU[name])
+    return mean_comparison(ap_curves, gate_params.metric, draws, len(golden.targets.cls), len(golden.images))
 
 
 def _same_tensors(evaluation: Evaluation) -> bool:

@@ -30,14 +30,15 @@ def run(params: Params) -> None:
     """
     from tasks.common.page import render as page
     from tasks.common.page.document import Cell, Document
-    from tasks.report import inputs, markdown, material, sections
+    from tasks.report import inputs, markdown, sections
     from tasks.report.curves import curves_csv
+    from tasks.report.facts import Facts
     from tasks.report.sections.outcome import TONES, headline
 
-    m = material.gather(inputs.read(), params.report)
-    verdict = m.inputs.decision.verdict
-    badge = Cell(m.words(f"verdict.{verdict}"), TONES[verdict])
-    document = Document(m.words("document.title"), headline(m), badge, sections.write(m))
-    text, html, table = markdown.render(document, m.words), page.render(document, m.words), curves_csv(m.all_epochs)
+    facts = Facts(inputs.read(), params.report)
+    verdict = facts.decision.verdict
+    badge = Cell(facts.words(f"verdict.{verdict}"), TONES[verdict])
+    document = Document(facts.words("document.title"), headline(facts), badge, sections.write(facts))
+    text, html, table = markdown.render(document, facts.words), page.render(document, facts.words), curves_csv(facts.all_epochs)
     replace_files({CURVES: table.encode(), REPORT_PAGE: html.encode(), REPORT: text.encode()})
-    log.info("report: %s, %s %s -> %s, %s", verdict, m.metric, m.words.gain(m.inputs.decision.gain), REPORT, REPORT_PAGE)
+    log.info("report: %s, %s %s -> %s, %s", verdict, facts.metric, facts.words.gain(facts.decision.gain), REPORT, REPORT_PAGE)

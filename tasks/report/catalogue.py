@@ -2,8 +2,8 @@
 
 reads   tasks/report/catalogue/<language>.toml
 
-Nothing that a reader sees as a sentence is written anywhere else. A text holds {placeholders}; numbers come into it as text,
-formatted here, so that a language decides about its own signs and spaces.
+Every sentence that a reader sees is in these files. A text holds {placeholders}; numbers come into it as text, formatted here,
+so that each language decides about signs and spaces.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def load(language: Language) -> Words:
 
 
 def flat(table: Mapping[str, Any], head: str = "") -> dict[str, str]:
-    """Nested tables as one, keys joined by dots."""
+    """Nested tables as one flat table, with the keys joined by dots."""
     texts: dict[str, str] = {}
     for key, value in table.items():
         texts |= flat(value, f"{head}{key}.") if isinstance(value, Mapping) else {f"{head}{key}": str(value)}
@@ -36,7 +36,7 @@ def flat(table: Mapping[str, Any], head: str = "") -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Words:
-    """Says things in one language."""
+    """The texts and number formats of one language."""
 
     language: Language
     texts: Mapping[str, str]
@@ -50,41 +50,45 @@ class Words:
 
     @property
     def none(self) -> str:
-        """What stands where there is no value."""
+        """The text that stands for a missing value."""
         return self.texts["format.none"]
 
+    def columns(self, *names: str) -> tuple[str, ...]:
+        """The heads of the columns `names`."""
+        return tuple(self(f"column.{name}") for name in names)
+
     def value(self, value: float | None, digits: int = 4) -> str:
-        """0.8767."""
+        """A value as text: 0.8767."""
         return self.none if _absent(value) else f"{value:.{digits}f}"
 
-    def points(self, change: float | None, digits: int = 4) -> str:
-        """+0.0310, a difference of two values."""
-        return self.none if _absent(change) else f"{_unsigned_zero(change, digits):+.{digits}f}"
+    def points(self, change: float | None) -> str:
+        """A difference of two values as text: +0.0310."""
+        return self.none if _absent(change) else f"{_unsigned_zero(change, 4):+.4f}"
 
     def gain(self, share: float | None) -> str:
-        """+3.54 %, a relative change."""
+        """A relative change as text: +3.54 %."""
         if share is None or _absent(share):
             return self.none
         return self("format.percent", value=f"{_unsigned_zero(share * 100, 2):+.2f}")
 
     def share(self, share: float | None, digits: int = 1) -> str:
-        """95.0 %, a part of a whole."""
+        """A part of a whole as text: 95.0 %."""
         if share is None or _absent(share):
             return self.none
         return self("format.percent", value=f"{share * 100:.{digits}f}")
 
     def gains(self, interval: Interval | None) -> str:
-        """-0.31 % to +2.79 %, an interval of a relative change."""
+        """An interval of a relative change as text: -0.31 % to +2.79 %."""
         return self.none if interval is None else self("format.range", low=self.gain(interval.low), high=self.gain(interval.high))
 
     def changes(self, interval: Interval | None) -> str:
-        """-0.0031 to +0.0279, an interval of a difference."""
+        """An interval of a difference as text: -0.0031 to +0.0279."""
         if interval is None:
             return self.none
         return self("format.range", low=self.points(interval.low), high=self.points(interval.high))
 
     def duration(self, seconds: float) -> str:
-        """12.3 s, 2 min 35 s or 1 h 05 min."""
+        """A duration as text: 12.3 s, 2 min 35 s or 1 h 05 min."""
         if seconds < 100:
             return self("format.seconds", seconds=f"{seconds:.1f}")
         minutes, rest = divmod(round(seconds), 60)
@@ -93,13 +97,13 @@ class Words:
         return self("format.hours", hours=minutes // 60, minutes=f"{minutes % 60:02d}")
 
     def size(self, num_bytes: float) -> str:
-        """596 kB; powers of 1000."""
+        """A size as text, in powers of 1000: 596 kB."""
         units = ("B", "kB", "MB", "GB", "TB")
         step = min(int(math.log10(max(num_bytes, 1)) // 3), len(units) - 1)
         return f"{num_bytes / 1000**step:.{0 if step == 0 else 3}g} {units[step]}" if step else f"{num_bytes:.0f} B"
 
     def listing(self, items: list[str]) -> str:
-        """The items one after the other."""
+        """The items as a list within a sentence."""
         return self("format.comma").join(items)
 
 

@@ -9,21 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.page.svg import (
-    FONT_PX,
-    Axes,
-    Canvas,
-    axes,
-    labelled,
-    log_ticks,
-    padded,
-    shortened,
-    text_width,
-    ticks,
-)
+from tasks.common.page.svg import FONT_PX, Axes, Canvas, axes, labelled, log_ticks, padded, shortened, text_width, ticks
 
 WIDTH, HEIGHT = 360, 230
-"""Of a panel, user units; two or three stand side by side on a wide page."""
+"""Size of a panel in user units of SVG; two or three stand side by side on a wide page."""
 MOST_LABEL_PX = 150
 LOG_RATIO = 6
 """Losses whose largest value is this many times the smallest get a logarithmic axis."""
@@ -38,15 +27,14 @@ class Series:
     style: str
     """CSS class: reference, candidate, baseline, finetune, train or val."""
     points: Points
-    dots: bool = True
 
 
 def losses_chart(name: str, series: Sequence[Series], boundary: int) -> str:
-    """Lines over epochs; on a logarithmic axis where the first epochs would flatten the rest."""
-    values = [y for own in series for _, y in own.points]
+    """Lines over epochs; the axis is logarithmic if the first epochs would flatten the rest."""
+    values = [y for line in series for _, y in line.points]
     if not values or min(values) <= 0 or max(values) / min(values) < LOG_RATIO:
         return epochs_chart(name, series, boundary)
-    logs = [Series(own.style, [(x, math.log10(y)) for x, y in own.points]) for own in series]
+    logs = [Series(line.style, [(x, math.log10(y)) for x, y in line.points]) for line in series]
     return epochs_chart(name, logs, boundary, is_log=True)
 
 
@@ -58,7 +46,7 @@ def epochs_chart(
     With `is_log` the values are logarithms to base 10, and the ticks show the numbers.
     """
     canvas = Canvas(WIDTH, HEIGHT)
-    points = [point for own in series for point in own.points]
+    points = [point for line in series for point in line.points]
     last = max([int(x) for x, _ in points], default=1)
     first = min([int(x) for x, _ in points], default=1)
     y = padded([y for _, y in points] + ([level] if level is not None else []))
@@ -69,11 +57,10 @@ def epochs_chart(
         _shade_finetune(area, boundary)
     if level is not None:
         canvas.line(area.x.start, area.y(level), area.x.end, area.y(level), "level")
-    for own in series:
-        canvas.path(area.points(own.points), own.style)
-        if own.dots:
-            for (x, y_px), (epoch, value) in zip(area.points(own.points), own.points, strict=True):
-                canvas.dot(x, y_px, own.style, f"{name}, epoch {epoch:g}: {10**value if is_log else value:.4f}")
+    for line in series:
+        canvas.path(area.points(line.points), line.style)
+        for (x, y_px), (epoch, value) in zip(area.points(line.points), line.points, strict=True):
+            canvas.dot(x, y_px, line.style, f"{name}, epoch {epoch:g}: {10**value if is_log else value:.4f}")
     for x, y_px in area.points(best):
         canvas.dot(x, y_px, "ring", radius=5.5)
     return canvas.svg(name)
@@ -90,8 +77,8 @@ def recall_chart(name: str, series: Sequence[Series]) -> str:
     canvas = Canvas(WIDTH, HEIGHT + 30)
     marks = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
     area = axes(canvas, (0, 1), (0, 1), marks, labelled(marks), "recall", "precision")
-    for own in series:
-        canvas.path(area.points(own.points), own.style)
+    for line in series:
+        canvas.path(area.points(line.points), line.style)
     return canvas.svg(name)
 
 
@@ -103,28 +90,27 @@ def matrix(name: str, counts: NDArray[np.int64], names: Sequence[str]) -> str:
         counts: (K, K).
         names: (K,) of rows and columns.
     """
-    left = min(max(text_width(own) for own in names), MOST_LABEL_PX * 0.75) + 10
+    left = min(max(text_width(class_name) for class_name in names), MOST_LABEL_PX * 0.75) + 10
     side = (WIDTH - left - 4) / len(names)
-    top = left if len(names) > 6 or max(text_width(own) for own in names) > side else 22
+    top = left if len(names) > 6 or max(text_width(class_name) for class_name in names) > side else 22
     canvas = Canvas(WIDTH, top + side * len(names) + 4)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    for i, own in enumerate(names):
-        canvas.text(left - 6, top + side * (i + 0.5) + 4, shortened(own, left - 10), "", "end")
+    for i, row_name in enumerate(names):
+        canvas.text(left - 6, top + side * (i + 0.5) + 4, shortened(row_name, left - 10), "", "end")
         x = left + side * (i + 0.5)
         turned = f'<g transform="rotate(-90 {x + 4:.1f} {top - 6:.1f})">' if top > 22 else ""
         canvas.parts.append(turned)
-        canvas.text(
-            x + (4 if turned else 0), top - 6, shortened(own, left - 10 if turned else side), "", "start" if turned else "middle"
-        )
+        label = shortened(row_name, left - 10 if turned else side)
+        canvas.text(x + (4 if turned else 0), top - 6, label, "", "start" if turned else "middle")
         canvas.parts.append("</g>" if turned else "")
-        for j, other in enumerate(names):
+        for j, column_name in enumerate(names):
             _matrix_cell(
                 canvas,
                 (left + side * j, top + side * i, side),
                 int(counts[i, j]),
                 float(shares[i, j]),
                 i == j,
-                f"{own} → {other}",
+                f"{row_name} → {column_name}",
             )
     return canvas.svg(name)
 

@@ -1,6 +1,6 @@
-"""The images whose result changed most: label, reference and candidate side by side.
+"""Draw the images whose result changed most: label, reference and candidate side by side.
 
-reads   the images and labels of the gate split; where they are not here, one sentence stands for the gallery
+reads   the images and labels of the gate split; if they are not on this machine, one sentence stands for the gallery
 """
 
 from __future__ import annotations
@@ -18,64 +18,64 @@ from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.common.rows import lines_of, read_rows
 from tasks.common.text import code
 from tasks.measure.matching import Outcome
-from tasks.report.material import Material
+from tasks.report.facts import Facts
 
 MOST_TAGS = 8
 """An image with more boxes than this shows no class names."""
 
 
-def blocks(m: Material) -> tuple[Block, ...]:
-    """The most improved and the most worsened images; a sentence where there is nothing to show."""
-    if not m.rule.gallery_images:
+def blocks(facts: Facts) -> tuple[Block, ...]:
+    """The most improved and the most worsened images, each as a gallery or as a sentence if there is nothing to show."""
+    if not facts.report_params.gallery_images:
         return ()
-    change = m.tallies["candidate"].f1 - m.tallies[m.reference].f1
-    found: list[Block] = []
+    change = facts.tallies["candidate"].f1 - facts.tallies[facts.reference].f1
+    galleries: list[Block] = []
     for kind, order in (("improved", -change), ("worsened", change)):
-        chosen = [int(i) for i in np.argsort(order, kind="stable") if order[i] < 0][: m.rule.gallery_images]
-        shots = tuple(shot for i in chosen if (shot := _shot(m, i)) is not None)
+        chosen = [int(i) for i in np.argsort(order, kind="stable") if order[i] < 0][: facts.report_params.gallery_images]
+        shots = tuple(shot for i in chosen if (shot := _shot(facts, i)) is not None)
         if chosen and not shots:
             return (
                 Paragraph(
-                    m.words("gallery.absent", dataset=code(m.inputs.evaluation.split["dataset"])),
+                    facts.words("gallery.absent", dataset=code(facts.inputs.evaluation.split["dataset"])),
                     f"{EVALUATION}: split.dataset",
                 ),
             )
         if shots:
-            source = f"{STATISTICS}: images, {{{m.reference},candidate}}.box_xyxy; {m.inputs.evaluation.split['dataset']}"
-            found.append(Gallery(m.words(f"gallery.{kind}", **m.point), shots, source, _legend(m)))
+            source = f"{STATISTICS}: images, {{{facts.reference},candidate}}.box_xyxy; {facts.inputs.evaluation.split['dataset']}"
+            galleries.append(Gallery(facts.words(f"gallery.{kind}", **facts.point), shots, source, _legend(facts)))
         else:
-            found.append(Paragraph(m.words(f"gallery.none_{kind}"), str(STATISTICS)))
-    return tuple(found)
+            galleries.append(Paragraph(facts.words(f"gallery.none_{kind}"), str(STATISTICS)))
+    return tuple(galleries)
 
 
-def _legend(m: Material) -> tuple[tuple[str, str], ...]:
-    return tuple((f"box {key}", m.words(f"legend.{key}")) for key in ("label", "right", "false", "missed"))
+def _legend(facts: Facts) -> tuple[tuple[str, str], ...]:
+    return tuple((f"box {key}", facts.words(f"legend.{key}")) for key in ("label", "right", "false", "missed"))
 
 
-def _shot(m: Material, image: int) -> Shot | None:
-    """The three drawings of an image; None where the image is not here or not the one that was measured."""
-    evaluation = m.inputs.evaluation
+def _shot(facts: Facts, image: int) -> Shot | None:
+    """The three drawings of an image; None if the image is not on this machine or not the one that was measured."""
+    evaluation = facts.inputs.evaluation
     path = evaluation.images[image]
-    file = Path(m.inputs.evaluation.split["dataset"]) / path
+    file = Path(evaluation.split["dataset"]) / path
     assert evaluation.size_wh is not None
     width, height = (int(side) for side in evaluation.size_wh[image])
     picture = read_picture(file, (width, height))
     if picture is None:
         return None
     shape = f"shot-{image}"
-    panels = [Panel(m.words("gallery.label"), _labels(m, image, file, picture, shape))]
-    panels += [Panel(m.model(name), _boxes(m, image, m.outcomes[name], picture, shape)) for name in (m.reference, "candidate")]
+    panels = [Panel(facts.words("gallery.label"), _labels(facts, image, file, picture, shape))]
+    panels += [Panel(facts.model(name), _boxes(facts, image, facts.outcomes[name], picture, shape)) for name in facts.pair]
     counts = {
-        f"{side}_{name}": int(getattr(m.tallies[model], name)[image])
-        for side, model in (("before", m.reference), ("after", "candidate"))
+        f"{side}_{name}": int(getattr(facts.tallies[model], name)[image])
+        for side, model in (("before", facts.reference), ("after", "candidate"))
         for name in ("found", "missed", "false")
     }
-    better = m.tallies["candidate"].f1[image] > m.tallies[m.reference].f1[image]
+    better = facts.tallies["candidate"].f1[image] > facts.tallies[facts.reference].f1[image]
     tone: Tone = "good" if better else "bad"
-    return Shot(path, m.words("gallery.note", **counts), tone, tuple(panels))
+    return Shot(path, facts.words("gallery.note", **counts), tone, tuple(panels))
 
 
-def _labels(m: Material, image: int, file: Path, picture: Picture, shape: str) -> str:
+def _labels(facts: Facts, image: int, file: Path, picture: Picture, shape: str) -> str:
     canvas = picture.drawn(shape)
     rows = read_rows(lines_of(label_file(file)))
     for row in rows:
@@ -83,24 +83,25 @@ def _labels(m: Material, image: int, file: Path, picture: Picture, shape: str) -
     if len(rows) <= MOST_TAGS:
         for row in rows:
             left, top = row.corners.min(0) * (picture.width, picture.height)
-            tag(canvas, left, top, m.inputs.names[row.cls] if 0 <= row.cls < len(m.inputs.names) else str(row.cls))
-    return canvas.svg(m.words("gallery.label"))
+            tag(canvas, left, top, facts.inputs.names[row.cls] if 0 <= row.cls < len(facts.inputs.names) else str(row.cls))
+    return canvas.svg(facts.words("gallery.label"))
 
 
-def _boxes(m: Material, image: int, outcome: Outcome, picture: Picture, shape: str) -> str:
+def _boxes(facts: Facts, image: int, outcome: Outcome, picture: Picture, shape: str) -> str:
     canvas = Canvas(picture.width, picture.height)
     canvas.parts.append(f'<use href="#{shape}"/>')
-    own, mine = outcome.detections, np.flatnonzero(outcome.detections.img == image)
-    missed = np.flatnonzero((m.labels.img == image) & ~outcome.found)
+    detections = outcome.detections
+    numbers = np.flatnonzero(detections.img == image)
+    missed = np.flatnonzero((facts.labels.img == image) & ~outcome.found)
     for t in missed:
-        _box(canvas, m.labels.box_xyxy[t], picture, "box missed")
-    for d in mine:
-        _box(canvas, own.box_xyxy[d], picture, "box right" if outcome.right[d] else "box false")
-    if len(mine) <= MOST_TAGS:
-        for d in mine:
-            left, top = own.box_xyxy[d][:2] * picture.scale_xy
-            tag(canvas, float(left), float(top), f"{m.inputs.names[own.cls[d]]} {own.conf[d]:.2f}")
-    return canvas.svg(m.inputs.evaluation.images[image])
+        _box(canvas, facts.labels.box_xyxy[t], picture, "box missed")
+    for d in numbers:
+        _box(canvas, detections.box_xyxy[d], picture, "box right" if outcome.right[d] else "box false")
+    if len(numbers) <= MOST_TAGS:
+        for d in numbers:
+            left, top = detections.box_xyxy[d][:2] * picture.scale_xy
+            tag(canvas, float(left), float(top), f"{facts.inputs.names[detections.cls[d]]} {detections.conf[d]:.2f}")
+    return canvas.svg(facts.inputs.evaluation.images[image])
 
 
 def _box(canvas: Canvas, box_xyxy: NDArray[np.float32], picture: Picture, style: str) -> None:

@@ -1,4 +1,4 @@
-"""Everything the report is made of, read from the files of the other stages.
+"""Read everything that the report is made of from the files of the other stages.
 
 reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/evaluation.npz,
         models/{baseline,finetune}/
@@ -47,28 +47,27 @@ class Phase:
 
     name: str
     """`baseline` or `finetune`."""
-    folder: Path
     training: Mapping[str, Any]
-    """training.json, see `tasks.train.Training`."""
+    """The content of training.json, see `tasks.train.Training`."""
     arguments: Mapping[str, Any]
-    """args.yaml, the arguments of Ultralytics' training."""
+    """The content of args.yaml, the arguments of Ultralytics' training."""
     rows: tuple[Row, ...]
-    """results.csv, an epoch each."""
+    """The rows of results.csv, one for each epoch."""
 
     @property
     def start(self) -> Row | None:
-        """The start weights on split val, epoch 0; None where training began from scratch."""
-        found: Row | None = self.training.get("start_metrics")
-        return found
+        """The metrics of the start weights on split val, as epoch 0; None if training began from scratch."""
+        start_metrics: Row | None = self.training.get("start_metrics")
+        return start_metrics
 
     @property
     def kept_start(self) -> bool:
-        """Was no epoch better than the start weights, so that they are best.pt?"""
+        """Whether no epoch was better than the start weights, so that these are best.pt."""
         return self.start is not None and int(self.training["best_epoch"]) == 0
 
     @property
     def best(self) -> Row | None:
-        """The epoch whose weights are best.pt, which may be the start; None where no epoch was trained."""
+        """The row of the epoch whose weights are best.pt, which may be the start; None if no epoch was trained."""
         number = int(self.training["best_epoch"])
         if self.kept_start:
             return self.start
@@ -106,10 +105,10 @@ class Inputs:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that are compared, the reference first; the baseline is shown beside a champion that it is not itself."""
-        own = (self.decision.reference_model, "candidate")
-        digests = {name: self.evaluation.models[name].facts["tensors_sha256"] for name in ("baseline", own[0])}
-        return own if digests["baseline"] == digests[own[0]] else ("baseline", *own)
+        """Names of the models that are shown: reference and candidate, after the baseline if the reference is another model."""
+        compared = (self.decision.reference_model, "candidate")
+        digests = {name: self.evaluation.models[name].facts["tensors_sha256"] for name in ("baseline", compared[0])}
+        return compared if digests["baseline"] == digests[compared[0]] else ("baseline", *compared)
 
 
 def read() -> Inputs:
@@ -138,10 +137,10 @@ def read() -> Inputs:
 
 def _require_same_models(evaluation: Evaluation, decision: Decision) -> None:
     for name, digest in decision.tensors_sha256.items():
-        found = evaluation.models[name].facts.get("tensors_sha256") if name in evaluation.models else None
-        if found != digest:
+        evaluated = evaluation.models[name].facts.get("tensors_sha256") if name in evaluation.models else None
+        if evaluated != digest:
             raise EvaluationError(
-                f"the decision is about a {name} with tensors {digest[:12]}, {EVALUATION} about {str(found)[:12]}",
+                f"the decision is about a {name} with tensors {digest[:12]}, {EVALUATION} about {str(evaluated)[:12]}",
                 where=str(DECISION),
                 fix="Run `dvc repro gate`.",
             )
@@ -164,7 +163,7 @@ def _read_phase(name: str, folder: Path) -> Phase:
     arguments = load_yaml(folder / "args.yaml")
     if not isinstance(arguments, Mapping):
         raise WorkspaceError("holds no arguments", where=str(folder / "args.yaml"), fix=f"Run `dvc repro {name}`.")
-    return Phase(name, folder, training, arguments, rows)
+    return Phase(name, training, arguments, rows)
 
 
 def _require(path: Path, made_by: str) -> None:
@@ -173,7 +172,7 @@ def _require(path: Path, made_by: str) -> None:
 
 
 def read_rows(file: Path) -> tuple[Row, ...]:
-    """The rows of an Ultralytics results.csv; names without padding."""
+    """The rows of Ultralytics' results.csv, with the padding of its column names removed."""
     with file.open(newline="", encoding="utf-8", errors="replace") as lines:
         return tuple({key.strip(): _number(value) for key, value in row.items() if key} for row in csv.DictReader(lines))
 

@@ -1,25 +1,15 @@
-"""The report as Markdown: tables that line up in a terminal, no pictures."""
+"""Write the report as Markdown: its tables line up in a terminal, and it has no pictures."""
 
 from __future__ import annotations
 
-from tasks.common.page.document import (
-    Advice,
-    Block,
-    Bullets,
-    Callout,
-    Cards,
-    Document,
-    Paragraph,
-    Table,
-    cell,
-)
+from tasks.common.page.document import Advice, Block, Bullets, Callout, Cards, Document, Paragraph, Table, cell
 from tasks.common.paths import REPORT_PAGE
 from tasks.common.text import table as markdown_table
 from tasks.report.catalogue import Words
 
 
 def render(document: Document, words: Words) -> str:
-    """The whole file."""
+    """The content of report.md."""
     parts = [
         f"# {document.title}",
         f"**{document.badge.text}** · {document.subtitle}",
@@ -32,7 +22,7 @@ def render(document: Document, words: Words) -> str:
 
 
 def _block(block: Block, words: Words) -> str:
-    text = ""  # of a figure or a gallery
+    text = ""  # a figure or a gallery has none
     match block:
         case Paragraph():
             text = _with_source(block.text, block.source, words)
@@ -44,7 +34,7 @@ def _block(block: Block, words: Words) -> str:
             items = enumerate(block.items, 1)
             text = "\n".join(f"{i}. **{do}** {why} ({_source(source, words)})" for i, (do, why, source) in items)
         case Cards():
-            header = (words("column.figure"), words("column.value"), words("column.note"))
+            header = words.columns("figure", "value", "note")
             rows = tuple((card.label, card.value, card.note or words.none) for card in block.items)
             text = _table(Table(header, rows, block.source, num_text_columns=3), words)
         case Table():

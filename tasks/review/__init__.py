@@ -25,14 +25,14 @@ from tasks.common.params import Params
 from tasks.common.paths import BASELINE, REVIEW, REVIEW_LIST, REVIEW_PAGE, RUNS
 from tasks.common.replace import replace_files
 from tasks.review import doubts
-from tasks.review.doubts import Reviewed
+from tasks.review.doubts import ReviewedImage
 
 log = logging.getLogger(__name__)
 SPLITS = ("train", "val")
 WEAK_SHARE = 0.5
-"""A model that agrees with fewer labels says more about itself than about them."""
+"""A model that agrees with a smaller share of the labels is too weak to judge them."""
 MIN_CONF = 0.01
-"""Weaker detections do not even support a label."""
+"""Detections of lower confidence are left out; they do not even support a label."""
 
 
 def run(params: Params) -> None:
@@ -45,19 +45,19 @@ def run(params: Params) -> None:
     """
     from tasks.review.page import page
 
-    rule = params.review
-    if not rule.enabled:
-        write({"enabled": False}, doubts.table([]), page(params.data.path, None, [], 0, rule))
+    review_params = params.review
+    if not review_params.enabled:
+        write({"enabled": False}, doubts.table([]), page(params.data.path, None, [], 0, review_params))
         log.info("review: switched off (review.enabled)")
         return
     champion = pinned_weights()
     weights, model = champion or BASELINE / "best.pt", "champion" if champion else "baseline"
     with accepted_dataset(params, *SPLITS) as accepted:
-        reviewed = look(accepted.dataset, weights, params)
+        reviewed = review_images(accepted.dataset, weights, params)
         ranked = doubts.ranked(reviewed)
-        content = doubts.summary(params.data.path, model, weights.as_posix(), ranked, reviewed, rule)
+        content = doubts.summary(params.data.path, model, weights.as_posix(), ranked, reviewed, review_params)
         is_weak = content["agreed_share"] < WEAK_SHARE
-        html = page(params.data.path, model, ranked, len(reviewed), rule, is_weak)
+        html = page(params.data.path, model, ranked, len(reviewed), review_params, is_weak)
     write(content, doubts.table(ranked), html)
     if is_weak:
         words = "review: the %s agrees with %.0f %% of the labels: too weak to judge, %s says little"
@@ -68,12 +68,12 @@ def run(params: Params) -> None:
 
 
 def write(content: dict[str, Any], table: str, html: str) -> None:
-    """The three files of the stage."""
+    """Write the three files of the stage together."""
     replace_files({REVIEW_LIST: table.encode(), REVIEW_PAGE: html.encode(), REVIEW: stage.as_json(content)})
 
 
-def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[Reviewed]:
-    """Every image of `splits` with what the model of `weights` makes of its labels."""
+def review_images(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[ReviewedImage]:
+    """Every image of `splits` with the findings about its labels from the model of `weights`."""
     from tasks.measure import yolo
     from tasks.measure.predict import predict
 
@@ -87,11 +87,11 @@ def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...
         "max_det": params.evaluate.max_det, "nms": params.evaluate.nms, "device": str(params.train.device),
         "rect": params.evaluate.rect, "half": False,
     }  # fmt: skip
-    found = []
+    reviewed = []
     for split in splits:
         files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
         for image in predict(model, data, dataset, settings, split, work):
             file = files[image.path]
             names = shown(file, dataset.root), shown(label_file(file), dataset.root)
-            found.append(doubts.reviewed(image, file, names, split, dataset.names, params.review))
-    return found
+            reviewed.append(doubts.review_image(image, file, names, split, dataset.names, params.review))
+    return reviewed

@@ -27,13 +27,13 @@ COLUMNS = ("rank", "file", "line", "kind", "score", "label", "model_says", "conf
 
 
 @dataclass(frozen=True)
-class Reviewed:
-    """An image, its labels, and what the model makes of them."""
+class ReviewedImage:
+    """An image with its labels, and the model's findings about them."""
 
-    image: str
-    """Below the dataset, as `tasks.common.dataset.shown` writes it."""
-    labels: str
-    """Its label file, likewise."""
+    path: str
+    """Path of the image below the dataset, as `tasks.common.dataset.shown` writes it."""
+    label_path: str
+    """Path of its label file, written likewise."""
     file: Path
     split: str
     size_wh: tuple[int, int]
@@ -41,10 +41,11 @@ class Reviewed:
     detections: Detections
     findings: tuple[Finding, ...]
     names: tuple[str, ...]
+    """Class names of the dataset."""
 
     @property
     def score(self) -> float:
-        """The share of its findings that agree, 0 (look at it) to 1."""
+        """The share of the image's findings that agree, 0 (look at it) to 1 (the model agrees with every label)."""
         return agreement(self.findings)
 
 
@@ -52,66 +53,69 @@ class Reviewed:
 class Doubt:
     """A finding that a person should look at."""
 
-    on: Reviewed
+    image: ReviewedImage
     finding: Finding
 
     @property
     def line(self) -> int:
-        """Of the label file, from 1; 0 where there is no label."""
-        return self.on.rows[self.finding.label].line if self.finding.label >= 0 else 0
+        """Line of the label file, counted from 1; 0 for an overlooked object."""
+        return self.image.rows[self.finding.label].line if self.finding.label >= 0 else 0
 
     def place(self) -> str:
-        """file:line, or the file alone."""
-        return f"{self.on.labels}:{self.line}" if self.line else self.on.labels
+        """Where to look: file:line, or the label file alone for an overlooked object."""
+        return f"{self.image.label_path}:{self.line}" if self.line else self.image.label_path
 
     @property
     def label(self) -> str:
-        """The labelled class, '' for an overlooked object."""
-        return _name(self.on.names, self.on.rows[self.finding.label].cls) if self.finding.label >= 0 else ""
+        """Name of the labelled class; empty for an overlooked object."""
+        return _name(self.image.names, self.image.rows[self.finding.label].cls) if self.finding.label >= 0 else ""
 
     @property
     def model_says(self) -> str:
-        """The detected class, '' for none."""
+        """Name of the detected class; empty without a detection."""
         d = self.finding.detection
-        return _name(self.on.names, int(self.on.detections.cls[d])) if d >= 0 else ""
+        return _name(self.image.names, int(self.image.detections.cls[d])) if d >= 0 else ""
 
     @property
     def conf(self) -> float:
-        """Confidence of the detection, 0 for none."""
-        return float(self.on.detections.conf[self.finding.detection]) if self.finding.detection >= 0 else 0.0
+        """Confidence of the detection; 0 without one."""
+        return float(self.image.detections.conf[self.finding.detection]) if self.finding.detection >= 0 else 0.0
 
 
-def reviewed(
-    image: Image, file: Path, names: tuple[str, str], split: str, classes: tuple[str, ...], rule: ReviewParams
-) -> Reviewed:
-    """What the model's detections in `image` make of the labels of `file`; `names` are those of image and label file."""
+def review_image(
+    image: Image, file: Path, names: tuple[str, str], split: str, classes: tuple[str, ...], review_params: ReviewParams
+) -> ReviewedImage:
+    """The findings from the model's detections in `image` about the labels of `file`.
+
+    `names` are the paths of image and label file as they are shown, `classes` the class names of the dataset.
+    """
     rows = tuple(read_rows(lines_of(label_file(file))))
     corners = [np.concatenate((row.corners.min(0), row.corners.max(0))) * np.tile(image.size_wh, 2) for row in rows]
     boxes = np.array(corners, np.float32).reshape(-1, 4)
     first, cls = np.zeros(len(rows), np.int32), np.array([row.cls for row in rows], np.int32)
     labels = Targets(first, cls, boxes, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
     detections = detected([image])
-    findings = tuple(judge(labels, detections, rule.conf, rule.iou))
-    return Reviewed(names[0], names[1], file, split, image.size_wh, rows, detections, findings, classes)
+    findings = tuple(judge(labels, detections, review_params.conf, review_params.iou))
+    return ReviewedImage(names[0], names[1], file, split, image.size_wh, rows, detections, findings, classes)
 
 
-def by_rank(images: Iterable[Reviewed]) -> list[Reviewed]:
+def by_rank(images: Iterable[ReviewedImage]) -> list[ReviewedImage]:
     """The images, most doubtful first.
 
-    An image's place is its quantile among those of its split: a model agrees more with the split it was trained on, and without
-    this split val would come first as a whole. Among images that agree equally the lower mean of the scores comes first.
+    An image's place is its quantile within its split: a model agrees more with the split it was trained on, so by score alone
+    all of val would come first. Within a split, images of equal score are ordered by the mean score of their findings.
     """
-    splits: dict[str, list[Reviewed]] = {}
-    for one in sorted(images, key=lambda one: (one.score, _mean(one.findings), one.image)):
-        splits.setdefault(one.split, []).append(one)
-    placed = [(i / len(own), one.score, one.image, one) for own in splits.values() for i, one in enumerate(own)]
-    return [one for *_, one in sorted(placed, key=lambda entry: entry[:3])]
+    splits: dict[str, list[ReviewedImage]] = {}
+    for image in sorted(images, key=lambda image: (image.score, _mean(image.findings), image.path)):
+        splits.setdefault(image.split, []).append(image)
+    placed = [(i / len(split), image.score, image.path, image) for split in splits.values() for i, image in enumerate(split)]
+    return [image for *_, image in sorted(placed, key=lambda entry: entry[:3])]
 
 
-def ranked(images: Iterable[Reviewed]) -> list[Doubt]:
-    """The doubts: image by image as `by_rank` has them, and within an image the lowest score first."""
-    doubts = [[Doubt(one, f) for f in one.findings if f.kind != "agrees"] for one in by_rank(images)]
-    return [doubt for own in doubts for doubt in sorted(own, key=lambda d: (d.finding.score, d.line))]
+def ranked(images: Iterable[ReviewedImage]) -> list[Doubt]:
+    """The doubts, image by image in the order of `by_rank`; within an image the lowest score comes first."""
+    doubts = [[Doubt(image, finding) for finding in image.findings if finding.kind != "agrees"] for image in by_rank(images)]
+    return [doubt for image_doubts in doubts for doubt in sorted(image_doubts, key=lambda d: (d.finding.score, d.line))]
 
 
 def table(doubts: Iterable[Doubt]) -> str:
@@ -120,24 +124,24 @@ def table(doubts: Iterable[Doubt]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for rank, doubt in enumerate(doubts, 1):
-        f = doubt.finding
-        row = (rank, doubt.on.labels, doubt.line or "", f.kind, f"{f.score:.4f}", doubt.label, doubt.model_says)
-        writer.writerow((*row, f"{doubt.conf:.4f}", f"{f.iou:.4f}", doubt.on.image, doubt.on.split, f"{doubt.on.score:.4f}"))
+        finding, image = doubt.finding, doubt.image
+        row = (rank, image.label_path, doubt.line or "", finding.kind, f"{finding.score:.4f}", doubt.label, doubt.model_says)
+        writer.writerow((*row, f"{doubt.conf:.4f}", f"{finding.iou:.4f}", image.path, image.split, f"{image.score:.4f}"))
     return text.getvalue()
 
 
 def summary(
-    path: str, model: str, weights: str, doubts: Sequence[Doubt], images: Sequence[Reviewed], rule: ReviewParams
+    path: str, model: str, weights: str, doubts: Sequence[Doubt], images: Sequence[ReviewedImage], review_params: ReviewParams
 ) -> dict[str, Any]:
     """The content of review.json."""
     kinds = Counter(doubt.finding.kind for doubt in doubts)
-    order = list(dict.fromkeys((doubt.on.image, doubt.on.split, round(doubt.on.score, 4)) for doubt in doubts))
+    order = list(dict.fromkeys((doubt.image.path, doubt.image.split, round(doubt.image.score, 4)) for doubt in doubts))
     return {
         "enabled": True,
         "dataset": path,
         "model": model,
         "weights": weights,
-        "settings": {"conf": rule.conf, "iou": rule.iou},
+        "settings": {"conf": review_params.conf, "iou": review_params.iou},
         "reviewed": len(images),
         "images": len(order),
         "doubts": len(doubts),
@@ -147,9 +151,9 @@ def summary(
     }
 
 
-def agreed_share(images: Iterable[Reviewed]) -> float:
+def agreed_share(images: Iterable[ReviewedImage]) -> float:
     """The share of all labels that the model agrees with; 1 where there are none."""
-    return agreement([finding for one in images for finding in one.findings if finding.label >= 0])
+    return agreement([finding for image in images for finding in image.findings if finding.label >= 0])
 
 
 def _mean(findings: Sequence[Finding]) -> float:

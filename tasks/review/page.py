@@ -1,4 +1,4 @@
-"""The first doubts drawn on their images.
+"""Draw the first doubts on their images, as the page review.html.
 
 reads   the chosen images
 """
@@ -30,7 +30,7 @@ from tasks.common.text import code, markdown
 from tasks.review.doubts import Doubt
 
 MAX_BYTES = 1_000_000
-"""Of all drawings together."""
+"""Size of all drawings together."""
 NUM_DETAILS = 4
 NUM_ROWS = 40
 MOST_CORNERS, MOST_ROWS, MOST_TAGS = 240, 400, 12
@@ -47,9 +47,9 @@ MEANING = {
 
 
 def page(
-    path: str, model: str | None, doubts: Sequence[Doubt], num_images: int, rule: ReviewParams, is_weak: bool = False
+    path: str, model: str | None, doubts: Sequence[Doubt], num_images: int, review_params: ReviewParams, is_weak: bool = False
 ) -> str:
-    """review.html; `model` is None where the review is switched off, `is_weak` if it agrees with too few labels."""
+    """The content of review.html. `model` is None if the review is switched off, `is_weak` if it agrees with too few labels."""
     if model is None:
         off = Section("off", "Switched off", (Paragraph("`review.enabled` is false in `params.yaml`."),))
         return render(Document(f"Review of {path}", "", Cell("OFF", "warn"), (off,)), English())
@@ -57,13 +57,14 @@ def page(
     images = _by_image(doubts)
     intro = (
         f"These are suggestions, most doubtful image first; none stops a run. The {model} was trained on these labels, so it "
-        f"forgives some mistakes of split train. It is sure from confidence {rule.conf:g}, and agrees from IoU {rule.iou:g}."
+        f"forgives some mistakes of split train. It is sure from confidence {review_params.conf:g}, "
+        f"and agrees from IoU {review_params.iou:g}."
     )
     cards = Cards(tuple(Card(f"{kinds[kind]:,}", kind, text) for kind, text in MEANING.items()), "")
     weak = f"The {model} agrees with less than half of the labels: it is too weak to judge them, and this page says little."
     warned: tuple[Block, ...] = (Callout(weak, "bad", ""),) if is_weak else ()
     sections = [Section("glance", "At a glance", (*warned, cards, Paragraph(intro)))]
-    if shots := tuple(_shots(list(images.values())[: rule.page_images])):
+    if shots := tuple(_shots(list(images.values())[: review_params.page_images])):
         title = "Numbers are lines of the label file; rest the pointer on a shape to read more"
         sections.append(Section("worst", "Look at these first", (Gallery(title, shots, "", LEGEND),)))
     if doubts:
@@ -74,10 +75,10 @@ def page(
 
 
 def _by_image(doubts: Iterable[Doubt]) -> dict[str, list[Doubt]]:
-    found: dict[str, list[Doubt]] = {}
+    by_image: dict[str, list[Doubt]] = {}
     for doubt in doubts:
-        found.setdefault(doubt.on.image, []).append(doubt)
-    return found
+        by_image.setdefault(doubt.image.path, []).append(doubt)
+    return by_image
 
 
 def _shots(images: Sequence[Sequence[Doubt]]) -> Iterable[Shot]:
@@ -93,12 +94,12 @@ def _shots(images: Sequence[Sequence[Doubt]]) -> Iterable[Shot]:
 
 
 def _shot(doubts: Sequence[Doubt]) -> Shot | None:
-    on = doubts[0].on
-    picture = read_picture(on.file)
+    image = doubts[0].image
+    picture = read_picture(image.file)
     if picture is None:
         return None
     canvas, by_label = picture.drawn(), {doubt.finding.label: doubt for doubt in doubts}
-    for i, row in enumerate(on.rows[:MOST_ROWS]):
+    for i, row in enumerate(image.rows[:MOST_ROWS]):
         doubt, points = by_label.get(i), on_picture(row.corners, canvas, MOST_CORNERS)
         if doubt is None:
             canvas.polygon(points, "box other", f"line {row.line}")
@@ -107,14 +108,14 @@ def _shot(doubts: Sequence[Doubt]) -> Shot | None:
         if len(doubts) <= MOST_TAGS:
             tag(canvas, min(x for x, _ in points), max(min(y for _, y in points), 0), str(row.line))
     for doubt in (d for d in doubts if d.finding.label < 0):
-        x1, y1, x2, y2 = (float(v) for v in on.detections.box_xyxy[doubt.finding.detection])
-        left, top = x1 / on.size_wh[0] * canvas.width, y1 / on.size_wh[1] * canvas.height
-        width, height = (x2 - x1) / on.size_wh[0] * canvas.width, (y2 - y1) / on.size_wh[1] * canvas.height
+        x1, y1, x2, y2 = (float(v) for v in image.detections.box_xyxy[doubt.finding.detection])
+        left, top = x1 / image.size_wh[0] * canvas.width, y1 / image.size_wh[1] * canvas.height
+        width, height = (x2 - x1) / image.size_wh[0] * canvas.width, (y2 - y1) / image.size_wh[1] * canvas.height
         canvas.rect(left, top, width, height, "box missed", "", _words(doubt))
     hidden = len(doubts) - NUM_DETAILS
     details = [Cell(markdown(_words(doubt)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
     details += [Cell(f"and {hidden} more")] if hidden > 0 else []
-    return Shot(on.image, f"{on.score:.0%} agreed", "warn", (Panel("", canvas.svg(on.image)),), tuple(details))
+    return Shot(image.path, f"{image.score:.0%} agreed", "warn", (Panel("", canvas.svg(image.path)),), tuple(details))
 
 
 def _words(doubt: Doubt) -> str:
@@ -132,7 +133,7 @@ def _tone(doubt: Doubt) -> Tone:
 
 def _table(doubts: Sequence[Doubt]) -> Table:
     rows = tuple(
-        (code(doubt.place()), markdown(_words(doubt)), doubt.on.split, f"{doubt.finding.score:.2f}")
+        (code(doubt.place()), markdown(_words(doubt)), doubt.image.split, f"{doubt.finding.score:.2f}")
         for doubt in doubts[:NUM_ROWS]
     )
     more = len(doubts) - len(rows)

@@ -26,7 +26,7 @@ APART_IOU = 0.1
 
 @dataclass(frozen=True)
 class Finding:
-    """What the model makes of one label, or of an object that has none."""
+    """The model's judgement of one label, or of an object that has no label."""
 
     kind: Kind
     score: float
@@ -34,9 +34,9 @@ class Finding:
     label: int
     """Index of the label, -1 for an overlooked object."""
     detection: int
-    """Index of the detection that speaks against it or supports it, -1 for none."""
+    """Index of the detection that speaks against the label or supports it, -1 for none."""
     iou: float
-    """Of the two."""
+    """IoU of label and detection."""
 
 
 def judge(labels: Targets, detections: Detections, min_conf: float, min_iou: float) -> list[Finding]:
@@ -49,26 +49,26 @@ def judge(labels: Targets, detections: Detections, min_conf: float, min_iou: flo
         min_iou: a label is located well if a detection overlaps it by at least this IoU.
     """
     iou = box_iou(labels.box_xyxy, detections.box_xyxy)
-    findings = [_label(i, row, labels, detections, min_conf, min_iou) for i, row in enumerate(iou)]
+    findings = [_label_finding(i, row, labels, detections, min_conf, min_iou) for i, row in enumerate(iou)]
     free = iou.max(axis=0, initial=0.0) < APART_IOU if len(iou) else np.ones(len(detections.conf), bool)
     for d in np.flatnonzero(free & (detections.conf >= min_conf)):
         findings.append(Finding("overlooked", 1.0 - float(detections.conf[d]), -1, int(d), 0.0))
     return findings
 
 
-def _label(i: int, iou: Floats, labels: Targets, detections: Detections, min_conf: float, min_iou: float) -> Finding:
+def _label_finding(i: int, iou: Floats, labels: Targets, detections: Detections, min_conf: float, min_iou: float) -> Finding:
     if not len(iou) or iou.max() < APART_IOU:
         return Finding("spurious", 0.0, i, -1, 0.0)
-    own = detections.cls == labels.cls[i]
-    support = np.where(own, detections.conf * iou, 0.0)
-    against = np.where(~own & (iou >= min_iou) & (detections.conf >= min_conf), detections.conf * iou, 0.0)
-    best, other = int(support.argmax()), int(against.argmax())
-    if against[other] > support[best]:
-        return Finding("swapped class", 1.0 - float(against[other]), i, other, float(iou[other]))
-    near = np.where(own & (detections.conf >= min_conf), iou, 0.0)
-    if (d := int(near.argmax())) >= 0 and near[d] >= APART_IOU:
-        kind: Kind = "agrees" if near[d] >= min_iou else "badly located"
-        return Finding(kind, float(near[d]), i, d, float(near[d]))
+    is_same_class = detections.cls == labels.cls[i]
+    support = np.where(is_same_class, detections.conf * iou, 0.0)
+    against = np.where(~is_same_class & (iou >= min_iou) & (detections.conf >= min_conf), detections.conf * iou, 0.0)
+    best, rival = int(support.argmax()), int(against.argmax())
+    if against[rival] > support[best]:
+        return Finding("swapped class", 1.0 - float(against[rival]), i, rival, float(iou[rival]))
+    overlap = np.where(is_same_class & (detections.conf >= min_conf), iou, 0.0)
+    if (d := int(overlap.argmax())) >= 0 and overlap[d] >= APART_IOU:
+        kind: Kind = "agrees" if overlap[d] >= min_iou else "badly located"
+        return Finding(kind, float(overlap[d]), i, d, float(overlap[d]))
     return Finding("spurious", float(support[best]), i, best if support[best] else -1, float(iou[best]))
 
 

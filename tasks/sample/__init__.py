@@ -4,8 +4,8 @@ Every image is a function of (seed, split, index) alone, so any number of worker
 Made with numpy and OpenCV:
 
     shapes    the outline of a part and its pose in the image
-    bench     the surface below, the light above, and the camera
-    parts     where the parts of an image lie, and how much of each is seen
+    scene     the bench below the parts, the light above them, and the camera
+    parts     where the parts of an image lie, and how much of each can be seen
     paint     finish, shadow and shading of a part
     draw      one image and its labels; the whole dataset, `run(params)`
 """

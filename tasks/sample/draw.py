@@ -27,13 +27,13 @@ from tasks.common import paths, stage
 from tasks.common.dataset import SPLITS
 from tasks.common.params import Params, SampleParams
 from tasks.common.replace import replacing
-from tasks.sample.bench import illuminate, noise, photograph, random_bench, random_light
 from tasks.sample.paint import paint_part
 from tasks.sample.parts import Label, lay_parts
+from tasks.sample.scene import illuminate, noise, photograph, random_bench, random_light
 from tasks.sample.shapes import NAMES
 
 NUM_WORKERS = 2
-"""Processes that draw. The bytes do not depend on it."""
+"""Number of processes that draw. The images do not depend on it."""
 JPEG_QUALITY = 92
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the stage made."""
+    """What the stage wrote."""
 
     path: Path
     num_images: int
@@ -59,7 +59,7 @@ class Drawn:
 
 
 def draw_picture(seed: int, split: str, index: int, side: int) -> Picture:
-    """Image number `index` of `split`, a function of the four arguments alone."""
+    """Image number `index` of `split`; it depends on the four arguments alone."""
     rng = _generator(seed, split, index)
     light = random_light(rng)
     parts, labels = lay_parts(rng, side)
@@ -108,11 +108,11 @@ def _generator(seed: int, split: str, index: int) -> np.random.Generator:
 
 
 Job = tuple[SampleParams, Path, str, int]
-"""Parameters, the dataset's folder, split, index: one image."""
+"""What one image needs: parameters, the dataset's folder, split, index."""
 
 
 def _in_parallel(jobs: list[Job], num_workers: int) -> Iterator[int]:
-    """Number of objects of each job's image, in order, as they are written."""
+    """The number of objects in each job's image, in the order of `jobs`, as the images are written."""
     context = get_context("spawn")  # fork is unsafe with the threads of OpenCV
     with ProcessPoolExecutor(num_workers, context, initializer=_start_worker) as pool:
         yield from pool.map(_write, jobs, chunksize=16)
@@ -121,13 +121,13 @@ def _in_parallel(jobs: list[Job], num_workers: int) -> Iterator[int]:
 def _start_worker() -> None:
     stage.die_with_parent()
     parent = parent_process()
-    if parent is not None and os.getppid() != parent.pid:  # it ended before the kernel was asked to tell us
+    if parent is not None and os.getppid() != parent.pid:  # the parent ended before we asked the kernel to tell us
         os._exit(1)
     cv2.setNumThreads(1)
 
 
 def _write(job: Job) -> int:
-    """Write one image with its label file; the number of its objects."""
+    """Write one image with its label file, and return the number of its objects."""
     sample, root, split, index = job
     picture = draw_picture(sample.seed, split, index, sample.imgsz)
     stem = f"{split}_{index:04d}"

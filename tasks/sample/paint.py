@@ -6,24 +6,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.sample.bench import Field, Image, Light
 from tasks.sample.parts import Part, cover
+from tasks.sample.scene import Field, Image, Light
 from tasks.sample.shapes import NAMES
 
-USUAL_FINISH = 0.8
-"""Share of parts in a finish that is usual for their kind; the rest may not be told by colour."""
-CAMOUFLAGED = 0.04
+USUAL_SHARE = 0.8
+"""Share of parts in a finish that is usual for their kind; the colour of the others does not tell the kind."""
+CAMOUFLAGED_SHARE = 0.04
 """Share of parts that have nearly the colour of the bench below them."""
 
-USUAL = {
+USUAL_FINISHES = {
     "washer": ((178, 182, 184), (160, 165, 168)),
     "nut": ((80, 170, 215), (95, 150, 190)),
     "bolt": ((190, 150, 100), (165, 125, 85)),
     "bracket": ((55, 60, 190), (60, 130, 60)),
 }
-"""BGR: zinc washers, brass nuts, blue-zinc bolts, red and green brackets."""
-OTHER = ((165, 170, 172), (120, 128, 132), (95, 150, 185), (70, 85, 120), (60, 62, 66))
-"""BGR of any part: zinc, steel, brass, bronze, burnished."""
+"""BGR of usual finishes: zinc washers, brass nuts, blue-zinc bolts, red and green brackets."""
+ANY_FINISH = ((165, 170, 172), (120, 128, 132), (95, 150, 185), (70, 85, 120), (60, 62, 66))
+"""BGR of finishes that any part may have: zinc, steel, brass, bronze, burnished."""
 
 
 def paint_part(rng: np.random.Generator, image: Image, part: Part, light: Light, wear: Field) -> Image:
@@ -39,7 +39,7 @@ def paint_part(rng: np.random.Generator, image: Image, part: Part, light: Light,
 
 
 def _shadow(rng: np.random.Generator, alpha: Field, light: Light) -> Field:
-    """How dark the part makes each pixel beside it, 0 to 1."""
+    """How much the part darkens each pixel with its shadow, 0 to 1."""
     side = len(alpha)
     length = rng.uniform(0.012, 0.03) * side
     dx, dy = (length * component for component in light.direction)
@@ -49,13 +49,13 @@ def _shadow(rng: np.random.Generator, alpha: Field, light: Light) -> Field:
 
 def _finish(rng: np.random.Generator, image: Image, part: Part, alpha: Field) -> NDArray[np.float64]:
     """(3,) BGR of the material."""
-    draw = rng.random()
-    if draw < USUAL_FINISH:
-        finishes = USUAL[NAMES[part.class_id]]
+    chance = rng.random()
+    if chance < USUAL_SHARE:
+        finishes = USUAL_FINISHES[NAMES[part.class_id]]
         return np.array(finishes[rng.integers(len(finishes))]) * rng.uniform(0.8, 1.15)
-    if draw < USUAL_FINISH + CAMOUFLAGED:
+    if chance < USUAL_SHARE + CAMOUFLAGED_SHARE:
         return np.asarray(image[alpha > 0.5].mean(axis=0) + rng.uniform(-22, 22), np.float64)
-    return np.array(OTHER[rng.integers(len(OTHER))]) * rng.uniform(0.75, 1.2)
+    return np.array(ANY_FINISH[rng.integers(len(ANY_FINISH))]) * rng.uniform(0.75, 1.2)
 
 
 def _bevel(alpha: Field, light: Light) -> Field:
@@ -78,7 +78,7 @@ def _gloss(rng: np.random.Generator, part: Part, light: Light, side: int) -> Fie
 
 
 def _marks(part: Part, side: int) -> Field:
-    """What tells the kinds apart besides the outline: turned rings, chamfers, threads; brackets are plain."""
+    """Factors of brightness that tell the kinds apart: turned rings, chamfers, threads; brackets are plain."""
     x, y = part.pose.local_xy(side)
     radius = np.hypot(x, y)
     match NAMES[part.class_id]:

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from tasks.sample.shapes import KINDS, NAMES, Points, Pose, Shape, area, random_pose
 
 MIN_PARTS, MAX_PARTS = 2, 5
-"""Parts an image."""
+"""Number of parts in an image."""
 MIN_VISIBLE = 0.5
-"""A part of which less than this share of the whole outline can be seen is not left there."""
+"""A part is taken back if less than this share of its whole outline can be seen."""
 MAX_CRUMBS = 0.05
-"""Share of the visible area that may be cut off from the largest piece; a label is one polygon, that of this piece."""
+"""Share of the visible area that may be cut off from the largest piece. The label is the polygon of that piece."""
 MAX_TRIES = 60
-"""A crowded bench is left with fewer parts than wished after this many, but never with fewer than MIN_PARTS."""
+"""A crowded bench keeps fewer parts than wished after so many tries, but never fewer than MIN_PARTS."""
 
 MASK_SCALE = 2
-"""Masks have this many pixels along one of the image's, so that labels are exact to a quarter of a pixel."""
+"""Masks have this many pixels for each pixel of a side, so that labels are exact to a quarter of a pixel."""
 COVER_SCALE = 4
 """Edges of parts are smoothed by drawing at this many times the size and averaging."""
 
@@ -42,7 +42,7 @@ class Part:
 
     @property
     def outline_px(self) -> Points:
-        """(N, 2) the whole outline in pixels, also what lies outside the image."""
+        """(N, 2) corners of the whole outline in pixels, including what lies outside the image."""
         return self.pose.to_pixels(self.shape.outline)
 
 
@@ -52,27 +52,27 @@ class Label:
 
     class_id: int
     polygon: Points
-    """(N, 2) visible region as shares of the image side, 0 to 1, N >= 3."""
+    """(N, 2) corners of the visible region as shares of the image side, 0 to 1, N >= 3."""
     visible_share: float
-    """Visible area of the whole outline; holes count as part of it."""
+    """Share of the whole outline's area that can be seen, 0 to 1; holes count as part of it."""
 
 
 def lay_parts(rng: np.random.Generator, side: int) -> tuple[list[Part], list[Label]]:
-    """2 to 5 parts in the order in which they are laid down, the last on top, and what can be seen of each."""
+    """2 to 5 parts in the order in which they are laid down, the last on top, and the label of each."""
     num_wished = int(rng.integers(MIN_PARTS, MAX_PARTS + 1))
     parts: list[Part] = []
     visible: list[Mask] = []
     tries = 0
     while len(parts) < num_wished and (tries < MAX_TRIES or len(parts) < MIN_PARTS):
         tries += 1
-        new = _random_part(rng, side)
-        mask = silhouette(new, side)
+        part = _random_part(rng, side)
+        mask = silhouette(part, side)
         is_touched = [bool((below & mask).any()) for below in visible]
-        left = [below & ~mask if touched else below for below, touched in zip(visible, is_touched, strict=True)]
-        changed = [i for i, touched in enumerate(is_touched) if touched]
-        if _is_recognisable(mask, new) and all(_is_recognisable(left[i], parts[i]) for i in changed):
-            parts.append(new)
-            visible = [*left, mask]
+        visible_below = [below & ~mask if touched else below for below, touched in zip(visible, is_touched, strict=True)]
+        covered = [i for i, touched in enumerate(is_touched) if touched]
+        if _is_recognisable(mask, part) and all(_is_recognisable(visible_below[i], parts[i]) for i in covered):
+            parts.append(part)
+            visible = [*visible_below, mask]
     return parts, [_label(part, mask, side) for part, mask in zip(parts, visible, strict=True)]
 
 
@@ -105,7 +105,7 @@ def _fill(polygons_px: list[Points], side: int, draw_scale: int, scale: int) -> 
 
 
 def _whole_area(part: Part) -> float:
-    """Area of the part's outline, also of what lies outside the image, in pixels of a mask."""
+    """Area of the part's whole outline, including what lies outside the image, in pixels of a mask."""
     return area(part.outline_px) * MASK_SCALE**2
 
 
@@ -122,7 +122,7 @@ class _Piece:
     """The largest connected piece of a mask. Lengths and areas are in pixels of the mask."""
 
     window: NDArray[np.uint8]
-    """The piece in the mask's bounding box, 1 where it is."""
+    """The mask's bounding box, 1 where the piece is and 0 elsewhere."""
     corner_xy: tuple[int, int]
     """Upper left corner of the window."""
     area: int

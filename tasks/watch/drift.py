@@ -1,4 +1,4 @@
-"""Whether images, or what the champion sees in them, are distributed otherwise than when it was registered. No labels needed."""
+"""Measure whether images, or the champion's detections in them, are distributed as at registration. It needs no labels."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FEATURES = {
     "detections": "detections an image, from confidence report.conf on",
     "confidence": "of the surest detection, however unsure; 0 where there is none",
 }
-"""What is compared: one value an image."""
+"""The features that are compared, each with one value for each image."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One feature, then and now."""
+    """One feature at registration (then) and on the new images (now)."""
 
     feature: str
     psi: float
@@ -35,27 +35,27 @@ class Drift:
     median_then: float
     median_now: float
     is_real: bool
-    """Above watch.max_psi and above the noise."""
+    """Whether the PSI reaches watch.max_psi and exceeds the noise."""
 
 
 def features(evaluation: Evaluation, min_conf: float) -> dict[str, NDArray[np.float64]]:
-    """(N,) of each of FEATURES, by what the candidate detects; detections below `min_conf` do not count."""
+    """The values (N,) of each of FEATURES that `evaluation` has; `detections` counts the candidate's from `min_conf` on."""
     assert evaluation.size_wh is not None
     num_images, detections = len(evaluation.images), evaluation.candidate.detections
-    top = np.zeros(num_images)
-    np.maximum.at(top, detections.img, detections.conf)
-    found = {
+    top_conf = np.zeros(num_images)
+    np.maximum.at(top_conf, detections.img, detections.conf)
+    values = {
         "size": evaluation.size_wh.max(1),
         "detections": np.bincount(detections.img[detections.conf >= min_conf], minlength=num_images),
-        "confidence": top,
+        "confidence": top_conf,
     }
     if evaluation.brightness is not None:
-        found["brightness"] = evaluation.brightness
-    return {name: found[name].astype(np.float64) for name in FEATURES if name in found}
+        values["brightness"] = evaluation.brightness
+    return {name: values[name].astype(np.float64) for name in FEATURES if name in values}
 
 
 def compare(then: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]], max_psi: float) -> tuple[Drift, ...]:
-    """Each feature that both have."""
+    """The drift of each feature that both sets have."""
     return tuple(_compare(name, then[name], now[name], max_psi) for name in FEATURES if name in then and name in now)
 
 

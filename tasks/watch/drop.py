@@ -1,4 +1,4 @@
-"""Whether the champion is worse on new labelled data than it was when it was registered, beyond luck."""
+"""Measure whether the champion is worse on new labelled data than it was when it was registered, beyond luck."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.measure.resample import mean_ap, rank, replicate, target_counts
 
 @dataclass(frozen=True)
 class Drop:
-    """A metric of the champion, then and now."""
+    """The gate's metric of the champion at registration (then) and on the new images (now)."""
 
     part: str
     """`all`, or `column=value` of the new data's metadata.csv."""
@@ -27,33 +27,34 @@ class Drop:
     then: float
     """The metric on the gate split at registration."""
     now: float
+    """The metric on the new images of this part."""
     change: float
     """(now - then) / then: -0.05 is 5 % worse."""
     interval: Interval | None
-    """Of the change; None where there are too few images."""
+    """Interval of the change; None where there are too few images."""
     is_real: bool
-    """Worse by watch.max_drop or more, and the upper end of the interval is below zero."""
+    """Whether the metric fell by watch.max_drop or more, and the upper end of the interval is below zero."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A metric of one model on one set of images, and under resampling."""
+    """The gate's metric of one model on one set of images, and under resampling."""
 
     value: float
     replicates: NDArray[np.float64]
-    """(B,) NaN where a resample has no labelled object."""
+    """(B,) the metric of each resample; NaN where it has no labelled object."""
     groups: int
     images: int
     instances: int
 
 
-def sample(evaluation: Evaluation, rule: GateParams) -> Sample:
+def sample(evaluation: Evaluation, gate_params: GateParams) -> Sample:
     """The gate's metric of the candidate on the images of `evaluation`, resampled as the gate does."""
-    kind, _, metric = rule.metric.partition(".")
+    kind, _, metric = gate_params.metric.partition(".")
     targets, detections = evaluation.targets, evaluation.candidate.detections
     classes = np.unique(targets.cls)
-    groups = grouping(evaluation.images, evaluation.metadata, rule.group_by)
-    draws = draw(groups, rule.resamples, rule.seed, rule.confidence or 0.95)
+    groups = grouping(evaluation.images, evaluation.metadata, gate_params.group_by)
+    draws = draw(groups, gate_params.resamples, gate_params.seed, gate_params.confidence or 0.95)
     counts = target_counts(targets, classes, len(groups))
     ranking = rank(detections, detections.tp[kind][:, IOU[metric]], classes)
     values = mean_ap(replicate(ranking, counts, draws.without_jackknife()), slice(None))
@@ -78,6 +79,6 @@ def compare(part: str, then: Sample, now: Sample, max_drop: float, confidence: f
 
 
 def parts(evaluation: Evaluation, columns: Iterable[str]) -> dict[str, NDArray[np.bool_]]:
-    """{`column=value`: (N,) its images} of those of `columns` that the metadata has."""
-    texts = {column: np.array(evaluation.metadata[column]) for column in columns if column in evaluation.metadata}
-    return {f"{column}={value}": own == value for column, own in texts.items() for value in np.unique(own)}
+    """A mask (N,) over the images for each `column=value`, for those of `columns` that the metadata has."""
+    texts = {name: np.array(evaluation.metadata[name]) for name in columns if name in evaluation.metadata}
+    return {f"{name}={value}": column == value for name, column in texts.items() for value in np.unique(column)}

@@ -1,4 +1,4 @@
-"""What the watch found: the content of runs/watch/watch.json."""
+"""The finding of the watch: the content of runs/watch/watch.json."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from tasks.watch.drop import Drop
 
 
 class Finding(StrEnum):
-    """What the watch found, the worst first."""
+    """The possible findings, the worst first."""
 
     DROP = "DROP"
     """The champion is worse on the new labels, and not by luck."""
     DRIFT = "DRIFT"
-    """The images, or what the champion sees in them, are others."""
+    """The images, or the champion's detections in them, are distributed otherwise."""
     STEADY = "STEADY"
+    """Neither a drop nor a drift was found."""
     TOO_FEW = "TOO_FEW"
-    """Fewer images than watch.min_images: nothing is said."""
+    """There are fewer images than watch.min_images, so nothing is judged."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What was found, as stored in watch.json."""
+    """The finding with its figures, as stored in watch.json."""
 
     finding: Finding
     champion: str
-    """Such as v1.2.0."""
+    """The champion's version, such as v1.2.0."""
     path: str
     split: str
     images: int
     metric: str
     drops: tuple[Drop, ...]
-    """All new images that have labels first, then each part; empty where fewer than watch.min_images have some."""
+    """First all new images that have labels, then each part of them; empty where fewer than watch.min_images have labels."""
     drifts: tuple[Drift, ...]
     labelled: int
-    """Images that have a label file."""
+    """Number of images that have a label file."""
 
     def summary(self) -> str:
         """The finding in one line."""

@@ -1,4 +1,4 @@
-"""What the watch found, for a person: as Markdown with the figures, and as a page with the pictures too."""
+"""Write the finding for a person: as Markdown with the figures, and as an HTML page with the pictures too."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def page(watch: Watch) -> str:
     if watch.drops:
         lines += ["", unlabelled(watch)] if watch.labelled < watch.images else []
         head = ("part", "images", "objects", f"{watch.metric} at registration", "now", "change", "interval", "")
-        lines += ["", table(head, [_drop_row(row) for row in watch.drops], 1)]
+        lines += ["", table(head, [(*_drop_row(drop), "**worse**" if drop.is_real else "") for drop in watch.drops], 1)]
     elif watch.finding != "TOO_FEW":
         lines += ["", unlabelled(watch)]
     if watch.drifts:
@@ -60,7 +60,7 @@ def page(watch: Watch) -> str:
 
 
 def unlabelled(watch: Watch) -> str:
-    """What is said where some or all images have no labels."""
+    """The sentence for a page where some or all images have no labels."""
     if not watch.labelled:
         return "The images have no labels, so that nothing is said of the metric."
     text = f"{watch.labelled} of {watch.images} images have a label file"
@@ -69,10 +69,9 @@ def unlabelled(watch: Watch) -> str:
     return f"{text}: too few for the metric (watch.min_images)."
 
 
-def _drop_row(row: Drop) -> Sequence[str]:
-    mark = "**worse**" if row.is_real else ""
+def _drop_row(row: Drop) -> tuple[str, ...]:
     figures = f"{row.then:.4f}", f"{row.now:.4f}", f"{row.change:+.1%}"
-    return markdown(row.part), str(row.images), str(row.instances), *figures, _span(row), mark
+    return markdown(row.part), str(row.images), str(row.instances), *figures, _span(row)
 
 
 def _drift_row(row: Drift) -> Sequence[str]:
@@ -82,12 +81,12 @@ def _drift_row(row: Drift) -> Sequence[str]:
 
 
 def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tuple[str, Sequence[Shot]]]) -> str:
-    """watch.html.
+    """The content of watch.html.
 
     Args:
         watch: the finding.
-        histograms: a drawing of each feature, then and now.
-        galleries: titles, and the images below each; one without images is left out.
+        histograms: the SVG of each feature, then and now.
+        galleries: titles, each with its images; a gallery without images is left out.
     """
     subtitle = f"{watch.images} images of {code(watch.path)}, split {code(watch.split)}, seen by champion {watch.champion}"
     head: list[Block] = [Callout(NEXT[watch.finding], TONES[watch.finding], "")] if watch.finding != "STEADY" else []
@@ -129,23 +128,17 @@ def _span(row: Drop) -> str:
 
 
 def _drop_blocks(watch: Watch) -> tuple[Block, ...]:
-    tones: list[Tone] = ["bad" if d.is_real else "" for d in watch.drops]
-    rows = tuple(
-        (
-            markdown(d.part),
-            str(d.images),
-            str(d.instances),
-            f"{d.then:.4f}",
-            f"{d.now:.4f}",
-            Cell(f"{d.change:+.1%}", tone),
-            _span(d),
-        )
-        for d, tone in zip(watch.drops, tones, strict=True)
-    )
+    rows: list[tuple[Cell | str, ...]] = []
+    effects = []
+    for drop in watch.drops:
+        tone: Tone = "bad" if drop.is_real else ""
+        *cells, change, span = _drop_row(drop)
+        rows.append((*cells, Cell(change, tone), span))
+        effects.append(Effect(drop.part, drop.change, drop.interval, change, tone))
     head = ("part", "images", "objects", "at registration", "now", "change", "interval")
-    effects = [Effect(d.part, d.change, d.interval, f"{d.change:+.1%}", tone) for d, tone in zip(watch.drops, tones, strict=True)]
-    panel = Panel("", forest("relative change of each part", effects, percent=True, width=ALONE))
-    return Table(head, rows, ""), Figure("Relative change against registration, with its interval", (panel,), "", wide=True)
+    plot = forest("relative change of each part", effects, percent=True, width=ALONE)
+    figure = Figure("Relative change against registration, with its interval", (Panel("", plot),), "", wide=True)
+    return Table(head, tuple(rows), ""), figure
 
 
 def _drift_blocks(watch: Watch, histograms: Mapping[str, str]) -> tuple[Block, ...]:

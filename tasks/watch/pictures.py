@@ -1,4 +1,4 @@
-"""What the watch found, to look at: each feature then and now, and the images that speak for the finding.
+"""Draw what the watch found: each feature then and now, and the images that speak for the finding.
 
 reads   the images, of the new data and of the gate split at registration where they are still here
 """
@@ -21,40 +21,43 @@ from tasks.measure.evaluation import Evaluation
 from tasks.watch.drift import Drift
 
 WIDTH, HEIGHT = 360, 200
-"""Of a histogram, user units."""
+"""Size of a histogram in user units of SVG."""
 NUM_BINS = 24
 MOST_TAGS = 8
 """An image with more boxes than this shows no class names."""
-FOUND_IOU = 0.5
+MATCH_IOU = 0.5
 Features = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A set of images, and what the champion said of them."""
+    """A set of images with the champion's detections in them."""
 
     root: Path
     """The dataset's folder."""
     evaluation: Evaluation
-    """The champion is its candidate."""
+    """The measured images; the model `candidate` in it is the champion."""
     min_conf: float
-    """Detections below it are not drawn."""
+    """Detections of lower confidence are not drawn and do not count."""
 
     def missed(self) -> NDArray[np.bool_]:
-        """(T,) labelled objects on which no detection of their class lies, at IoU 0.5."""
-        labels, found = self.evaluation.targets, self.evaluation.candidate.detections
+        """(T,) whether each labelled object is missed: no counted detection of its class overlaps it by IoU 0.5."""
+        labels, detections = self.evaluation.targets, self.evaluation.candidate.detections
         missed = np.ones(len(labels.img), bool)
-        sure = found.conf >= self.min_conf
+        is_sure = detections.conf >= self.min_conf
         for image in np.unique(labels.img):
-            own, seen = np.flatnonzero(labels.img == image), np.flatnonzero((found.img == image) & sure)
-            overlap = box_iou(labels.box_xyxy[own], found.box_xyxy[seen])
-            overlap[labels.cls[own][:, None] != found.cls[seen][None, :]] = 0
-            missed[own] = overlap.max(1, initial=0) < FOUND_IOU
+            labels_here, detections_here = (
+                np.flatnonzero(labels.img == image),
+                np.flatnonzero((detections.img == image) & is_sure),
+            )
+            overlap = box_iou(labels.box_xyxy[labels_here], detections.box_xyxy[detections_here])
+            overlap[labels.cls[labels_here][:, None] != detections.cls[detections_here][None, :]] = 0
+            missed[labels_here] = overlap.max(1, initial=0) < MATCH_IOU
         return missed
 
 
 def histogram(feature: str, then: NDArray[np.float64], now: NDArray[np.float64]) -> str:
-    """The shares of images, an area at registration and a line now, over bins that both have in common."""
+    """A histogram as SVG: the share of images in each bin, at registration as an area and now as a line."""
     canvas, both = Canvas(WIDTH, HEIGHT), np.concatenate([then, now])
     is_count = bool((both == both.round()).all()) and 0 < np.ptp(both) <= NUM_BINS
     low, high = (both.min() - 0.5, both.max() + 0.5) if is_count else (both.min(), both.max())
@@ -62,12 +65,12 @@ def histogram(feature: str, then: NDArray[np.float64], now: NDArray[np.float64])
         low, high = low - max(0.5, 0.1 * abs(low)), high + max(0.5, 0.1 * abs(high))
     edges = np.linspace(low, high, (round(high - low) if is_count else NUM_BINS) + 1)
     shares = [np.histogram(values, edges)[0] / len(values) for values in (then, now)]
-    top = max(float(own.max()) for own in shares) * 1.08
+    top = max(float(share.max()) for share in shares) * 1.08
     area = axes(
         canvas, (float(low), float(high)), (0, top), ticks(float(low), float(high)), labelled(ticks(0, top, 4)), feature,
         "share of images",
     )  # fmt: skip
-    before, after = (area.points(_steps(edges, own)) for own in shares)
+    before, after = (area.points(_steps(edges, share)) for share in shares)
     canvas.polygon(before, "was")
     canvas.path(after, "candidate")
     return canvas.svg(f"{feature} at registration and now")
@@ -80,55 +83,57 @@ def _steps(edges: NDArray[np.float64], shares: NDArray[np.float64]) -> list[tupl
 
 
 def unlikeness(then: Features, now: Features, drifts: Sequence[Drift]) -> NDArray[np.float64]:
-    """(N,) how far each new image lies from those at registration: robust z of the features that drifted, damped, added up."""
+    """(N,) how far each new image lies from those at registration: log1p of the robust z of each drifted feature, summed."""
     total = np.zeros(len(next(iter(now.values()))))
-    for name in (own.feature for own in drifts if own.is_real):
+    for name in (drift.feature for drift in drifts if drift.is_real):
         low, middle, high = np.quantile(then[name], (0.25, 0.5, 0.75))
         total += np.log1p(np.abs(now[name] - middle) / max(high - low, 1e-3 * max(abs(middle), 1)))
     return total
 
 
 def most_missed(seen: Seen, most: int) -> list[int]:
-    """The images with the largest share of labelled objects missed; of equals the one with more of them."""
-    num = len(seen.evaluation.images)
-    own = seen.evaluation.targets.img
-    num_labelled, missed = (np.bincount(img, minlength=num) for img in (own, own[seen.missed()]))
+    """Numbers of the images with the largest share of missed objects; of equal shares, those with more missed objects first."""
+    num_images = len(seen.evaluation.images)
+    image_of_label = seen.evaluation.targets.img
+    num_labelled, missed = (np.bincount(img, minlength=num_images) for img in (image_of_label, image_of_label[seen.missed()]))
     share = missed / np.maximum(num_labelled, 1)
     order = np.lexsort((-missed, -share))
     return [int(i) for i in order if missed[i]][:most]
 
 
-def shots(seen: Seen, chosen: Iterable[int], facts: Features, medians: Mapping[str, float], has_labels: bool) -> list[Shot]:
-    """The chosen images with what the champion detects and, where labels are meant, what it misses; those that can be read.
+def shots(seen: Seen, chosen: Iterable[int], features: Features, medians: Mapping[str, float], has_labels: bool) -> list[Shot]:
+    """Drawings of the chosen images with the champion's detections and, with `has_labels`, the objects that it misses.
+
+    Images that cannot be read are left out.
 
     Args:
-        seen: the images.
+        seen: the set that the images are from.
         chosen: numbers of images.
-        facts: values that are told of each image.
-        medians: the same values in the middle of the other set; empty for none.
-        has_labels: the images have labels.
+        features: values to show with each image.
+        medians: medians of the same features in the other set, shown beside the values; empty for none.
+        has_labels: whether the images have labels.
     """
     missed = seen.missed() if has_labels else None
-    found = []
+    drawn = []
     for image in chosen:
         assert seen.evaluation.size_wh is not None
         width, height = (int(side) for side in seen.evaluation.size_wh[image])
         picture = read_picture(seen.root / seen.evaluation.images[image], (width, height))
         if picture is not None:
-            details = tuple(Cell(markdown(_fact(name, own[image], medians.get(name)))) for name, own in facts.items())
-            found.append(_shot(seen, image, picture, missed, details))
-    return found
+            details = tuple(Cell(markdown(_fact(name, values[image], medians.get(name)))) for name, values in features.items())
+            drawn.append(_shot(seen, image, picture, missed, details))
+    return drawn
 
 
 def _shot(seen: Seen, image: int, picture: Picture, missed: NDArray[np.bool_] | None, details: tuple[Cell, ...]) -> Shot:
-    """An image with its sure detections and lost labels; `missed` (T,) is None where labels are not meant."""
-    own = seen.evaluation.targets.img == image
-    lost = np.flatnonzero(own & missed) if missed is not None else np.zeros(0, np.int64)
+    """One image with its sure detections and missed objects; `missed` (T,) is None for images without labels."""
+    is_here = seen.evaluation.targets.img == image
+    lost = np.flatnonzero(is_here & missed) if missed is not None else np.zeros(0, np.int64)
     drawing, num_sure = _drawing(seen, image, picture, lost)
     note = f"{num_sure} detected"
     tone: Tone = ""
     if missed is not None:
-        note, tone = f"{own.sum() - len(lost)} of {own.sum()} found", "bad" if len(lost) else "good"
+        note, tone = f"{is_here.sum() - len(lost)} of {is_here.sum()} found", "bad" if len(lost) else "good"
     return Shot(seen.evaluation.images[image], note, tone, (Panel("", drawing),), details)
 
 
@@ -137,14 +142,14 @@ def _fact(name: str, value: float, median: float | None) -> str:
 
 
 def _drawing(seen: Seen, image: int, picture: Picture, lost: NDArray[np.int64]) -> tuple[str, int]:
-    """The image with its sure detections and lost labels, and the number of detections."""
-    labels, found, canvas = seen.evaluation.targets, seen.evaluation.candidate.detections, picture.drawn()
-    sure = np.flatnonzero((found.img == image) & (found.conf >= seen.min_conf))
-    for style, boxes in (("missed", labels.box_xyxy[lost]), ("other", found.box_xyxy[sure])):
+    """The image as SVG with its sure detections and the objects `lost`, and the number of these detections."""
+    labels, detections, canvas = seen.evaluation.targets, seen.evaluation.candidate.detections, picture.drawn()
+    sure = np.flatnonzero((detections.img == image) & (detections.conf >= seen.min_conf))
+    for style, boxes in (("missed", labels.box_xyxy[lost]), ("other", detections.box_xyxy[sure])):
         for x1, y1, x2, y2 in boxes.astype(float) * (*picture.scale_xy, *picture.scale_xy):
             canvas.rect(x1, y1, x2 - x1, y2 - y1, f"box {style}")
     if len(sure) <= MOST_TAGS:
         for d in sure:
-            left, top = found.box_xyxy[d][:2] * picture.scale_xy
-            tag(canvas, float(left), float(top), f"{seen.evaluation.names[found.cls[d]]} {found.conf[d]:.2f}")
+            left, top = detections.box_xyxy[d][:2] * picture.scale_xy
+            tag(canvas, float(left), float(top), f"{seen.evaluation.names[detections.cls[d]]} {detections.conf[d]:.2f}")
     return canvas.svg(seen.evaluation.images[image]), len(sure)

@@ -1,4 +1,4 @@
-"""How a version was measured when it was registered, from its own commit."""
+"""Read how a version was measured when it was registered, from the files of its commit."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from tasks.measure import files
 from tasks.measure.evaluation import Evaluation
 
 
-def registered(params: Params, version: str) -> Evaluation:
-    """The evaluation that `version`, its candidate, was registered with, from the registry and the DVC cache or remote.
+def registered(params: Params, name: str) -> Evaluation:
+    """The evaluation with which version `name` was registered, from the registry and the DVC cache or remote.
 
     Raises:
-        RegistryError: the version's commit has none, or its arrays are nowhere to be found.
+        RegistryError: the version's commit holds no evaluation, or its arrays cannot be found.
     """
-    found = registry.show(params, version)
-    content = json.loads(registry.read_file(params, found, EVALUATION.as_posix()))
+    version = registry.show(params, name)
+    content = json.loads(registry.read_file(params, version, EVALUATION.as_posix()))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / STATISTICS.name
         try:
-            _bring(params, found, path)
+            _bring(params, version, path)
             return files.decode(content, files.read_arrays(path))
         except (WorkspaceError, EvaluationError, OSError) as error:
             fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
-            raise RegistryError(f"its {STATISTICS} cannot be read: {error}", where=found.tag, fix=fix) from None
+            raise RegistryError(f"its {STATISTICS} cannot be read: {error}", where=version.tag, fix=fix) from None
 
 
 def _bring(params: Params, version: registry.Version, target: Path) -> None:

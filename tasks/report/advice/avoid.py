@@ -1,82 +1,99 @@
-"""What not to do: each rule looks at figures of the report and quotes them."""
+"""Advice against mistakes: each rule looks at figures of the report and quotes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from tasks.common.paths import CURVES, DECISION, EVALUATION
+from tasks.common.paths import DECISION, EVALUATION
 from tasks.common.text import code, markdown
 from tasks.report.advice.item import Item, Rule
-from tasks.report.material import Material
+from tasks.report.facts import Facts
 from tasks.report.quality import convergence
-from tasks.report.sections.parts import of_classes
+from tasks.report.sections.parts import class_comparisons
 
 NUM_TRIES = 10
-"""Runs after which luck is quoted."""
+"""The number of runs for which a rule says how often luck alone would reach the threshold."""
 SHIFTED_ARGUMENTS = ("mosaic", "scale", "translate", "hsv_s", "fliplr", "erasing")
 """Augmentation that changes the training loss of the same weights."""
 
 
-def trust_luck(m: Material) -> Iterator[Item]:
-    """How often two equally good models would reach the threshold, were the gain normal around zero."""
-    found = m.inputs.decision.evidence
-    if found is not None and found.standard_error > 0:
-        luck = 1 - NormalDist(0, found.standard_error).cdf(m.inputs.decision.threshold)
-        values = {"luck": m.words.share(luck), "target": m.words.gain(m.inputs.decision.threshold), "tries": str(NUM_TRIES)}
-        values |= {"chance": m.words.share(1 - (1 - luck) ** NUM_TRIES), "error": m.words.share(found.standard_error, 2)}
+def trust_luck(facts: Facts) -> Iterator[Item]:
+    """Say how often two equally good models would reach the threshold, if the gain is normal around zero."""
+    evidence = facts.decision.evidence
+    if evidence is not None and evidence.standard_error > 0:
+        luck = 1 - NormalDist(0, evidence.standard_error).cdf(facts.decision.threshold)
+        values = {
+            "luck": facts.words.share(luck),
+            "target": facts.words.gain(facts.decision.threshold),
+            "tries": str(NUM_TRIES),
+            "chance": facts.words.share(1 - (1 - luck) ** NUM_TRIES),
+            "error": facts.words.share(evidence.standard_error, 2),
+        }
         yield Item("retry", values, f"{DECISION}: evidence.standard_error, threshold")
 
 
-def mix_splits(m: Material) -> Iterator[Item]:
-    """The same weights on the validation and on the gate split."""
-    best = m.inputs.finetune.best
-    number = int(m.inputs.finetune.training["best_epoch"])
-    value = next((epoch.metric(m.metric) for epoch in m.of(m.inputs.finetune) if epoch.phase_epoch == number), None)
-    source = "models/finetune/results.csv"
-    if best is not None and value is not None and m.inputs.evaluation.split["name"] != "val":
-        values = {"val": m.words.value(value), "gate": m.words.value(m.inputs.decision.candidate), "metric": m.metric_name}
-        yield Item("mix_splits", values, f"{source}; {EVALUATION}: models.candidate")
+def mix_splits(facts: Facts) -> Iterator[Item]:
+    """Show that the same weights score differently on the validation and the gate split."""
+    phase = facts.inputs.finetune
+    number = int(phase.training["best_epoch"])
+    value = next((epoch.metric(facts.metric) for epoch in facts.epochs_of(phase) if epoch.phase_epoch == number), None)
+    if value is not None and facts.inputs.evaluation.split["name"] != "val":
+        values = {
+            "val": facts.words.value(value),
+            "gate": facts.words.value(facts.decision.candidate),
+            "metric": facts.metric_name,
+        }
+        yield Item("mix_splits", values, f"models/finetune/results.csv; {EVALUATION}: models.candidate")
 
 
-def compare_losses(m: Material) -> Iterator[Item]:
-    """The augmentation differs between the phases, so their training losses do not compare."""
-    before, after = m.inputs.baseline.arguments, m.inputs.finetune.arguments
+def compare_losses(facts: Facts) -> Iterator[Item]:
+    """Advise against comparing training losses if the augmentation differs between the phases."""
+    before, after = facts.inputs.baseline.arguments, facts.inputs.finetune.arguments
     changed = [
         f"{key} {before[key]} → {after[key]}"
         for key in SHIFTED_ARGUMENTS
         if before.get(key) != after.get(key) and key in before and key in after
     ]
-    if changed and m.inputs.baseline.rows and m.inputs.finetune.rows:
-        yield Item("compare_losses", {"changed": m.words.listing(changed)}, "models/{baseline,finetune}/args.yaml")
+    if changed and facts.inputs.baseline.rows and facts.inputs.finetune.rows:
+        yield Item("compare_losses", {"changed": facts.words.listing(changed)}, "models/{baseline,finetune}/args.yaml")
 
 
-def go_on_unchanged(m: Material) -> Iterator[Item]:
-    found = convergence(m.of(m.inputs.finetune), m.metric, m.rule)
-    if found.verdict == "converged":
-        values = {"slope": m.words.gain(found.figures["slope"]), "metric": m.metric_name, "window": str(m.rule.slope_epochs)}
-        yield Item("same_again", values, f"{CURVES}: {m.metric.replace('.', '_')}")
+def go_on_unchanged(facts: Facts) -> Iterator[Item]:
+    finding = convergence(facts.epochs_of(facts.inputs.finetune), facts.metric, facts.report_params)
+    if finding.verdict == "converged":
+        values = {
+            "slope": facts.words.gain(finding.figures["slope"]),
+            "metric": facts.metric_name,
+            "window": str(facts.report_params.slope_epochs),
+        }
+        yield Item("same_again", values, facts.curve_source)
 
 
-def overrule_guard(m: Material) -> Iterator[Item]:
-    failed = [guard for guard in m.inputs.decision.guards if not guard.passed]
+def overrule_guard(facts: Facts) -> Iterator[Item]:
+    failed = [guard for guard in facts.decision.guards if not guard.passed]
     if failed:
-        values = {"failed": str(len(failed)), "name": code(failed[0].name), "gain": m.words.gain(m.inputs.decision.gain)}
+        values = {"failed": str(len(failed)), "name": code(failed[0].name), "gain": facts.words.gain(facts.decision.gain)}
         yield Item("overrule", values, f"{DECISION}: guards, gain")
 
 
-def read_into_noise(m: Material) -> Iterator[Item]:
-    """The class with the widest interval that holds zero."""
+def read_into_noise(facts: Facts) -> Iterator[Item]:
+    """Advise against conclusions from the class with the widest interval that holds zero."""
     noisy = {
-        name: own.change_interval.high - own.change_interval.low
-        for name, own in of_classes(m, m.metric).items()
-        if own.change_interval is not None and own.change_interval.low <= 0 <= own.change_interval.high
+        name: interval.high - interval.low
+        for name, comparison in class_comparisons(facts, facts.metric).items()
+        if (interval := comparison.change_interval) is not None and interval.low <= 0 <= interval.high
     }
     if noisy:
-        name = max(noisy, key=lambda own: (noisy[own], own))
-        own = of_classes(m, m.metric)[name]
-        values = {"name": markdown(name), "change": m.words.points(own.change), "interval": m.words.changes(own.change_interval)}
-        yield Item("noisy_class", values | {"instances": f"{own.instances:,}"}, f"{DECISION}: per_class")
+        name = max(noisy, key=lambda name: (noisy[name], name))
+        comparison = class_comparisons(facts, facts.metric)[name]
+        values = {
+            "name": markdown(name),
+            "change": facts.words.points(comparison.change),
+            "interval": facts.words.changes(comparison.change_interval),
+            "instances": f"{comparison.instances:,}",
+        }
+        yield Item("noisy_class", values, f"{DECISION}: per_class")
 
 
 RULES: tuple[Rule, ...] = (trust_luck, mix_splits, compare_losses, go_on_unchanged, overrule_guard, read_into_noise)

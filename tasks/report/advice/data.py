@@ -1,4 +1,4 @@
-"""What to do next about the data: classes, sizes, labels."""
+"""Advice about the data: classes, sizes, labels."""
 
 from __future__ import annotations
 
@@ -6,105 +6,104 @@ from collections.abc import Iterator
 
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS, VALIDATION
 from tasks.common.text import code, markdown
-from tasks.gate import Comparison
 from tasks.report.advice.item import Item, Rule
-from tasks.report.material import Material
+from tasks.report.facts import Facts
 from tasks.report.quality import balance
 from tasks.report.sections.assets import failed_checks
 from tasks.report.sections.errors import pairs
-from tasks.report.sections.parts import is_lost, of_classes
+from tasks.report.sections.parts import class_comparisons, class_metric, is_lost, slice_value
 
 
-def feed_weak_class(m: Material) -> Iterator[Item]:
-    found = of_classes(m, m.metric)
-    name = min(found, key=lambda own: found[own].candidate, default=None)
-    mean = m.inputs.decision.candidate
-    if name is not None and len(found) > 1 and mean - found[name].candidate > m.rule.weak_class_gap:
+def feed_weak_class(facts: Facts) -> Iterator[Item]:
+    classes = class_comparisons(facts, facts.metric)
+    name = min(classes, key=lambda name: classes[name].candidate, default=None)
+    mean = facts.decision.candidate
+    if name is not None and len(classes) > 1 and mean - classes[name].candidate > facts.report_params.weak_class_gap:
         values = {
             "name": markdown(name),
-            "value": m.words.value(found[name].candidate),
-            "mean": m.words.value(mean),
-            "instances": f"{found[name].instances:,}",
-            "metric": _of_class(m),
+            "value": facts.words.value(classes[name].candidate),
+            "mean": facts.words.value(mean),
+            "instances": f"{classes[name].instances:,}",
+            "metric": class_metric(facts.metric),
         }
         yield Item("weak_class", values, f"{DECISION}: per_class")
 
 
-def _of_class(m: Material) -> str:
-    return m.metric_name.replace("mAP", "AP")
-
-
-def feed_weak_size(m: Material) -> Iterator[Item]:
-    sizes = {part.value: part.comparison for part in m.inputs.decision.slices if part.by == "size"}
-    value = min(sizes, key=lambda own: sizes[own].candidate, default=None)
-    mean = m.inputs.decision.candidate
-    if value is not None and len(sizes) > 1 and mean - sizes[value].candidate > m.rule.weak_class_gap:
-        size = m.words(f"slice.{value}") if m.words.has(f"slice.{value}") else markdown(value)
+def feed_weak_size(facts: Facts) -> Iterator[Item]:
+    sizes = [part for part in facts.decision.slices if part.by == "size"]
+    weakest = min(sizes, key=lambda part: part.comparison.candidate, default=None)
+    mean = facts.decision.candidate
+    if weakest is not None and len(sizes) > 1 and mean - weakest.comparison.candidate > facts.report_params.weak_class_gap:
         values = {
-            "size": size,
-            "value": m.words.value(sizes[value].candidate),
-            "mean": m.words.value(mean),
-            "metric": m.metric_name,
+            "size": slice_value(facts, weakest),
+            "value": facts.words.value(weakest.comparison.candidate),
+            "mean": facts.words.value(mean),
+            "metric": facts.metric_name,
+            "imgsz": str(facts.inputs.evaluation.settings["imgsz"]),
         }
-        yield Item("weak_size", values | {"imgsz": str(m.inputs.evaluation.settings["imgsz"])}, f"{DECISION}: slices")
+        yield Item("weak_size", values, f"{DECISION}: slices")
 
 
-def look_at_losses(m: Material) -> Iterator[Item]:
-    """The part whose loss is beyond noise and largest."""
-    parts: dict[str, Comparison] = {markdown(name): found for name, found in of_classes(m, m.metric).items()}
-    parts |= {f"{markdown(part.by)} {markdown(part.value)}": part.comparison for part in m.inputs.decision.slices}
-    worse = {name: own for name, own in parts.items() if is_lost(own)}
+def look_at_losses(facts: Facts) -> Iterator[Item]:
+    """Advise to look at the class or slice that lost most, of those that lost beyond noise."""
+    parts = {markdown(name): comparison for name, comparison in class_comparisons(facts, facts.metric).items()}
+    parts |= {f"{markdown(part.by)} {markdown(part.value)}": part.comparison for part in facts.decision.slices}
+    worse = {name: comparison for name, comparison in parts.items() if is_lost(comparison)}
     if worse:
-        name = min(worse, key=lambda own: worse[own].change)
+        name = min(worse, key=lambda name: worse[name].change)
         values = {
             "name": name,
-            "change": m.words.points(worse[name].change),
-            "interval": m.words.changes(worse[name].change_interval),
+            "change": facts.words.points(worse[name].change),
+            "interval": facts.words.changes(worse[name].change_interval),
         }
         yield Item("worse_part", values, f"{DECISION}: per_class, slices")
 
 
-def untangle_pair(m: Material) -> Iterator[Item]:
-    i, j, _, count = next(iter(pairs(m)), (0, 0, 0, 0))
-    if count >= m.rule.min_confusions:
+def untangle_pair(facts: Facts) -> Iterator[Item]:
+    i, j, _, count = next(iter(pairs(facts)), (0, 0, 0, 0))
+    if count >= facts.report_params.min_confusions:
         values = {
-            "labelled": markdown(m.inputs.names[i]),
-            "detected": markdown(m.inputs.names[j]),
+            "labelled": markdown(facts.inputs.names[i]),
+            "detected": markdown(facts.inputs.names[j]),
             "count": f"{count:,}",
-            **m.point,
+            **facts.point,
         }
         yield Item("confused_pair", values, str(STATISTICS))
 
 
-def even_out(m: Material) -> Iterator[Item]:
-    """More recall or more precision, for the kind that decides."""
-    facts = m.facts("candidate")[m.kind]
-    found = balance(facts, m.rule)
-    if found.verdict in ("misses", "invents"):
-        values = {name: m.words.value(float(facts[name])) for name in ("precision", "recall")}
-        yield Item(found.verdict, values | {"kind": m.kind}, f"{EVALUATION}: models.candidate.{m.kind}")
+def even_out(facts: Facts) -> Iterator[Item]:
+    """Advise for more recall or more precision, for the kind of the gate's metric."""
+    metrics = facts.entry("candidate")[facts.kind]
+    finding = balance(metrics, facts.report_params)
+    if finding.verdict in ("misses", "invents"):
+        values = {name: facts.words.value(float(metrics[name])) for name in ("precision", "recall")}
+        yield Item(finding.verdict, values | {"kind": facts.kind}, f"{EVALUATION}: models.candidate.{facts.kind}")
 
 
-def tighten_boxes(m: Material) -> Iterator[Item]:
-    facts = m.facts("candidate")[m.kind]
-    if facts["mAP50"] > 0 and facts["mAP50-95"] < m.rule.loose_ratio * facts["mAP50"]:
-        values = {"loose": m.words.value(facts["mAP50"]), "strict": m.words.value(facts["mAP50-95"]), "kind": m.kind}
-        ratio = m.words.share(facts["mAP50-95"] / facts["mAP50"])
-        values |= {"ratio": ratio, "imgsz": str(m.inputs.evaluation.settings["imgsz"])}
-        yield Item("loose_boxes", values, f"{EVALUATION}: models.candidate.{m.kind}")
+def tighten_boxes(facts: Facts) -> Iterator[Item]:
+    metrics = facts.entry("candidate")[facts.kind]
+    if metrics["mAP50"] > 0 and metrics["mAP50-95"] < facts.report_params.loose_ratio * metrics["mAP50"]:
+        values = {
+            "loose": facts.words.value(metrics["mAP50"]),
+            "strict": facts.words.value(metrics["mAP50-95"]),
+            "kind": facts.kind,
+            "ratio": facts.words.share(metrics["mAP50-95"] / metrics["mAP50"]),
+            "imgsz": str(facts.inputs.evaluation.settings["imgsz"]),
+        }
+        yield Item("loose_boxes", values, f"{EVALUATION}: models.candidate.{facts.kind}")
 
 
-def mend_masks(m: Material) -> Iterator[Item]:
-    if "mask" not in m.inputs.kinds:
+def mend_masks(facts: Facts) -> Iterator[Item]:
+    if "mask" not in facts.inputs.kinds:
         return
-    box, mask = (float(m.facts("candidate")[kind]["mAP50"]) for kind in ("box", "mask"))
-    if box > 0 and 1 - mask / box > m.rule.mask_gap:
-        values = {"box": m.words.value(box), "mask": m.words.value(mask), "gap": m.words.gain(mask / box - 1)}
+    box, mask = (float(facts.entry("candidate")[kind]["mAP50"]) for kind in ("box", "mask"))
+    if box > 0 and 1 - mask / box > facts.report_params.mask_gap:
+        values = {"box": facts.words.value(box), "mask": facts.words.value(mask), "gap": facts.words.gain(mask / box - 1)}
         yield Item("mask_gap", values, f"{EVALUATION}: models.candidate.{{box,mask}}.mAP50")
 
 
-def mend_data(m: Material) -> Iterator[Item]:
-    failed = failed_checks(m)
+def mend_data(facts: Facts) -> Iterator[Item]:
+    failed = failed_checks(facts)
     if failed:
         values = {"name": code(failed[0][0]), "count": f"{failed[0][2]:,}", "checks": str(len(failed))}
         yield Item("mend_data", values, f"{VALIDATION}: checks")

@@ -1,4 +1,4 @@
-"""What to do next about the decision and the training."""
+"""Advice about the decision and the training."""
 
 from __future__ import annotations
 
@@ -9,119 +9,126 @@ from tasks.common.text import code
 from tasks.gate import Verdict
 from tasks.report.advice.item import Item, Rule
 from tasks.report.curves import components, total_loss
-from tasks.report.material import Material
+from tasks.report.facts import Facts
 from tasks.report.quality import convergence, overfitting
 
 
-def decide(m: Material) -> Iterator[Item]:
-    found = m.inputs.decision
-    values = {"gain": m.words.gain(found.gain), "metric": m.metric_name, "target": m.words.gain(found.threshold)}
-    if found.verdict is Verdict.PROMOTE:
+def decide(facts: Facts) -> Iterator[Item]:
+    decision = facts.decision
+    values = {
+        "gain": facts.words.gain(decision.gain),
+        "metric": facts.metric_name,
+        "target": facts.words.gain(decision.threshold),
+    }
+    if decision.verdict is Verdict.PROMOTE:
         yield Item("approve", values, f"{DECISION}: verdict, gain")
-    if found.verdict is Verdict.INCONCLUSIVE and found.evidence is not None:
+    if decision.verdict is Verdict.INCONCLUSIVE and decision.evidence is not None:
         values |= {
-            "bound": m.words.gain(found.evidence.lower_bound),
-            "probability": m.words.share(found.evidence.probability_of_gain),
+            "bound": facts.words.gain(decision.evidence.lower_bound),
+            "probability": facts.words.share(decision.evidence.probability_of_gain),
         }
         yield Item("judge", values, f"{DECISION}: evidence.lower_bound, evidence.probability_of_gain")
 
 
-def mend_guards(m: Material) -> Iterator[Item]:
-    for guard in m.inputs.decision.guards:
+def mend_guards(facts: Facts) -> Iterator[Item]:
+    for guard in facts.decision.guards:
         if not guard.passed:
             change = guard.figures.get("change", guard.figures.get("ratio", guard.figures.get("value")))
             values = {
                 "name": code(guard.name),
-                "found": m.words.value(change),
-                "limit": m.words.value(guard.figures.get("limit")),
+                "found": facts.words.value(change),
+                "limit": facts.words.value(guard.figures.get("limit")),
             }
             yield Item("mend_guard", values, f"{DECISION}: guards")
 
 
-def make_test_split(m: Material) -> Iterator[Item]:
-    split = m.inputs.evaluation.split
+def make_test_split(facts: Facts) -> Iterator[Item]:
+    split = facts.inputs.evaluation.split
     if split["name"] == "val":
         yield Item("test_split", {"images": f"{split['images']:,}"}, f"{EVALUATION}: split.name")
 
 
-def enlarge_split(m: Material) -> Iterator[Item]:
-    found = m.inputs.decision
-    if found.evidence is None or found.evidence.images_needed is None:
+def enlarge_split(facts: Facts) -> Iterator[Item]:
+    decision = facts.decision
+    if decision.evidence is None or decision.evidence.images_needed is None:
         return
-    images = int(m.inputs.evaluation.split["images"])
-    if found.evidence.images_needed > images:
+    images = int(facts.inputs.evaluation.split["images"])
+    if decision.evidence.images_needed > images:
         values = {
             "images": f"{images:,}",
-            "needed": f"{found.evidence.images_needed:,}",
-            "detectable": m.words.gain(found.evidence.minimum_detectable_gain),
-            "target": m.words.gain(found.threshold),
+            "needed": f"{decision.evidence.images_needed:,}",
+            "detectable": facts.words.gain(decision.evidence.minimum_detectable_gain),
+            "target": facts.words.gain(decision.threshold),
         }
         yield Item("larger_split", values, f"{DECISION}: evidence.minimum_detectable_gain, evidence.images_needed")
 
 
-def train_longer(m: Material) -> Iterator[Item]:
-    """Of both phases, where the metric was still rising."""
-    for phase in m.inputs.phases:
-        found = convergence(m.of(phase), m.metric, m.rule)
-        if found.verdict == "rising":
+def train_longer(facts: Facts) -> Iterator[Item]:
+    """Advise a longer training for each phase in which the metric was still rising."""
+    for phase in facts.inputs.phases:
+        finding = convergence(facts.epochs_of(phase), facts.metric, facts.report_params)
+        if finding.verdict == "rising":
             values = {
-                "slope": m.words.gain(found.figures["slope"]),
+                "slope": facts.words.gain(finding.figures["slope"]),
                 "epochs": str(phase.training["epochs_run"]),
                 "phase": phase.name,
-                "metric": m.metric_name,
-                "window": str(m.rule.slope_epochs),
+                "metric": facts.metric_name,
+                "window": str(facts.report_params.slope_epochs),
             }
-            yield Item("more_epochs", values, f"{CURVES}: {m.metric.replace('.', '_')}")
+            yield Item("more_epochs", values, facts.curve_source)
 
 
-def stop_earlier(m: Material) -> Iterator[Item]:
-    phase = m.inputs.finetune
-    found = convergence(m.of(phase), m.metric, m.rule)
-    if found.verdict == "falling":
+def stop_earlier(facts: Facts) -> Iterator[Item]:
+    phase = facts.inputs.finetune
+    finding = convergence(facts.epochs_of(phase), facts.metric, facts.report_params)
+    if finding.verdict == "falling":
         values = {
-            "slope": m.words.gain(found.figures["slope"]),
-            "metric": m.metric_name,
+            "slope": facts.words.gain(finding.figures["slope"]),
+            "metric": facts.metric_name,
             "best": str(phase.training["best_epoch"]),
+            "epochs": str(phase.training["epochs_run"]),
         }
-        yield Item(
-            "stop_earlier", values | {"epochs": str(phase.training["epochs_run"])}, f"{CURVES}: {m.metric.replace('.', '_')}"
-        )
+        yield Item("stop_earlier", values, facts.curve_source)
 
 
-def raise_rate(m: Material) -> Iterator[Item]:
-    """The fine-tune hardly moved the weights."""
-    found = m.of(m.inputs.finetune)
-    names = components(epoch.row for epoch in found)
-    if len(found) < 2 or m.inputs.decision.verdict is Verdict.PROMOTE:
+def raise_rate(facts: Facts) -> Iterator[Item]:
+    """Advise a higher learning rate if the fine-tune hardly changed the training loss."""
+    epochs = facts.epochs_of(facts.inputs.finetune)
+    names = components(epoch.row for epoch in epochs)
+    if len(epochs) < 2 or facts.decision.verdict is Verdict.PROMOTE:
         return
-    first, last = total_loss(found[0], "train", names), total_loss(found[-1], "train", names)
-    if first and last and 1 - last / first < m.rule.still_loss:
+    first, last = total_loss(epochs[0], "train", names), total_loss(epochs[-1], "train", names)
+    if first and last and 1 - last / first < facts.report_params.still_loss:
         values = {
-            "change": m.words.gain(last / first - 1),
-            "rate": f"{m.inputs.finetune.arguments.get('lr0')}",
-            "epochs": str(len(found)),
+            "change": facts.words.gain(last / first - 1),
+            "rate": f"{facts.inputs.finetune.arguments.get('lr0')}",
+            "epochs": str(len(epochs)),
         }
         yield Item("bolder_rate", values, f"{CURVES}: train_*; models/finetune/args.yaml: lr0")
 
 
-def regularise(m: Material) -> Iterator[Item]:
-    for phase in m.inputs.phases:
-        found = overfitting(m.of(phase), m.rule)
-        if found.verdict == "overfitting":
+def regularise(facts: Facts) -> Iterator[Item]:
+    for phase in facts.inputs.phases:
+        finding = overfitting(facts.epochs_of(phase), facts.report_params)
+        if finding.verdict == "overfitting":
             values = {
                 "phase": phase.name,
-                "rise": m.words.gain(found.figures["rise"]),
-                "train": m.words.gain(found.figures["train_change"]),
+                "rise": facts.words.gain(finding.figures["rise"]),
+                "train": facts.words.gain(finding.figures["train_change"]),
             }
             yield Item("regularise", values, f"{CURVES}: train_*, val_*")
 
 
-def keep_parent(m: Material) -> Iterator[Item]:
-    """The fine-tune never reached the baseline on the validation split."""
-    values = [value for epoch in m.of(m.inputs.finetune) if (value := epoch.metric(m.metric)) is not None]
-    if m.baseline_best is not None and values and max(values) < m.baseline_best:
-        shown = {"best": m.words.value(max(values)), "baseline": m.words.value(m.baseline_best), "metric": m.metric_name}
-        yield Item("gentler", shown, f"{CURVES}: {m.metric.replace('.', '_')}")
+def keep_parent(facts: Facts) -> Iterator[Item]:
+    """Advise a gentler fine-tune if it never reached the baseline on the validation split."""
+    values = [value for epoch in facts.epochs_of(facts.inputs.finetune) if (value := epoch.metric(facts.metric)) is not None]
+    if facts.baseline_best is not None and values and max(values) < facts.baseline_best:
+        shown = {
+            "best": facts.words.value(max(values)),
+            "baseline": facts.words.value(facts.baseline_best),
+            "metric": facts.metric_name,
+        }
+        yield Item("gentler", shown, facts.curve_source)
 
 
 RULES: tuple[Rule, ...] = (

@@ -1,4 +1,4 @@
-"""What the run stands on and what it left behind: data, files with hashes and sizes, settings and versions."""
+"""The data that the run used and the files that it wrote, with hashes and sizes; its settings and versions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.common.page.document import Cell, Paragraph, Section, Table, blocks
 from tasks.common.paths import BASELINE, CANDIDATE, DATASET, DECISION, EVALUATION, FINETUNE, STATISTICS, VALIDATION
 from tasks.common.text import code, markdown
-from tasks.report.material import Material
+from tasks.report.facts import Facts
 from tasks.report.sections import exports
 
 FILES = (
@@ -23,14 +23,16 @@ FILES = (
 CHUNK_BYTES = 1 << 20
 
 
-def section(m: Material) -> Section:
+def section(facts: Facts) -> Section:
     return Section(
-        "assets", m.words("assets.title"), blocks(_files(m), exports.block(m), _models(m), _data(m), _checks(m), _settings(m))
+        "assets",
+        facts.words("assets.title"),
+        blocks(_files(facts), exports.block(facts), _models(facts), _data(facts), _checks(facts), _settings(facts)),
     )
 
 
 def sha256(file: Path) -> str:
-    """Of the bytes of `file`."""
+    """SHA-256 of the bytes of `file`, hexadecimal."""
     total = hashlib.sha256()
     with file.open("rb") as opened:
         while chunk := opened.read(CHUNK_BYTES):
@@ -38,24 +40,25 @@ def sha256(file: Path) -> str:
     return total.hexdigest()
 
 
-def _files(m: Material) -> Table:
-    words = m.words
+def _files(facts: Facts) -> Table:
+    words = facts.words
     rows = tuple((f"`{file}`", f"`{sha256(file)}`", words.size(file.stat().st_size)) for file in FILES)
     header = (words("column.file"), "SHA-256", words("column.size"))
     return Table(header, rows, words("assets.files_source"), words("assets.files"), num_text_columns=2)
 
 
-def _models(m: Material) -> Table:
-    words = m.words
+def _models(facts: Facts) -> Table:
+    words = facts.words
     rows = tuple(
-        (m.model(name), code(m.facts(name)["weights"]), f"`{m.facts(name)['tensors_sha256']}`") for name in m.inputs.models
+        (facts.model(name), code(facts.entry(name)["weights"]), f"`{facts.entry(name)['tensors_sha256']}`")
+        for name in facts.inputs.models
     )
     header = (words("column.model"), words("column.weights"), "SHA-256")
     return Table(header, rows, f"{EVALUATION}: models.*.{{weights,tensors_sha256}}", words("assets.tensors"), num_text_columns=3)
 
 
-def _data(m: Material) -> Table:
-    words, dataset = m.words, m.inputs.dataset
+def _data(facts: Facts) -> Table:
+    words, dataset = facts.words, facts.inputs.dataset
     rows = [
         (name, f"{own['images']:,}", f"{own['instances']:,}", f"`{own['sha256'][:16]}`")
         for name, own in dataset["splits"].items()
@@ -71,20 +74,20 @@ def _data(m: Material) -> Table:
     )
 
 
-def failed_checks(m: Material) -> list[tuple[str, str, int]]:
-    """Id, severity and count of each check of the data that failed, the most frequent first."""
+def failed_checks(facts: Facts) -> list[tuple[str, str, int]]:
+    """Id, severity and count of each failed check of the data, the most frequent one first."""
     failed = [
         (str(check["id"]), str(check["severity"]), int(check["failed"]))
-        for check in m.inputs.validation["checks"]
+        for check in facts.inputs.validation["checks"]
         if not check["passed"]
     ]
     return sorted(failed, key=lambda check: (-check[2], check[0]))
 
 
-def _checks(m: Material) -> Paragraph | Table:
-    words, failed = m.words, failed_checks(m)
+def _checks(facts: Facts) -> Paragraph | Table:
+    words, failed = facts.words, failed_checks(facts)
     if not failed:
-        return Paragraph(words("assets.checks_hold", checks=len(m.inputs.validation["checks"])), f"{VALIDATION}: checks")
+        return Paragraph(words("assets.checks_hold", checks=len(facts.inputs.validation["checks"])), f"{VALIDATION}: checks")
     header = (words("column.check"), words("column.severity"), words("column.count"))
     rows: tuple[tuple[Cell | str, ...], ...] = tuple(
         (f"`{id_}`", Cell(severity, "warn"), f"{count:,}") for id_, severity, count in failed
@@ -92,8 +95,8 @@ def _checks(m: Material) -> Paragraph | Table:
     return Table(header, rows, f"{VALIDATION}: checks", words("assets.checks_fail"), num_text_columns=2)
 
 
-def _settings(m: Material) -> Table:
-    words, evaluation = m.words, m.inputs.evaluation
+def _settings(facts: Facts) -> Table:
+    words, evaluation = facts.words, facts.inputs.evaluation
     settings = ", ".join(f"{key} {value}" for key, value in evaluation.settings.items())
     versions = ", ".join(f"{key} {value}" for key, value in evaluation.versions.items())
     rows = (

@@ -6,108 +6,108 @@ from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table,
 from tasks.common.paths import DECISION
 from tasks.common.text import code, markdown
 from tasks.gate import Evidence, Guard, Interval
-from tasks.report.material import Material
-from tasks.report.sections.parts import is_lost, of_classes
+from tasks.report.facts import Facts
+from tasks.report.sections.parts import class_comparisons, is_lost
 
 
-def section(m: Material) -> Section:
-    words = m.words
-    reasons = Bullets(tuple(_reasons(m)), f"{DECISION}: verdict, gain, threshold, evidence, guards, slices")
-    return Section("decision", words("decision.title"), blocks(reasons, _evidence(m), _guards(m), _verbatim(m)))
+def section(facts: Facts) -> Section:
+    words = facts.words
+    reasons = Bullets(tuple(_reasons(facts)), f"{DECISION}: verdict, gain, threshold, evidence, guards, slices")
+    return Section("decision", words("decision.title"), blocks(reasons, _evidence(facts), _guards(facts), _verbatim(facts)))
 
 
-def _reasons(m: Material) -> list[str]:
-    words, found = m.words, m.inputs.decision
-    verdict = words("decision.verdict", verdict=words(f"verdict.{found.verdict}"), rule=words(f"decision.rule.{found.verdict}"))
-    key = "reaches" if m.reaches else "misses"
+def _reasons(facts: Facts) -> list[str]:
+    words, decision = facts.words, facts.decision
+    verdict, rule = words(f"verdict.{decision.verdict}"), words(f"decision.rule.{decision.verdict}")
+    key = "reaches" if facts.reaches else "misses"
     reasons = [
-        verdict,
-        words(f"decision.{key}", metric=m.metric_name, gain=words.gain(found.gain), target=words.gain(found.threshold)),
+        words("decision.verdict", verdict=verdict, rule=rule),
+        words(f"decision.{key}", metric=facts.metric_name, gain=words.gain(decision.gain), target=words.gain(decision.threshold)),
     ]
-    digests = set(found.tensors_sha256.values())
-    if len(digests) == 1 and len(found.tensors_sha256) > 1:
+    digests = set(decision.tensors_sha256.values())
+    if len(digests) == 1 and len(decision.tensors_sha256) > 1:
         reasons.append(words("decision.same_tensors", digest=str(*digests)[:12]))
-    reasons.append(_bound(m, found.evidence))
-    if found.evidence:
-        reasons += _power(m, found.evidence)
-    failed = [guard for guard in found.guards if not guard.passed]
-    key = "guards_fail" if failed else "guards_hold" if found.guards else "no_guards"
+    reasons.append(_bound(facts, decision.evidence))
+    if decision.evidence:
+        reasons += _power(facts, decision.evidence)
+    failed = [guard for guard in decision.guards if not guard.passed]
+    key = "guards_fail" if failed else "guards_hold" if decision.guards else "no_guards"
     names = words.listing([code(guard.name) for guard in failed])
-    reasons.append(words(f"decision.{key}", failed=len(failed), all=len(found.guards), names=names))
-    return reasons + _worse(m)
+    reasons.append(words(f"decision.{key}", failed=len(failed), all=len(decision.guards), names=names))
+    return reasons + _worse(facts)
 
 
-def _bound(m: Material, evidence: Evidence | None) -> str:
-    words, confidence = m.words, m.inputs.decision.confidence
+def _bound(facts: Facts, evidence: Evidence | None) -> str:
+    words, confidence = facts.words, facts.decision.confidence
     if evidence is None or confidence is None:
         return words("decision.point")
     key = "above" if evidence.lower_bound > 0 else "not_above"
-    probability = words.share(evidence.probability_of_gain)
-    return words(
-        f"decision.{key}", confidence=words.share(confidence, 0), bound=words.gain(evidence.lower_bound), probability=probability
-    )
+    bound, probability = words.gain(evidence.lower_bound), words.share(evidence.probability_of_gain)
+    return words(f"decision.{key}", confidence=words.share(confidence, 0), bound=bound, probability=probability)
 
 
-def _power(m: Material, evidence: Evidence) -> list[str]:
-    words = m.words
+def _power(facts: Facts, evidence: Evidence) -> list[str]:
+    words = facts.words
     values = {"gain": words.gain(evidence.minimum_detectable_gain), "power": words.share(evidence.power, 0)}
-    images = m.inputs.decision.split.get("images", evidence.groups)
+    images = facts.decision.split.get("images", evidence.groups)
     reasons = [words("decision.power", images=images, **values)]
     if evidence.images_needed is not None:
-        target = words.gain(m.inputs.decision.threshold)
+        target = words.gain(facts.decision.threshold)
         reasons.append(words("decision.images_needed", images=f"{evidence.images_needed:,}", target=target))
     return reasons
 
 
-def _worse(m: Material) -> list[str]:
-    """Classes and slices whose loss is beyond noise."""
-    words, found = m.words, []
-    for name, own in of_classes(m, m.metric).items():
-        if is_lost(own):
-            found.append((words("column.class"), name, words.points(own.change), words.changes(own.change_interval)))
-    for part in m.inputs.decision.slices:
-        own = part.comparison
-        if is_lost(own):
-            found.append((part.by, part.value, words.gain(own.gain), words.gains(own.gain_interval)))
+def _worse(facts: Facts) -> list[str]:
+    """A sentence for each class and slice that got worse beyond noise."""
+    words = facts.words
+    losses = [
+        (words("column.class"), name, words.points(comparison.change), words.changes(comparison.change_interval))
+        for name, comparison in class_comparisons(facts, facts.metric).items()
+        if is_lost(comparison)
+    ]
+    losses += [
+        (part.by, part.value, words.gain(part.comparison.gain), words.gains(part.comparison.gain_interval))
+        for part in facts.decision.slices
+        if is_lost(part.comparison)
+    ]
     return [
-        words("decision.worse", by=markdown(by), value=markdown(value), change=change, interval=interval)
-        for by, value, change, interval in found
+        words("decision.worse", by=markdown(column), value=markdown(value), change=change, interval=interval)
+        for column, value, change, interval in losses
     ]
 
 
-def _evidence(m: Material) -> Table | None:
-    words, found = m.words, m.inputs.decision.evidence
-    if found is None:
+def _evidence(facts: Facts) -> Table | None:
+    words, evidence = facts.words, facts.decision.evidence
+    if evidence is None:
         return None
-    target = words.gain(m.inputs.decision.threshold)
+    target, power = words.gain(facts.decision.threshold), words.share(evidence.power, 0)
     rows = (
-        (words("evidence.bound"), words.gain(found.lower_bound)),
-        (words("evidence.percentile"), words.gains(found.percentile)),
-        (words("evidence.student"), words.gains(found.student)),
-        (words("evidence.bca"), words.gains(found.bca)),
-        (words("evidence.standard_error"), words.gain(found.standard_error).lstrip("+")),
-        (words("evidence.probability_of_gain"), words.share(found.probability_of_gain)),
-        (words("evidence.probability_of_min_gain", target=target), words.share(found.probability_of_min_gain)),
-        (words("evidence.minimum_detectable_gain", power=words.share(found.power, 0)), words.gain(found.minimum_detectable_gain)),
-        (words("evidence.images_needed", target=target), f"{found.images_needed:,}" if found.images_needed else words.none),
-        (words("evidence.resamples"), f"{found.resamples:,}"),
-        (words("evidence.groups"), f"{found.groups:,}"),
+        (words("evidence.bound"), words.gain(evidence.lower_bound)),
+        (words("evidence.percentile"), words.gains(evidence.percentile)),
+        (words("evidence.student"), words.gains(evidence.student)),
+        (words("evidence.bca"), words.gains(evidence.bca)),
+        (words("evidence.standard_error"), words.gain(evidence.standard_error).lstrip("+")),
+        (words("evidence.probability_of_gain"), words.share(evidence.probability_of_gain)),
+        (words("evidence.probability_of_min_gain", target=target), words.share(evidence.probability_of_min_gain)),
+        (words("evidence.minimum_detectable_gain", power=power), words.gain(evidence.minimum_detectable_gain)),
+        (words("evidence.images_needed", target=target), f"{evidence.images_needed:,}" if evidence.images_needed else words.none),
+        (words("evidence.resamples"), f"{evidence.resamples:,}"),
+        (words("evidence.groups"), f"{evidence.groups:,}"),
     )
-    return Table((words("column.evidence"), words("column.value")), rows, f"{DECISION}: evidence", words("decision.evidence"))
+    return Table(words.columns("evidence", "value"), rows, f"{DECISION}: evidence", words("decision.evidence"))
 
 
-def _guards(m: Material) -> Table:
-    words = m.words
-    columns = ("guard", "reference", "candidate", "change", "interval", "limit", "result")
-    header = tuple(words("column.no_interval") if name == "interval" else words(f"column.{name}") for name in columns)
-    rows = tuple(_guard(m, guard) for guard in m.inputs.decision.guards)
+def _guards(facts: Facts) -> Table:
+    words = facts.words
+    header = words.columns("guard", "reference", "candidate", "change", "no_interval", "limit", "result")
+    rows = tuple(_guard(facts, guard) for guard in facts.decision.guards)
     source = f"{DECISION}: guards"
     return Table(header, rows, source, words("decision.guards"), empty=words("decision.no_guards"))
 
 
-def _guard(m: Material, guard: Guard) -> tuple[Cell | str, ...]:
-    """A row: drops in AP points or relative, floors as values, ratios as multiples."""
-    words, figures = m.words, guard.figures
+def _guard(facts: Facts, guard: Guard) -> tuple[Cell | str, ...]:
+    """The row of a guard: drops as AP points or percent, floors as values, ratios as multiples."""
+    words, figures = facts.words, guard.figures
     result = Cell(words("guard.passed"), "good") if guard.passed else Cell(words("guard.failed"), "bad")
     name = code(guard.name)
     if guard.unit in ("AP", "relative"):
@@ -126,7 +126,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:.3f} : 1"
 
 
-def _verbatim(m: Material) -> Paragraph:
+def _verbatim(facts: Facts) -> Paragraph:
     """The gate's own sentences; they are English in every language."""
-    reasons = "; ".join(markdown(reason) for reason in m.inputs.decision.reasons)
-    return Paragraph(m.words("decision.verbatim", reasons=reasons), f"{DECISION}: reasons")
+    reasons = "; ".join(markdown(reason) for reason in facts.decision.reasons)
+    return Paragraph(facts.words("decision.verbatim", reasons=reasons), f"{DECISION}: reasons")

@@ -1,4 +1,4 @@
-"""What the models get wrong at one confidence: confusions, misses, false alarms, and the images that changed most."""
+"""The models' errors at one confidence: confusions, misses, false alarms, and the images that changed most."""
 
 from __future__ import annotations
 
@@ -10,54 +10,56 @@ from tasks.common.paths import STATISTICS
 from tasks.common.text import markdown
 from tasks.measure.matching import confusion
 from tasks.report import figures, gallery
-from tasks.report.material import Material
+from tasks.report.facts import Facts
 
 BACKGROUND = "∅"
 """Neither labelled nor detected, in the head of a confusion matrix."""
 MOST_CLASSES = 16
-"""Classes in a confusion matrix: those with the most errors of the candidate."""
+"""Most classes in a confusion matrix: those with the most errors of the candidate."""
 MOST_PAIRS = 8
-"""Confused pairs in the table."""
+"""Most confused pairs in the table."""
 
 
-def section(m: Material) -> Section:
+def section(facts: Facts) -> Section:
     return Section(
         "errors",
-        m.words("errors.title"),
+        facts.words("errors.title"),
         blocks(
-            Paragraph(m.words("errors.intro", **m.point), f"{STATISTICS}"),
-            counts(m),
-            _pairs_table(m),
-            _matrices(m),
-            _changed(m),
-            *gallery.blocks(m),
+            Paragraph(facts.words("errors.intro", **facts.point), f"{STATISTICS}"),
+            counts(facts),
+            _pairs_table(facts),
+            _matrices(facts),
+            _changed(facts),
+            *gallery.blocks(facts),
         ),
     )
 
 
-def counts(m: Material) -> Table:
-    """Found, missed and false of both models."""
-    words, rows = m.words, []
+def counts(facts: Facts) -> Table:
+    """The numbers of found, missed and false objects of both models."""
+    words, rows = facts.words, []
     for name, lower_is_better in (("found", False), ("missed", True), ("false", True)):
-        before, after = (int(getattr(m.tallies[model], name).sum()) for model in (m.reference, "candidate"))
+        before, after = (int(getattr(facts.tallies[model], name).sum()) for model in facts.pair)
         better = after < before if lower_is_better else after > before
         cell = Cell(f"{after - before:+,}", "" if after == before else "good" if better else "bad")
         rows.append((words(f"errors.{name}"), f"{before:,}", f"{after:,}", cell))
-    header = (words("column.at_confidence", **m.point), m.model(m.reference), m.model("candidate"), words("column.change"))
-    return Table(header, tuple(rows), f"{STATISTICS}: {{{m.reference},candidate}}.*, target_*", words("errors.counts"))
+    header = (words("column.at_confidence", **facts.point), *facts.pair_heads, words("column.change"))
+    return Table(header, tuple(rows), f"{STATISTICS}: {{{facts.reference},candidate}}.*, target_*", words("errors.counts"))
 
 
-def matrices(m: Material) -> dict[str, NDArray[np.int64]]:
-    """Confusion counts of both models, see `detections.confusion`."""
-    num_classes = len(m.inputs.names)
-    return {name: confusion(m.labels, m.outcomes[name], num_classes) for name in (m.reference, "candidate")}
+def confusions(facts: Facts) -> dict[str, NDArray[np.int64]]:
+    """The confusion matrix (C + 1, C + 1) of each model, see `tasks.measure.matching.confusion`."""
+    num_classes = len(facts.inputs.names)
+    return {name: confusion(facts.labels, facts.outcomes[name], num_classes) for name in facts.pair}
 
 
-def pairs(m: Material) -> list[tuple[int, int, int, int]]:
-    """(labelled class, detected class, count of the reference, of the candidate), the candidate's most frequent first."""
-    found = matrices(m)
-    before, after = found[m.reference], found["candidate"]
-    num_classes = len(m.inputs.names)
+def pairs(facts: Facts) -> list[tuple[int, int, int, int]]:
+    """Each confused pair (labelled class, detected class, count of the reference, of the candidate).
+
+    The pair that the candidate confuses most often comes first.
+    """
+    before, after = confusions(facts).values()
+    num_classes = len(facts.inputs.names)
     confused = [
         (i, j, int(before[i, j]), int(after[i, j]))
         for i in range(num_classes)
@@ -67,15 +69,9 @@ def pairs(m: Material) -> list[tuple[int, int, int, int]]:
     return sorted(confused, key=lambda pair: (-pair[3], -pair[2], pair[0], pair[1]))
 
 
-def _pairs_table(m: Material) -> Table:
-    words, names = m.words, m.inputs.names
-    header = (
-        words("column.labelled"),
-        words("column.detected"),
-        m.model(m.reference),
-        m.model("candidate"),
-        words("column.change"),
-    )
+def _pairs_table(facts: Facts) -> Table:
+    words, names = facts.words, facts.inputs.names
+    header = (*words.columns("labelled", "detected"), *facts.pair_heads, words("column.change"))
     rows = tuple(
         (
             markdown(names[i]),
@@ -84,30 +80,28 @@ def _pairs_table(m: Material) -> Table:
             f"{after:,}",
             Cell(f"{after - before:+,}", "" if after == before else "good" if after < before else "bad"),
         )
-        for i, j, before, after in pairs(m)[:MOST_PAIRS]
+        for i, j, before, after in pairs(facts)[:MOST_PAIRS]
     )
     return Table(header, rows, str(STATISTICS), words("errors.pairs"), num_text_columns=2, empty=words("errors.no_pairs"))
 
 
-def _matrices(m: Material) -> Figure:
-    found, names = matrices(m), [*m.inputs.names, BACKGROUND]
-    candidate = found["candidate"]
+def _matrices(facts: Facts) -> Figure:
+    matrices, names = confusions(facts), [*facts.inputs.names, BACKGROUND]
+    candidate = matrices["candidate"]
     wrong = candidate.sum(0) + candidate.sum(1) - 2 * candidate.diagonal()
     shown = np.arange(len(names))
     if len(names) - 1 > MOST_CLASSES:
         shown = np.sort(np.append(np.argsort(-wrong[:-1], kind="stable")[:MOST_CLASSES], len(names) - 1))
     panels = tuple(
-        Panel(m.model(name), figures.matrix(m.model(name), found[name][np.ix_(shown, shown)], [names[i] for i in shown]))
-        for name in (m.reference, "candidate")
+        Panel(facts.model(name), figures.matrix(facts.model(name), matrix[np.ix_(shown, shown)], [names[i] for i in shown]))
+        for name, matrix in matrices.items()
     )
-    caption = m.words(
-        "errors.matrices" if len(shown) == len(names) else "errors.some_matrices", classes=len(shown) - 1, **m.point
-    )
-    return Figure(caption, panels, str(STATISTICS))
+    key = "errors.matrices" if len(shown) == len(names) else "errors.some_matrices"
+    return Figure(facts.words(key, classes=len(shown) - 1, **facts.point), panels, str(STATISTICS))
 
 
-def _changed(m: Material) -> Bullets:
-    before, after = (m.tallies[name].f1 for name in (m.reference, "candidate"))
+def _changed(facts: Facts) -> Bullets:
+    before, after = (facts.tallies[name].f1 for name in facts.pair)
     better, worse = int((after > before).sum()), int((after < before).sum())
-    text = m.words("errors.changed", better=better, worse=worse, same=len(before) - better - worse, images=len(before))
+    text = facts.words("errors.changed", better=better, worse=worse, same=len(before) - better - worse, images=len(before))
     return Bullets((text,), str(STATISTICS))

@@ -1,4 +1,4 @@
-"""The candidate in other runtimes: what was kept, how accurate and how fast it is."""
+"""The candidate in other runtimes: which formats were kept, how accurate and how fast each is."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from tasks.common.page.document import Cell, Paragraph, Table, Tone
 from tasks.common.paths import EXPORT_SPEED, EXPORTED
 from tasks.common.text import markdown
 from tasks.gate import Interval
-from tasks.report.material import Material
+from tasks.report.facts import Facts
 
 COLUMNS = ("format", "status"), ("change_interval", "latency", "speedup", "size", "why")
 TONES: dict[str, Tone] = {"kept": "good", "refused": "bad", "skipped": "warn"}
 
 
-def block(m: Material) -> Paragraph | Table:
-    """A row for each format, or why there is none."""
-    words, exported = m.words, m.inputs.exported
+def block(facts: Facts) -> Paragraph | Table:
+    """A table with a row for each format, or the reason why nothing was exported."""
+    words, exported = facts.words, facts.inputs.exported
     if not exported["exported"]:
         rejected = exported["verdict"] == "REJECT"
         return Paragraph(words("export.rejected" if rejected else "export.empty"), f"{EXPORTED}: reason")
     first, rest = (tuple(words(f"export.{name}") for name in names) for names in COLUMNS)
-    head = (*first, m.metric_name, *rest)
-    rows = (_pt(m), *(_row(m, name, facts) for name, facts in exported["formats"].items()))
+    head = (*first, facts.metric_name, *rest)
+    rows = (_pt(facts), *(_row(facts, name, result) for name, result in exported["formats"].items()))
     source = f"{EXPORTED}: formats; {EXPORT_SPEED}"
     return Table(head, rows, source, words("export.caption", imgsz=exported["card"]["imgsz"]), num_text_columns=2)
 
 
-def _pt(m: Material) -> tuple[Cell | str, ...]:
-    """The candidate itself, on the same images."""
-    words, facts, latency = m.words, m.inputs.exported["pt"], m.inputs.export_speed.get("pt", {}).get("batch_1")
+def _pt(facts: Facts) -> tuple[Cell | str, ...]:
+    """The row of the candidate itself (.pt), on the same images."""
+    words, result, latency = facts.words, facts.inputs.exported["pt"], facts.inputs.export_speed.get("pt", {}).get("batch_1")
     time = f"{latency['p50_ms']:.2f} ms" if latency else words.none
-    return "`pt`", "", words.value(facts["metrics"][m.metric]), "", time, "", words.size(facts["bytes"]), ""
+    return "`pt`", "", words.value(result["metrics"][facts.metric]), "", time, "", words.size(result["bytes"]), ""
 
 
-def _row(m: Material, name: str, facts: Mapping[str, Any]) -> tuple[Cell | str, ...]:
-    words = m.words
-    status = Cell(words(f"export.{facts['status']}"), TONES[facts["status"]])
-    why = markdown("; ".join(facts["reasons"])) or words.none
-    if "changes" not in facts:
+def _row(facts: Facts, name: str, result: Mapping[str, Any]) -> tuple[Cell | str, ...]:
+    words = facts.words
+    status = Cell(words(f"export.{result['status']}"), TONES[result["status"]])
+    why = markdown("; ".join(result["reasons"])) or words.none
+    if "changes" not in result:
         return f"`{name}`", status, *([words.none] * 5), why
-    change = facts["changes"][m.metric]
+    change = result["changes"][facts.metric]
     interval = change["gain_interval"] and Interval(**change["gain_interval"])
-    latency, reference = (m.inputs.export_speed.get(key, {}).get("batch_1") for key in (name, "pt"))
+    latency, reference = (facts.inputs.export_speed.get(key, {}).get("batch_1") for key in (name, "pt"))
     times = (words.none, words.none)
     if latency and reference:
         times = f"{latency['p50_ms']:.2f} ms", f"{reference['p50_ms'] / latency['p50_ms']:.1f} x"
     value = f"{words.value(change['candidate'])} ({words.gain(change['gain'])})"
-    return f"`{name}`", status, value, words.gains(interval), *times, words.size(facts["bytes"]), why
+    return f"`{name}`", status, value, words.gains(interval), *times, words.size(result["bytes"]), why

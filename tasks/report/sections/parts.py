@@ -1,207 +1,178 @@
-"""Where the gain comes from and what got worse: classes, object sizes, columns of the metadata."""
+"""Show where the gain comes from and what got worse: classes, object sizes, columns of the metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from tasks.common.page import forest
-from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Table, blocks, tone_of
+from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Table, Tone, blocks, tone_of
 from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION
 from tasks.common.text import markdown
-from tasks.gate import Comparison
-from tasks.report.material import Material
+from tasks.gate import Comparison, Interval, Slice
+from tasks.report.facts import Facts
 
 MOST_ROWS = 30
 """Classes drawn in a figure: those with the largest change."""
 BEST_ROWS, WORST_ROWS = 10, 30
 """Classes in a table of more than both: the best, the worst, and all that lost beyond noise."""
 NUM_NAMED = 20
-"""Names in a sentence."""
+"""Most names in a sentence."""
 
 
-def section(m: Material) -> Section:
+def section(facts: Facts) -> Section:
     return Section(
         "parts",
-        m.words("parts.title"),
+        facts.words("parts.title"),
         blocks(
-            _summary(m), *(_class_table(m, name) for name in _metrics(m)), _class_figure(m), _slice_table(m), _slice_figure(m)
+            _summary(facts),
+            *(_class_table(facts, name) for name in _metrics(facts)),
+            _class_figure(facts),
+            _slice_table(facts),
+            _slice_figure(facts),
         ),
     )
 
 
-def _metrics(m: Material) -> list[str]:
+def _metrics(facts: Facts) -> list[str]:
     """The metrics that decision.json has for classes, the gate's own first."""
-    names = dict.fromkeys(name for own in m.inputs.decision.per_class.values() for name in own)
-    return sorted(names, key=lambda name: name != m.metric)
+    names = dict.fromkeys(name for comparisons in facts.decision.per_class.values() for name in comparisons)
+    return sorted(names, key=lambda name: name != facts.metric)
 
 
-def of_classes(m: Material, metric: str) -> dict[str, Comparison]:
-    """Each class's comparison by one metric, the largest change first."""
-    found = {name: own[metric] for name, own in m.inputs.decision.per_class.items() if metric in own}
-    return dict(sorted(found.items(), key=lambda item: (-item[1].change, item[0])))
+def class_comparisons(facts: Facts, metric: str) -> dict[str, Comparison]:
+    """The comparison of each class by one metric; the largest rise comes first."""
+    comparisons = {name: by_metric[metric] for name, by_metric in facts.decision.per_class.items() if metric in by_metric}
+    return dict(sorted(comparisons.items(), key=lambda item: (-item[1].change, item[0])))
 
 
-def tone(found: Comparison) -> str:
-    interval = found.change_interval
-    return tone_of(found.change, interval.low if interval else None, interval.high if interval else None)
+def tone(value: float | None, interval: Interval | None) -> Tone:
+    """Good or bad where the whole interval of a change is on one side of zero; without an interval its sign alone."""
+    return tone_of(value, interval.low if interval else None, interval.high if interval else None)
 
 
-def is_lost(found: Comparison) -> bool:
-    """Worse, and its whole interval says so; unknown without an interval."""
-    return found.change_interval is not None and found.change_interval.high < 0
+def is_lost(comparison: Comparison) -> bool:
+    """Whether it got worse beyond noise: the whole interval is below zero. False without an interval."""
+    return comparison.change_interval is not None and comparison.change_interval.high < 0
 
 
-def _summary(m: Material) -> Bullets | None:
-    words, found = m.words, of_classes(m, m.metric)
-    if not found:
+def _summary(facts: Facts) -> Bullets | None:
+    words, comparisons = facts.words, class_comparisons(facts, facts.metric)
+    if not comparisons:
         return None
-    classes = list(found)
-    best, worst = classes[0], classes[-1]
-    items = [
-        words(
-            "parts.most",
-            name=markdown(best),
-            change=words.points(found[best].change),
-            interval=words.changes(found[best].change_interval),
-        )
-    ]
-    if len(classes) > 1:
-        items.append(
-            words(
-                "parts.least",
-                name=markdown(worst),
-                change=words.points(found[worst].change),
-                interval=words.changes(found[worst].change_interval),
-            )
-        )
-    if m.inputs.decision.confidence is not None:
-        lost = [markdown(name) for name, own in found.items() if is_lost(own)]
-        lost += [f"{markdown(part.by)} {markdown(part.value)}" for part in m.inputs.decision.slices if is_lost(part.comparison)]
+    classes = list(comparisons)
+    items = []
+    for key, name in (("most", classes[0]), ("least", classes[-1]))[: len(classes)]:
+        comparison = comparisons[name]
+        change, interval = words.points(comparison.change), words.changes(comparison.change_interval)
+        items.append(words(f"parts.{key}", name=markdown(name), change=change, interval=interval))
+    if facts.decision.confidence is not None:
+        lost = [markdown(name) for name, comparison in comparisons.items() if is_lost(comparison)]
+        lost += [f"{markdown(part.by)} {markdown(part.value)}" for part in facts.decision.slices if is_lost(part.comparison)]
         more = [words("parts.more", count=f"{len(lost) - NUM_NAMED:,}")] if len(lost) > NUM_NAMED else []
         names = words.listing([*lost[:NUM_NAMED], *more])
         items.append(words("parts.lost", names=names) if lost else words("parts.none_lost"))
     return Bullets(tuple(items), f"{DECISION}: per_class, slices")
 
 
-def _class_table(m: Material, metric: str) -> Table:
-    words, found = m.words, of_classes(m, metric)
-    shown = _outer(found)
-    header = (
-        words("column.class"),
-        words("column.objects"),
-        m.model(m.reference),
-        m.model("candidate"),
-        words("column.change"),
-        m.interval_name,
-    )
+def _class_table(facts: Facts, metric: str) -> Table:
+    words, comparisons = facts.words, class_comparisons(facts, metric)
+    shown = _outer(comparisons)
+    header = (*words.columns("class", "objects"), *facts.pair_heads, words("column.change"), facts.interval_name)
     rows = tuple(
         (
             markdown(name),
-            f"{own.instances:,}",
-            words.value(own.reference),
-            words.value(own.candidate),
-            _coloured(words.points(own.change), own),
-            words.changes(own.change_interval),
+            f"{comparison.instances:,}",
+            words.value(comparison.reference),
+            words.value(comparison.candidate),
+            Cell(words.points(comparison.change), tone(comparison.change, comparison.change_interval)),
+            words.changes(comparison.change_interval),
         )
-        for name, own in shown.items()
+        for name, comparison in shown.items()
     )
-    label, counts = metric.replace(".", " ").replace("mAP", "AP"), {"shown": str(len(shown)), "classes": f"{len(found):,}"}
-    is_whole = len(shown) == len(found)
+    label, counts = class_metric(metric), {"shown": str(len(shown)), "classes": f"{len(comparisons):,}"}
+    is_whole = len(shown) == len(comparisons)
     caption = words("parts.class_caption", metric=label) if is_whole else words("parts.class_some", metric=label, **counts)
     return Table(header, rows, f"{DECISION}: per_class.*.{metric}", caption)
 
 
-def _outer(found: Mapping[str, Comparison]) -> dict[str, Comparison]:
-    """Of many classes those that a reader looks for."""
-    names = list(found)
+def _outer(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """The classes that the table shows: all, or of many the best, the worst, and those that lost beyond noise."""
+    names = list(comparisons)
     if len(names) <= BEST_ROWS + WORST_ROWS:
-        return dict(found)
-    chosen = {*names[:BEST_ROWS], *names[-WORST_ROWS:], *(name for name in names if is_lost(found[name]))}
-    return {name: found[name] for name in names if name in chosen}
+        return dict(comparisons)
+    chosen = {*names[:BEST_ROWS], *names[-WORST_ROWS:], *(name for name in names if is_lost(comparisons[name]))}
+    return {name: comparisons[name] for name in names if name in chosen}
 
 
-def _coloured(text: str, found: Comparison) -> Cell:
-    interval = found.change_interval
-    return Cell(text, tone_of(found.change, interval.low if interval else None, interval.high if interval else None))
+def _class_figure(facts: Facts) -> Figure:
+    caption, metrics = facts.words("parts.class_figure"), _metrics(facts)
+    width = forest.BESIDE if len(metrics) > 1 else forest.ALONE
+    panels = tuple(
+        Panel(class_metric(metric), forest.forest(caption, _class_effects(facts, metric), percent=False, width=width))
+        for metric in metrics
+    )
+    return Figure(caption, panels, f"{DECISION}: per_class", change_legend(facts), wide=True)
 
 
-def _effects(found: Mapping[str, Comparison], m: Material) -> list[Effect]:
-    largest = sorted(found, key=lambda name: -abs(found[name].change))[:MOST_ROWS]
+def _class_effects(facts: Facts, metric: str) -> list[Effect]:
+    comparisons = class_comparisons(facts, metric)
+    largest = sorted(comparisons, key=lambda name: -abs(comparisons[name].change))[:MOST_ROWS]
     return [
-        Effect(name, own.change, own.change_interval, m.words.points(own.change), tone(own))
-        for name, own in found.items()
+        Effect(name, c.change, c.change_interval, facts.words.points(c.change), tone(c.change, c.change_interval))
+        for name, c in comparisons.items()
         if name in largest
     ]
 
 
-def _class_figure(m: Material) -> Figure:
-    caption, names = m.words("parts.class_figure"), _metrics(m)
-    width = forest.BESIDE if len(names) > 1 else forest.ALONE
-    panels = [
-        Panel(
-            name.replace(".", " ").replace("mAP", "AP"),
-            forest.forest(caption, _effects(of_classes(m, name), m), percent=False, width=width),
+def class_metric(metric: str) -> str:
+    """A metric of a single class as people write it: `box AP50` for box.mAP50."""
+    return metric.replace(".", " ").replace("mAP", "AP")
+
+
+def change_legend(facts: Facts) -> tuple[tuple[str, str], ...]:
+    """The meaning of the colours of changes."""
+    texts = {"good": "good", "flat": "flat", "bad": "bad"}
+    if facts.decision.confidence is None:
+        texts = {"good": "good_point", "bad": "bad_point"}
+    return tuple((f"dot {colour}", facts.words(f"legend.{text}")) for colour, text in texts.items())
+
+
+def _slice_table(facts: Facts) -> Table:
+    words = facts.words
+    columns = words.columns("slice", "value", "images", "objects")
+    header = (*columns, *facts.pair_heads, words("column.gain"), facts.interval_name)
+    rows = tuple(
+        (
+            words("slice.size") if part.by == "size" else markdown(part.by),
+            slice_value(facts, part),
+            f"{c.images:,}",
+            f"{c.instances:,}",
+            words.value(c.reference),
+            words.value(c.candidate),
+            Cell(words.gain(c.gain), tone(c.change, c.change_interval)),
+            words.gains(c.gain_interval),
         )
-        for name in names
-    ]
-    return Figure(caption, tuple(panels), f"{DECISION}: per_class", change_legend(m), wide=True)
-
-
-def change_legend(m: Material) -> tuple[tuple[str, str], ...]:
-    """What the colours of changes mean."""
-    keys = ("good", "flat", "bad") if m.inputs.decision.confidence is not None else ("good", "bad")
-    suffix = "" if m.inputs.decision.confidence is not None else "_point"
-    return tuple((f"dot {key}", m.words(f"legend.{key}{suffix}" if key != "flat" else "legend.flat")) for key in keys)
-
-
-def _slice_table(m: Material) -> Table:
-    words = m.words
-    columns = ("slice", "value", "images", "objects")
-    header = (
-        *(words(f"column.{name}") for name in columns),
-        m.model(m.reference),
-        m.model("candidate"),
-        words("column.gain"),
-        m.interval_name,
+        for part in facts.decision.slices
+        for c in [part.comparison]
     )
-    rows = []
-    for part in m.inputs.decision.slices:
-        own = part.comparison
-        cell = _coloured(words.gain(own.gain), own)
-        names = words("slice.size") if part.by == "size" else markdown(part.by), _value(m, part.by, part.value)
-        rows.append(
-            (
-                *names,
-                f"{own.images:,}",
-                f"{own.instances:,}",
-                words.value(own.reference),
-                words.value(own.candidate),
-                cell,
-                words.gains(own.gain_interval),
-            )
-        )
-    return Table(
-        header,
-        tuple(rows),
-        f"{DECISION}: slices",
-        words("parts.slice_caption", metric=m.metric_name),
-        num_text_columns=2,
-        empty=words("parts.no_slices"),
-    )
+    caption = words("parts.slice_caption", metric=facts.metric_name)
+    return Table(header, rows, f"{DECISION}: slices", caption, num_text_columns=2, empty=words("parts.no_slices"))
 
 
-def _value(m: Material, by: str, value: str) -> str:
-    return m.words(f"slice.{value}") if by == "size" and m.words.has(f"slice.{value}") else markdown(value)
+def slice_value(facts: Facts, part: Slice) -> str:
+    """The value of a slice in the reader's language, where the catalogue has a word for it."""
+    key = f"slice.{part.value}"
+    return facts.words(key) if part.by == "size" and facts.words.has(key) else markdown(part.value)
 
 
-def _slice_figure(m: Material) -> Figure | None:
+def _slice_figure(facts: Facts) -> Figure | None:
     effects = [
-        Effect(f"{part.by} {part.value}", own.gain, own.gain_interval, m.words.gain(own.gain), tone(own))
-        for part in m.inputs.decision.slices
-        if (own := part.comparison).gain is not None
+        Effect(f"{part.by} {part.value}", c.gain, c.gain_interval, facts.words.gain(c.gain), tone(c.change, c.change_interval))
+        for part in facts.decision.slices
+        if (c := part.comparison).gain is not None
     ]
     if not effects:
         return None
-    panel = Panel("", forest.forest(m.words("parts.slice_figure"), effects, percent=True, width=forest.ALONE))
-    return Figure(m.words("parts.slice_figure"), (panel,), f"{DECISION}: slices", change_legend(m), wide=True)
+    panel = Panel("", forest.forest(facts.words("parts.slice_figure"), effects, percent=True, width=forest.ALONE))
+    return Figure(facts.words("parts.slice_figure"), (panel,), f"{DECISION}: slices", change_legend(facts), wide=True)

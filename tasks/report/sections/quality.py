@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from tasks.common.page.document import Cell, Paragraph, Section, Table
 from tasks.common.paths import CURVES, EVALUATION
-from tasks.report.material import Material
+from tasks.report.facts import Facts
 from tasks.report.quality import Finding, balance, convergence, overfitting
 
 
-def section(m: Material) -> Section:
-    """Each rule with what it looked at and what it found."""
-    words, rule = m.words, m.rule
+def section(facts: Facts) -> Section:
+    """Each rule as a sentence, then a table of what it looked at and found."""
+    words, report_params = facts.words, facts.report_params
     shares = {
-        key: words.share(value)
-        for key, value in (("flat", rule.flat_slope), ("rise", rule.max_val_rise), ("gap", rule.max_loss_gap))
+        "flat": words.share(report_params.flat_slope),
+        "rise": words.share(report_params.max_val_rise),
+        "gap": words.share(report_params.max_loss_gap),
     }
     rules = {
-        "convergence": words("quality.rule.convergence", epochs=rule.slope_epochs, metric=m.metric_name, **shares),
+        "convergence": words("quality.rule.convergence", epochs=report_params.slope_epochs, metric=facts.metric_name, **shares),
         "overfitting": words("quality.rule.overfitting", **shares),
-        "balance": words("quality.rule.balance", difference=f"{rule.max_imbalance:g}"),
+        "balance": words("quality.rule.balance", difference=f"{report_params.max_imbalance:g}"),
     }
     rows = []
-    for phase in m.inputs.phases:
-        found = convergence(m.of(phase), m.metric, rule)
-        rows.append(_finding(m, "convergence", f"`{phase.name}`", found))
-        rows.append(_finding(m, "overfitting", f"`{phase.name}`", overfitting(m.of(phase), rule)))
-    for model in (m.reference, "candidate"):
-        for kind in m.inputs.kinds:
-            rows.append(_finding(m, "balance", f"{m.model(model)} · {kind}", balance(m.facts(model)[kind], rule)))
-    header = tuple(words(f"column.{name}") for name in ("rule", "about", "figures", "verdict"))
-    kinds = f"{{{','.join(m.inputs.kinds)}}}"
+    for phase in facts.inputs.phases:
+        epochs = facts.epochs_of(phase)
+        rows.append(_row(facts, "convergence", f"`{phase.name}`", convergence(epochs, facts.metric, report_params)))
+        rows.append(_row(facts, "overfitting", f"`{phase.name}`", overfitting(epochs, report_params)))
+    for model in facts.pair:
+        for kind in facts.inputs.kinds:
+            finding = balance(facts.entry(model)[kind], report_params)
+            rows.append(_row(facts, "balance", f"{facts.model(model)} · {kind}", finding))
+    header = words.columns("rule", "about", "figures", "verdict")
+    kinds = f"{{{','.join(facts.inputs.kinds)}}}"
     source = f"{CURVES}; {EVALUATION}: models.*.{kinds}.{{precision,recall}}; params.yaml: report"
     table = Table(header, tuple(rows), source, words("quality.caption"), num_text_columns=4)
     stated = tuple(
@@ -38,12 +40,12 @@ def section(m: Material) -> Section:
     return Section("quality", words("quality.title"), (*stated, table))
 
 
-def _finding(m: Material, rule: str, about: str, found: Finding) -> tuple[Cell | str, ...]:
-    words = m.words
-    texts = {key: words.gain(value) for key, value in found.figures.items()}
+def _row(facts: Facts, rule: str, about: str, finding: Finding) -> tuple[Cell | str, ...]:
+    words = facts.words
+    texts = {key: words.gain(value) for key, value in finding.figures.items()}
     if rule in ("balance", "convergence"):
-        texts |= {key: words.value(value) for key, value in found.figures.items() if key not in ("slope", "difference")}
-    if "difference" in found.figures:
-        texts["difference"] = words.points(found.figures["difference"])
-    figures_text = words(f"quality.figures.{rule}", **texts) if found.figures else words.none
-    return words(f"quality.name.{rule}"), about, figures_text, Cell(words(f"quality.verdict.{found.verdict}"), found.tone)
+        texts |= {key: words.value(value) for key, value in finding.figures.items() if key not in ("slope", "difference")}
+    if "difference" in finding.figures:
+        texts["difference"] = words.points(finding.figures["difference"])
+    figures_text = words(f"quality.figures.{rule}", **texts) if finding.figures else words.none
+    return words(f"quality.name.{rule}"), about, figures_text, Cell(words(f"quality.verdict.{finding.verdict}"), finding.tone)

@@ -1,4 +1,4 @@
-"""The decision in plain English: its reasons, and the few lines that the stage prints."""
+"""Put the decision into plain English: its reasons, and the few lines that the stage prints."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def reasons(
     evidence: Evidence | None,
     guards: Sequence[Guard],
     slices: Sequence[Slice],
-    rule: GateParams,
+    gate_params: GateParams,
     same: bool,
 ) -> tuple[str, ...]:
-    """Why the verdict is what it is; what decided comes first."""
+    """The reasons for the verdict; the one that decided comes first."""
     assert main.gain is not None
     failed = [f"{guard.name}: {guard.text}" for guard in guards if not guard.passed]
-    gain, tensors = [_gain(main, rule)], ["candidate and reference have the same tensors"] if same else []
-    bound = [_evidence(evidence, rule)] if evidence else []
-    power = [_power(evidence, rule.min_gain)] if evidence else []
+    gain, tensors = [_gain(main, gate_params)], ["candidate and reference have the same tensors"] if same else []
+    bound = [_evidence(evidence, gate_params)] if evidence else []
+    power = [_power(evidence, gate_params.min_gain)] if evidence else []
     if verdict is Verdict.INCONCLUSIVE:
         luck = "the gain could be luck; it is not promoted by itself, a person may decide"
         has_too_few = evidence is not None and evidence.groups < MIN_GROUPS
         words = [*tensors, *(power + bound if has_too_few else bound + power), *gain, luck]
-    elif at_least(main.gain, rule.min_gain):
+    elif at_least(main.gain, gate_params.min_gain):
         words = [*failed, *gain, *tensors, *bound, *power]
     else:
         words = [*gain, *tensors, *failed, *bound, *power]
@@ -37,19 +37,19 @@ def reasons(
     return (*words, *(_worse(part) for part in worse))
 
 
-def _gain(main: Comparison, rule: GateParams) -> str:
+def _gain(main: Comparison, gate_params: GateParams) -> str:
     assert main.gain is not None
-    relation = "reaches" if at_least(main.gain, rule.min_gain) else "is below"
-    values = f"{rule.metric} {main.reference:.4f} to {main.candidate:.4f}"
-    return f"{values}: the gain of {share(main.gain)} {relation} the threshold of {share(rule.min_gain)}"
+    relation = "reaches" if at_least(main.gain, gate_params.min_gain) else "is below"
+    values = f"{gate_params.metric} {main.reference:.4f} to {main.candidate:.4f}"
+    return f"{values}: the gain of {share(main.gain)} {relation} the threshold of {share(gate_params.min_gain)}"
 
 
-def _evidence(evidence: Evidence, rule: GateParams) -> str:
-    assert rule.confidence is not None
+def _evidence(evidence: Evidence, gate_params: GateParams) -> str:
+    assert gate_params.confidence is not None
     place = "above" if evidence.lower_bound > 0 else "not above"
     return (
-        f"with {rule.confidence:.4g} confidence the gain is at least {share(evidence.lower_bound)}, which is {place} zero; "
-        f"the candidate is better in {evidence.probability_of_gain * 100:.1f} % of {evidence.resamples} resamples"
+        f"with {gate_params.confidence:.4g} confidence the gain is at least {share(evidence.lower_bound)}, which is {place} "
+        f"zero; the candidate is better in {evidence.probability_of_gain * 100:.1f} % of {evidence.resamples} resamples"
     )
 
 
@@ -63,25 +63,25 @@ def _power(evidence: Evidence, min_gain: float) -> str:
 
 
 def _worse(part: Slice) -> str:
-    found = part.comparison
-    assert found.gain is not None
-    return f"{part.by} {part.value} got worse: {share(found.gain)} ({interval(found.gain_interval)})"
+    comparison = part.comparison
+    assert comparison.gain is not None
+    return f"{part.by} {part.value} got worse: {share(comparison.gain)} ({interval(comparison.gain_interval)})"
 
 
 def block(decision: Decision) -> str:
-    """Verdict, gain, interval, power and failed guards, a line each."""
+    """Verdict, gain, interval, power and guards of the decision, a line each."""
     lines = [f"{decision.verdict}: {decision.metric} of the candidate against the {decision.reference_model}"]
     gain = f"{decision.reference:.4f} to {decision.candidate:.4f}, {share(decision.gain)} (threshold {share(decision.threshold)})"
     lines.append(f"  gain      {gain}")
-    found = decision.evidence
-    if found is None:
+    evidence = decision.evidence
+    if evidence is None:
         lines.append("  interval  none: gate.confidence is null, the point alone decides")
     else:
         lines.append(
-            f"  interval  {interval(found.percentile)} percentile, {interval(found.student)} Student, {interval(found.bca)} BCa; "
-            f"lower bound {share(found.lower_bound)} at {decision.confidence:.4g}"
+            f"  interval  {interval(evidence.percentile)} percentile, {interval(evidence.student)} Student, "
+            f"{interval(evidence.bca)} BCa; lower bound {share(evidence.lower_bound)} at {decision.confidence:.4g}"
         )
-        lines.append(f"  power     {_power(found, decision.threshold)}")
+        lines.append(f"  power     {_power(evidence, decision.threshold)}")
     failed = [guard for guard in decision.guards if not guard.passed]
     lines.append(f"  guards    {len(decision.guards) - len(failed)} of {len(decision.guards)} hold")
     lines += [f"  failed    {guard.name}: {guard.text}" for guard in failed]
@@ -93,6 +93,6 @@ def share(value: float) -> str:
     return f"{value * 100:+.2f} %"
 
 
-def interval(found: Interval | None) -> str:
+def interval(span: Interval | None) -> str:
     """An interval as text: -0.31 % to +2.79 %."""
-    return "no interval" if found is None else f"{share(found.low)} to {share(found.high)}"
+    return "no interval" if span is None else f"{share(span.low)} to {share(span.high)}"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Image = NDArray[np.float32]
 """(side, side, 3) BGR, 0 to 255."""
 Field = NDArray[np.float32]
-"""(side, side), one value a pixel."""
+"""(side, side), one value for each pixel."""
 
 FELT = ((60, 70, 60), (95, 75, 50), (55, 55, 60), (60, 60, 95))
 """BGR of rubber mats and felt: green, blue, grey, red."""
@@ -51,7 +51,7 @@ def noise(rng: np.random.Generator, side: int, cells: int, octaves: int, stretch
 
 
 def random_bench(rng: np.random.Generator, side: int) -> Image:
-    """A worn surface without parts: steel, wood, felt or stone, with scratches and stains that no label names."""
+    """A worn surface without parts: steel, wood, felt or stone, with up to four scratches and stains, which have no labels."""
     surface = (_steel, _wood, _felt, _stone)[rng.integers(4)]
     colour, relief = surface(rng, side)
     image = colour.astype(np.float32) + relief[..., None] * rng.uniform(0.8, 1.2, 3).astype(np.float32)
@@ -94,7 +94,7 @@ def _mark(rng: np.random.Generator, side: int) -> Field:
 
 
 def illuminate(rng: np.random.Generator, image: Image, light: Light) -> Image:
-    """`image` under the lamp: brighter towards it, darker at the corners, now and then crossed by shadows, tinted."""
+    """`image` in the lamp's light: tinted, brighter towards the lamp, darker at the corners, now and then striped by shadows."""
     side = len(image)
     x = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
     y = x[:, None]

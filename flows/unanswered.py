@@ -1,8 +1,8 @@
 """Record a question that nobody answered.
 
-When its time is up, Prefect fails the waiting run on the server, where no code of ours runs. So each question leaves a second run
-of the same deployment, scheduled for that moment: it records the silence, and an answer takes it away. It needs a worker and
-nothing else, so it survives whatever ends in between, and comes late rather than never.
+When the time for an answer is up, Prefect fails the waiting run on the server, where no code of ours runs. So each question
+schedules a second run of the same deployment for that moment. The second run records that nobody answered; an answer deletes
+it. It needs a worker and nothing else, so it survives whatever ends in between, and comes late rather than never.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ POLL_S = 2.0
 
 
 def current_run() -> FlowRun:
-    """The flow run that we are in."""
+    """The flow run that executes this code."""
     context = FlowRunContext.get()
     assert context
     assert context.flow_run
     return context.flow_run
 
 
-def expect(key: str, version: registry.Version, timeout_s: int) -> None:
-    """Schedule the run that records the silence if question `key` of the current run has no answer in time."""
+def schedule_record(key: str, version: registry.Version, timeout_s: int) -> None:
+    """Schedule the run that records it if question `key` of the current run has no answer in time."""
     run = current_run()
     if run.deployment_id is None:
         return  # Prefect itself says that such a run cannot wait
@@ -56,8 +56,8 @@ def expect(key: str, version: registry.Version, timeout_s: int) -> None:
         )
 
 
-def forget() -> None:
-    """Take away what `expect` scheduled for the current run: it was answered."""
+def cancel_record() -> None:
+    """Delete what `schedule_record` scheduled for the current run, because its question was answered."""
     tag = FlowRunFilterTags(all_=[f"{ASKED_BY}{current_run().id}"])
     waiting = FlowRunFilter(tags=tag, state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
     with get_client(sync_client=True) as client:
@@ -66,8 +66,11 @@ def forget() -> None:
                 client.delete_flow_run(run.id)
 
 
-def record(settings: Params) -> State[None] | None:
-    """The state in which the current run ends if it is one that `expect` scheduled; None for one that a person started."""
+def record(params: Params) -> State[None] | None:
+    """Record the unanswered question if `schedule_record` scheduled the current run, and return the state in which it ends.
+
+    It returns None for a run that a person or a schedule started.
+    """
     run = current_run()
     asked_by = next((tag.removeprefix(ASKED_BY) for tag in run.tags if tag.startswith(ASKED_BY)), None)
     key = next((tag.removeprefix(QUESTION) for tag in run.tags if tag.startswith(QUESTION)), None)
@@ -76,23 +79,23 @@ def record(settings: Params) -> State[None] | None:
     with get_client(sync_client=True) as client:
         if not _is_over(client, UUID(asked_by), key):
             return Completed(name="Answered", message="The question was answered or withdrawn: nothing to record")
-        before = _first_approval(client, UUID(asked_by)) if key.startswith("second-") else ""
+        first_approval = _first_approval(client, UUID(asked_by)) if key.startswith("second-") else ""
     refusal = registry.refuse(
-        settings,
+        params,
         run.parameters["version"],
         "unanswered",
         approver="nobody",
-        reason=f"{before}no answer by {run.expected_start_time:%Y-%m-%d %H:%M}Z",
+        reason=f"{first_approval}no answer by {run.expected_start_time:%Y-%m-%d %H:%M}Z",
         question=f"{asked_by} {key}",
     )
-    text = f"{settings.registry.name}@{refusal.version} stays out of {settings.registry.stage}: {refusal.reason}"
+    text = f"{params.registry.name}@{refusal.version} stays out of {params.registry.stage}: {refusal.reason}"
     create_markdown_artifact(text, key="promotion", description=text)
     get_run_logger().info(text)
     return Completed(name="Unanswered", message=text)
 
 
 def _is_over(client: SyncPrefectClient, asked_by: UUID, key: str) -> bool:
-    """Whether the question's time went by without an answer; while the server still takes one, it waits."""
+    """Whether the question's time went by without an answer. It waits as long as the server still takes one."""
     while True:
         try:
             state = client.read_flow_run(asked_by).state
@@ -108,8 +111,8 @@ def _is_over(client: SyncPrefectClient, asked_by: UUID, key: str) -> bool:
 
 
 def _first_approval(client: SyncPrefectClient, asked_by: UUID) -> str:
-    """What the first reviewer said, where the second one is silent."""
+    """A text with the first reviewer's approval, for a question that the second one did not answer."""
     entries = client.filter_flow_run_input(asked_by, "suspended-approve-", 200, set())
     answers = [entry for entry in entries if entry.key.endswith("-response")]
-    said = json.loads(max(answers, key=lambda entry: entry.key).value) if answers else {}
-    return f"{said.get('reviewer', 'somebody')} approved: {said.get('note') or 'no note'}; then "
+    approval = json.loads(max(answers, key=lambda entry: entry.key).value) if answers else {}
+    return f"{approval.get('reviewer', 'somebody')} approved: {approval.get('note') or 'no note'}; then "

@@ -1,0 +1,149 @@
+"""The facts that the sections are written from: the inputs, and what is computed from them once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.common.params import ReportParams
+from tasks.common.paths import CURVES
+from tasks.gate import Decision
+from tasks.measure.evaluation import Targets
+from tasks.measure.matching import Outcome, Tally, match, tally
+from tasks.report import catalogue, curves
+from tasks.report.catalogue import Words
+from tasks.report.curves import Epoch
+from tasks.report.inputs import Inputs, Phase
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The stored results of a run, with everything that more than one section needs."""
+
+    inputs: Inputs
+    report_params: ReportParams
+
+    @cached_property
+    def words(self) -> Words:
+        """The catalogue of the reader's language."""
+        return catalogue.load(self.report_params.language)
+
+    @cached_property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """The epochs of both phases."""
+        return curves.epochs(self.inputs.phases)
+
+    @cached_property
+    def starts(self) -> tuple[Epoch, ...]:
+        """The start weights, as epoch 0, of each phase that did not begin from scratch."""
+        return curves.starts(self.inputs.phases)
+
+    @property
+    def labels(self) -> Targets:
+        """The labelled objects of the gate split."""
+        return self.inputs.evaluation.targets
+
+    @cached_property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """What became of labels and detections at report.conf and report.iou, by name of the model."""
+        evaluation = self.inputs.evaluation
+        outcomes = {}
+        for name in self.pair:
+            detections = evaluation.models[name].detections
+            counted = detections.where(detections.conf >= self.report_params.conf)
+            outcomes[name] = match(self.labels, counted, len(evaluation.images), self.report_params.iou)
+        return outcomes
+
+    @cached_property
+    def tallies(self) -> Mapping[str, Tally]:
+        """The same as counts of each image, by name of the model."""
+        num_images = len(self.inputs.evaluation.images)
+        return {name: tally(self.labels, outcome, num_images) for name, outcome in self.outcomes.items()}
+
+    @property
+    def reference(self) -> str:
+        """The reference model, `baseline` or `champion`."""
+        return self.decision.reference_model
+
+    @property
+    def decision(self) -> Decision:
+        """The gate's decision."""
+        return self.inputs.decision
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Names of the models that are compared: the reference, then the candidate."""
+        return self.reference, "candidate"
+
+    @property
+    def pair_heads(self) -> tuple[str, str]:
+        """The same in the reader's language, as heads of columns."""
+        return self.model(self.reference), self.model("candidate")
+
+    @property
+    def metric(self) -> str:
+        """The gate's metric, such as `box.mAP50`."""
+        return self.decision.metric
+
+    @property
+    def curve_source(self) -> str:
+        """Where the metric of every epoch is stored."""
+        return f"{CURVES}: {self.metric.replace('.', '_')}"
+
+    @property
+    def metric_name(self) -> str:
+        """The same as people write it: box mAP50."""
+        return self.metric.replace(".", " ")
+
+    @property
+    def kind(self) -> str:
+        """The kind that the gate's metric is about, `box` or `mask`."""
+        return self.metric.partition(".")[0]
+
+    def epochs_of(self, phase: Phase) -> tuple[Epoch, ...]:
+        """The epochs of `phase`."""
+        return tuple(epoch for epoch in self.epochs if epoch.phase == phase.name)
+
+    @property
+    def all_epochs(self) -> tuple[Epoch, ...]:
+        """Start weights and epochs, in the order of training."""
+        return tuple(
+            epoch
+            for phase in self.inputs.phases
+            for epoch in (*(start for start in self.starts if start.phase == phase.name), *self.epochs_of(phase))
+        )
+
+    def entry(self, model: str) -> Mapping[str, Any]:
+        """The entry of a model in evaluation.json."""
+        return self.inputs.evaluation.models[model].facts
+
+    def model(self, name: str) -> str:
+        """The name of a model in the reader's language."""
+        return self.words(f"model.{name}")
+
+    @property
+    def reaches(self) -> bool:
+        """Whether the gain reaches the threshold. Differences below 1e-9 are rounding, as they are for the gate."""
+        return self.decision.gain >= self.decision.threshold - 1e-9
+
+    @property
+    def baseline_best(self) -> float | None:
+        """The gate's metric of the baseline's best.pt on the validation split."""
+        number, name = int(self.inputs.baseline.training["best_epoch"]), self.inputs.baseline.name
+        best = (epoch for epoch in self.all_epochs if epoch.phase == name and epoch.phase_epoch == number)
+        return next((epoch.metric(self.metric) for epoch in best), None)
+
+    @property
+    def point(self) -> Mapping[str, str]:
+        """Confidence and IoU at which detections are counted, as values for a text's placeholders."""
+        return {"conf": f"{self.report_params.conf:g}", "iou": f"{self.report_params.iou:g}"}
+
+    @property
+    def interval_name(self) -> str:
+        """The head of a column of intervals. They leave 1 - confidence on each side, so they hold 2 confidence - 1."""
+        confidence = self.decision.confidence
+        if confidence is None:
+            return self.words("column.no_interval")
+        return self.words("column.interval", level=self.words.share(2 * confidence - 1, 0))
