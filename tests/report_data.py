@@ -15,6 +15,7 @@ from PIL import Image
 
 from tasks import gate
 from tasks.common import params
+from tasks.common.manifest import AcceptedSplit, Manifest
 from tasks.common.params import Params
 from tests.gate_data import random_files, remeasure, write_files
 
@@ -69,16 +70,11 @@ class Run:
         return settings
 
     def _write_data(self, root: Path) -> None:
-        split = {"images": 4, "instances": 9, "sha256": "cd" * 32}
+        split = AcceptedSplit(4, 9, "cd" * 32)
         names = self.content["names"]
-        dataset = {
-            "path": DATASET,
-            "names": names,
-            "task": self.task,
-            "sha256": "ef" * 32,
-            "splits": {"train": split, "test": split},
-        }
-        _write_json(root / "reports/dataset.json", dataset)
+        splits = {"train": split, "test": split}
+        manifest = Manifest(path=DATASET, names=tuple(names), task=self.task, sha256="ef" * 32, splits=splits)
+        (root / Manifest.FILE).write_bytes(manifest.encode())
         _write_json(root / "reports/validation.json", {"passed": True, "checks": self.checks})
         speed = {name: {"latency_ms": 8.5} for name in self.content["models"]}
         _write_json(root / "reports/speed.json", speed)

@@ -68,7 +68,7 @@ def compare(params: Params, accepted: Accepted) -> tuple[Evaluation, dict[str, d
             log.warning("evaluate: evaluate.nms false is without effect for the %s, which has no head without suppression", name)
     facts = {name: model_facts(weights[name], model) for name, model in models.items()}
     evaluation = measure(models, facts, dataset, split, params)
-    require_objects(evaluation.split["instances"], manifest["splits"][split["name"]]["instances"], dataset, split["name"])
+    require_objects(evaluation.split["instances"], manifest.splits[split["name"]].instances, dataset, split["name"])
     if params.evaluate.golden is not None:
         golden = read_dataset(Path(params.evaluate.golden))
         with unchanged(golden, params.evaluate.split) as sha256:

@@ -123,7 +123,7 @@ def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
         "task": run.task,
         "names": list(run.dataset.names),
         "imgsz": run.imgsz,
-        "data": {"path": run.manifest["path"], "sha256": run.manifest["sha256"]},
+        "data": {"path": run.manifest.path, "sha256": run.manifest.sha256},
         "split": dict(run.split),
         "weights": {"path": CANDIDATE.as_posix(), "tensors_sha256": own["tensors_sha256"]},
         "chosen_for": "the best mean F1" if require is None else f"a {require[0]} of at least {require[1]:g}",

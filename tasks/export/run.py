@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common.dataset import Dataset
+from tasks.common.manifest import Manifest
 from tasks.common.params import Params
 from tasks.export.decode import Candidates
 
@@ -17,7 +18,7 @@ class Run:
     """What all artifacts of a run share."""
 
     params: Params
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     evaluation: Mapping[str, Any]
     dataset: Dataset
     split: Mapping[str, Any]

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common.errors import EvaluationError, WorkspaceError
+from tasks.common.manifest import Manifest
 from tasks.common.paths import (
     BASELINE,
     CANDIDATE,
-    DATASET,
     DECISION,
     EVALUATION,
     EXPORT_SPEED,
@@ -79,7 +79,7 @@ class Phase:
 class Inputs:
     """The stored results of one run."""
 
-    dataset: Mapping[str, Any]
+    dataset: Manifest
     validation: Mapping[str, Any]
     evaluation: Evaluation
     speed: Mapping[str, Any]
@@ -124,7 +124,7 @@ def read() -> Inputs:
     _require_same_models(evaluation, decision)
     _require(CANDIDATE, "finetune")
     return Inputs(
-        dataset=read_json(DATASET, "validate"),
+        dataset=Manifest.read(),
         validation=read_json(VALIDATION, "validate"),
         evaluation=evaluation,
         speed=read_json(SPEED, "evaluate"),

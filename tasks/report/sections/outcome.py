@@ -25,7 +25,7 @@ def headline(m: Material) -> str:
     return m.words(
         "document.subtitle",
         dataset=code(split["dataset"]),
-        data=m.inputs.dataset["sha256"][:8],
+        data=m.inputs.dataset.sha256[:8],
         task=m.words(f"task.{evaluation.task}"),
         split=split["name"],
         images=split["images"],
@@ -131,7 +131,7 @@ def _gate_split_is_val(m: Material) -> Callout | None:
 
 def _other_data(m: Material) -> Callout | None:
     """A model that was trained on another version of the data than the one evaluated."""
-    current = m.inputs.dataset["sha256"]
+    current = m.inputs.dataset.sha256
     stale = [phase.name for phase in m.inputs.phases if phase.training["data_sha256"] != current]
     if not stale:
         return None
