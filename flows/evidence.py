@@ -18,9 +18,9 @@ from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORTED, REPORT
 from tasks.common.text import markdown
-from tasks.gate.decision import Decision, Guard, Verdict
 from tasks.gate.words import interval, share
 from tasks.measure.compare import Comparison
+from tasks.measure.decision import Decision, Guard, Verdict
 from tasks.measure.intervals import Interval
 
 MAX_ROWS = 30

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.evidence import MAX_ROWS, page
-from tasks.gate.decision import Slice, Verdict
+from tasks.measure.decision import Slice, Verdict
 from tests.evidence_data import DECISION, EVIDENCE
 
 EXPORTED = {

@@ -16,7 +16,8 @@ from flows.evidence import page
 from tasks import registry, summary
 from tasks.common import params as params_module
 from tasks.common.params import Params
-from tasks.gate import Decision, Verdict, decide
+from tasks.gate import decide
+from tasks.measure.decision import Decision, Verdict
 from tasks.registry import Version
 from tasks.registry.in_git.register import add
 from tests import workspace as ws

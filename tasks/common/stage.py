@@ -182,16 +182,16 @@ def read_json(path: Path, made_by: str, refusal: type[PipelineError] = Workspace
         PipelineError: the file is missing or not a JSON object; the message names the stage that writes it. So does the
             look-up of a key that the object, or one inside it, lacks. Another JSON value is a `refusal`.
     """
+    fix = f"Run `dvc repro {made_by}`."
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        raise WorkspaceError("no such file", where=str(path), fix=f"Run `dvc repro {made_by}`.") from None
-    return parse_json(text, str(path), made_by, refusal)
+        raise WorkspaceError("no such file", where=str(path), fix=fix) from None
+    return parse_json(text, made_by, str(path), fix, refusal)
 
 
-def parse_json(text: bytes, where: str, made_by: str, refusal: type[PipelineError] = WorkspaceError) -> Result:
-    """What `read_json` gives, for the bytes of a file; `where` is the place that its errors name."""
-    fix = f"Run `dvc repro {made_by}`."
+def parse_json(text: bytes, made_by: str, where: str, fix: str, refusal: type[PipelineError] = WorkspaceError) -> Result:
+    """What `read_json` gives, for the bytes of a file; its errors name the place `where` and the next step `fix`."""
 
     def placed(values: dict[str, Any]) -> Result:
         result = Result(values)

@@ -16,6 +16,7 @@ from tasks.common.errors import PipelineError, WorkspaceError
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json, parse_json, read_json
 
+VERIFY = "Run `python -m tasks.registry verify`, which says whether it is the file that was registered."
 MAX_SHOWN = 60
 """Characters of a wrong value that a message shows."""
 
@@ -40,21 +41,21 @@ class Stored:
             PipelineError: it is missing or broken, of a later format, or not the result of the stage.
         """
         path = path or cls.FILE
-        return cls.of(read_json(path, cls.STAGE, cls.REFUSAL), str(path))
+        return cls.of(read_json(path, cls.STAGE, cls.REFUSAL), str(path), f"Run `dvc repro {cls.STAGE}`.")
 
     @classmethod
-    def parse(cls, text: bytes, where: str) -> Self:
-        """What the bytes of such a file hold, wherever they were kept; raises what `read` does."""
-        return cls.of(parse_json(text, where, cls.STAGE, cls.REFUSAL), where)
+    def parse(cls, text: bytes, version: str) -> Self:
+        """What the bytes hold that a registered version keeps of the file; raises what `read` does."""
+        where = f"{cls.FILE} of {version}"
+        return cls.of(parse_json(text, cls.STAGE, where, VERIFY, cls.REFUSAL), where, VERIFY)
 
     @classmethod
-    def of(cls, content: Mapping[str, Any], where: str = "") -> Self:
-        """What plain JSON values hold; raises what `read` does, with the place `where`."""
-        where, fix = where or str(cls.FILE), f"Run `dvc repro {cls.STAGE}`."
+    def of(cls, content: Mapping[str, Any], where: str = "", fix: str = "") -> Self:
+        """What plain JSON values hold; raises what `read` does, with this place and this next step."""
         number = content.get("format", 0)
         if not isinstance(number, int) or number > cls.FORMAT:
             what = f"format {number}, which a later release of Ratchet wrote; this one reads up to {cls.FORMAT}"
-            raise cls.REFUSAL(what, where=where, fix=f"Upgrade Ratchet, or make it again: `dvc repro {cls.STAGE}`.")
+            raise cls.REFUSAL(what, where=where, fix="Upgrade Ratchet.")
         try:
             value: Self = TypeAdapter(cls).validate_python(content)
         except ValidationError as error:

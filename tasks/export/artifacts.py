@@ -12,8 +12,8 @@ from typing import Any
 
 from tasks.common.accepted import Accepted, accepted_dataset
 from tasks.common.params import Params
-from tasks.common.paths import CANDIDATE, EVALUATION, EXPORT, RUNS
-from tasks.common.stage import read_json, write_json, write_text
+from tasks.common.paths import CANDIDATE, EXPORT, RUNS
+from tasks.common.stage import write_json, write_text
 from tasks.common.weights import require_weights
 from tasks.export import accuracy, convert, measure, thresholds
 from tasks.export.card import KEYS, card, markdown
@@ -23,6 +23,7 @@ from tasks.export.judge import reasons
 from tasks.export.run import Artifact, Run
 from tasks.export.thresholds import Model
 from tasks.measure import yolo
+from tasks.measure.files import Scores
 from tasks.measure.splits import gate_split
 
 log = logging.getLogger(__name__)
@@ -67,13 +68,13 @@ def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tup
 
 def gather(params: Params, accepted: Accepted) -> Run:
     """The inputs of the stage."""
-    evaluation = read_json(EVALUATION, "evaluate")
+    scores = Scores.read()
     require_weights(CANDIDATE)
     dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
     yolo.remove_label_caches(dataset)
     end2end = not params.evaluate.nms and accuracy.has_nms_free_head(CANDIDATE)
-    return Run(params, manifest, evaluation, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)
+    return Run(params, manifest, scores, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)
 
 
 def make(run: Run) -> list[Artifact]:
@@ -118,14 +119,13 @@ def requirement(params: Params) -> tuple[str, float] | None:
 def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
     """The card, without what is measured."""
     require = requirement(run.params)
-    own = run.evaluation["models"]["candidate"]
     facts = {
         "task": run.task,
         "names": list(run.dataset.names),
         "imgsz": run.imgsz,
         "data": {"path": run.manifest.path, "sha256": run.manifest.sha256},
         "split": dict(run.split),
-        "weights": {"path": CANDIDATE.as_posix(), "tensors_sha256": own["tensors_sha256"]},
+        "weights": {"path": CANDIDATE.as_posix(), "tensors_sha256": run.scores.candidate["tensors_sha256"]},
         "chosen_for": "the best mean F1" if require is None else f"a {require[0]} of at least {require[1]:g}",
         "libraries": yolo.library_versions(),
     }

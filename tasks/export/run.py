@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from tasks.common.dataset import Dataset
 from tasks.common.manifest import Manifest
 from tasks.common.params import Params
 from tasks.export.decode import Candidates
+from tasks.measure.evaluation import Split
+from tasks.measure.files import Scores
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class Run:
 
     params: Params
     manifest: Manifest
-    evaluation: Mapping[str, Any]
+    scores: Scores
     dataset: Dataset
-    split: Mapping[str, Any]
+    split: Split
     """Name, hash and number of images of the gate split."""
     data: Path
     """data.yaml for Ultralytics."""
@@ -39,7 +40,7 @@ class Run:
 
     @property
     def task(self) -> str:
-        return str(self.evaluation["task"])
+        return self.scores.task
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -49,7 +50,7 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """Those of evaluate, on square images and the CPU."""
-        return {**self.evaluation["settings"], "rect": False, "device": "cpu"}
+        return {**self.scores.settings, "rect": False, "device": "cpu"}
 
 
 @dataclass

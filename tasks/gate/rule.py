@@ -11,7 +11,6 @@ from tasks.common.errors import EvaluationError
 from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
-from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict
 from tasks.gate.guards import Measured, guards
 from tasks.gate.slices import slices
 from tasks.gate.words import reasons
@@ -26,6 +25,7 @@ from tasks.measure.compare import (
     mean_comparison,
     relative_gains,
 )
+from tasks.measure.decision import Decision, Evidence, Guard, Slice, Verdict
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
 from tasks.measure.intervals import (
@@ -87,7 +87,7 @@ def decide(
         per_class=classes,
         slices=cut,
         reasons=reasons(verdict, main, evidence, held, [*parts, *cut], rule, same=_same_tensors(evaluation)),
-        split=dict(evaluation.split),
+        split=evaluation.split,
         tensors_sha256={model.name: str(model.facts.get("tensors_sha256")) for model in evaluation.pair},
     )
 

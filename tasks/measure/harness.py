@@ -20,7 +20,7 @@ from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import RUNS
 from tasks.measure import yolo
-from tasks.measure.evaluation import Evaluation, Model
+from tasks.measure.evaluation import Evaluation, Model, Split
 from tasks.measure.figures import detected, labelled, metrics
 from tasks.measure.predict import Image, predict
 
@@ -29,9 +29,7 @@ NUM_TIMED = 20
 """Forward passes timed for a model's latency."""
 
 
-def measure(
-    models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Dataset, split: dict[str, Any], params: Params
-) -> Evaluation:
+def measure(models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Dataset, split: Split, params: Params) -> Evaluation:
     """Every model, of which `facts` are known already, on one split.
 
     Raises:
@@ -61,7 +59,7 @@ def measure(
 
 
 def put_together(
-    images: Mapping[str, list[Image]], facts: Mapping[str, Any], dataset: Dataset, split: Mapping[str, Any], reference: str
+    images: Mapping[str, list[Image]], facts: Mapping[str, Any], dataset: Dataset, split: Split, reference: str
 ) -> Evaluation:
     """The evaluation of models, by name, that saw the same images."""
     first = next(iter(images.values()))

@@ -28,8 +28,8 @@ from tasks.common.paths import (
 )
 from tasks.common.stage import read_json
 from tasks.common.yaml import load_yaml
-from tasks.gate import Decision, read_decision
 from tasks.measure import files
+from tasks.measure.decision import Decision
 from tasks.measure.evaluation import Evaluation
 
 TRAINING_KEYS = (
@@ -120,7 +120,7 @@ def read() -> Inputs:
         EvaluationError: evaluation and decision are not about the same models.
     """
     evaluation = files.read()
-    decision = read_decision()
+    decision = Decision.read()
     _require_same_models(evaluation, decision)
     _require(CANDIDATE, "finetune")
     return Inputs(

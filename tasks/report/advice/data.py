@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS, VALIDATION
 from tasks.common.text import code, markdown
-from tasks.gate import Comparison
+from tasks.measure.compare import Comparison
 from tasks.report.advice.item import Item, Rule
 from tasks.report.material import Material
 from tasks.report.quality import balance

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.common.page.document import Cell, Paragraph, Table, Tone
 from tasks.common.paths import EXPORT_SPEED, EXPORTED
 from tasks.common.text import markdown
-from tasks.gate import Interval
+from tasks.measure.intervals import Interval
 from tasks.report.material import Material
 
 COLUMNS = ("format", "status"), ("change_interval", "latency", "speedup", "size", "why")

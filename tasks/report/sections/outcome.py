@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, join
 from tasks.common.paths import DATASET, DECISION, EVALUATION
 from tasks.common.text import code
-from tasks.gate import Decision, Verdict
+from tasks.measure.decision import Decision, Verdict
 from tasks.report.material import Material
 
 TONES: dict[Verdict, Tone] = {Verdict.PROMOTE: "good", Verdict.INCONCLUSIVE: "warn", Verdict.REJECT: "bad"}

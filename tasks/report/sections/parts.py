@@ -9,7 +9,7 @@ from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Ta
 from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION
 from tasks.common.text import markdown
-from tasks.gate import Comparison
+from tasks.measure.compare import Comparison
 from tasks.report.material import Material
 
 MOST_ROWS = 30
