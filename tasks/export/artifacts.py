@@ -23,6 +23,8 @@ from tasks.export.judge import reasons
 from tasks.export.run import Artifact, Run
 from tasks.export.thresholds import Model
 from tasks.measure import yolo
+from tasks.measure.decision import Verdict
+from tasks.measure.exported import Exported
 from tasks.measure.files import Scores
 from tasks.measure.splits import gate_split
 
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 WORK = RUNS / "export"
 
 
-def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def export(params: Params, verdict: Verdict, folder: Path) -> tuple[Exported, dict[str, Any]]:
     """The contents of export.json and export_speed.json, with what is kept in `folder`, which becomes models/export/."""
     takes_train = any(FORMATS[name].is_int8 for name in params.export.formats)
     splits = ("val", params.evaluate.split, *(("train",) if takes_train else ()))
@@ -38,7 +40,7 @@ def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], 
         return judge(params, accepted, verdict, folder)
 
 
-def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def judge(params: Params, accepted: Accepted, verdict: Verdict, folder: Path) -> tuple[Exported, dict[str, Any]]:
     """Make, measure and publish every artifact."""
     started = time.monotonic()
     yolo.prepare()
@@ -61,9 +63,8 @@ def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tup
     log.info("export: %d of %d kept in %.0f s -> %s", kept, len(artifacts), time.monotonic() - started, EXPORT)
     shutil.rmtree(WORK, ignore_errors=True)
     result = {"verdict": verdict, "exported": True, "reason": "", "card": content, "card_files": cards, PT: model.facts}
-    return result | {
-        "formats": {one.name: {"status": one.status, "reasons": one.reasons, **one.facts} for one in artifacts}
-    }, speed
+    formats = {one.name: {"status": one.status, "reasons": one.reasons, **one.facts} for one in artifacts}
+    return Exported.of(result | {"formats": formats}), speed
 
 
 def gather(params: Params, accepted: Accepted) -> Run:

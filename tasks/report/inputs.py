@@ -21,7 +21,6 @@ from tasks.common.paths import (
     DECISION,
     EVALUATION,
     EXPORT_SPEED,
-    EXPORTED,
     FINETUNE,
     SPEED,
     VALIDATION,
@@ -31,6 +30,7 @@ from tasks.common.yaml import load_yaml
 from tasks.measure import files
 from tasks.measure.decision import Decision
 from tasks.measure.evaluation import Evaluation
+from tasks.measure.exported import Exported
 
 TRAINING_KEYS = (
     *("weights", "data_sha256", "epochs", "epochs_run", "best_epoch", "num_images", "seconds"),
@@ -84,8 +84,7 @@ class Inputs:
     evaluation: Evaluation
     speed: Mapping[str, Any]
     decision: Decision
-    exported: Mapping[str, Any]
-    """Each format of the candidate, see `tasks.export`."""
+    exported: Exported
     export_speed: Mapping[str, Any]
     baseline: Phase
     finetune: Phase
@@ -129,7 +128,7 @@ def read() -> Inputs:
         evaluation=evaluation,
         speed=read_json(SPEED, "evaluate"),
         decision=decision,
-        exported=read_json(EXPORTED, "export"),
+        exported=Exported.read(),
         export_speed=read_json(EXPORT_SPEED, "export"),
         baseline=_read_phase("baseline", BASELINE),
         finetune=_read_phase("finetune", FINETUNE),
