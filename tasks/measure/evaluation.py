@@ -92,7 +92,7 @@ class Evaluation:
     reference_name: str = "baseline"
     """The model that the candidate must beat."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Ultralytics' arguments, see `tasks.measure.harness.evaluation_settings`."""
+    """Ultralytics' arguments, see `tasks.measure.predict.evaluation_settings`."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of the libraries."""
     size_wh: NDArray[np.int32] | None = None

@@ -22,7 +22,7 @@ from tasks.common.paths import RUNS
 from tasks.measure import yolo
 from tasks.measure.evaluation import Evaluation, Model, Split
 from tasks.measure.figures import detected, labelled, metrics
-from tasks.measure.predict import Image, predict
+from tasks.measure.predict import Image, evaluation_settings, predict
 
 log = logging.getLogger(__name__)
 NUM_TIMED = 20
@@ -76,21 +76,6 @@ def put_together(
         size_wh=np.array([image.size_wh for image in first], np.int32),
         brightness=np.array([image.brightness for image in first], np.float32),
     )
-
-
-def evaluation_settings(params: Params) -> dict[str, Any]:
-    """The settings that all models share; Ultralytics' names and meanings."""
-    return {
-        "imgsz": params.train.imgsz,
-        "batch": params.evaluate.batch,
-        "conf": params.evaluate.conf,
-        "iou": params.evaluate.iou,
-        "max_det": params.evaluate.max_det,
-        "nms": params.evaluate.nms,
-        "device": str(params.train.device),
-        "rect": params.evaluate.rect,
-        "half": False,
-    }
 
 
 def model_facts(path: Path, model: Any) -> dict[str, Any]:

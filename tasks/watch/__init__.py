@@ -102,8 +102,8 @@ def look(params: Params, found: Watch, then: Evaluation, seen: Seen) -> None:
 def measure(params: Params, weights: Path, dataset: Dataset, split: Split, then: Evaluation) -> Evaluation:
     """An evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
     from tasks.measure import yolo
-    from tasks.measure.harness import evaluation_settings, put_together
-    from tasks.measure.predict import predict
+    from tasks.measure.harness import put_together
+    from tasks.measure.predict import evaluation_settings, predict
 
     settings = evaluation_settings(params)
     before = {"nms": True} | dict(then.settings)  # versions before 0.2 do not say it
