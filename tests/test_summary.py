@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from dataclasses import replace
@@ -57,7 +56,7 @@ def params(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def conclude(decision: Decision) -> None:
-    Path("reports/decision.json").write_text(json.dumps(decision.content()))
+    decision.write()
 
 
 def make_version(params: Params, decision: Decision, **changes: Any) -> Version:
