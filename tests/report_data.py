@@ -24,6 +24,7 @@ from tests.gate_data import random_files, remeasure, write_files
 ROOT = Path(__file__).parent.parent
 DATASET = "data/tiny"
 SIDE_PX = 300
+NOTHING: dict[str, Any] = {"metadata_sha256": None, "quarantined": {}}
 LOSSES = ("box_loss", "seg_loss", "cls_loss")
 
 
@@ -75,7 +76,7 @@ class Run:
         split = AcceptedSplit(4, 9, "cd" * 32)
         names = self.content["names"]
         splits = {"train": split, "test": split}
-        manifest = Manifest(path=DATASET, names=tuple(names), task=self.task, sha256="ef" * 32, splits=splits)
+        manifest = Manifest(path=DATASET, names=tuple(names), task=self.task, sha256="ef" * 32, splits=splits, **NOTHING)
         manifest.write()
         _write_json(root / "reports/validation.json", {"passed": True, "checks": self.checks})
         speed = {name: {"latency_ms": 8.5} for name in self.content["models"]}

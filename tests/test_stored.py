@@ -19,6 +19,7 @@ from tasks.measure.files import Scores, encode
 from tests.evidence_data import DECISION
 from tests.gate_data import random_evaluation
 
+NOTHING: dict[str, Any] = {"metadata_sha256": None, "quarantined": {}}
 SPLITS = {"train": AcceptedSplit(8, 20, "1" * 64), "val": AcceptedSplit(2, 4, "2" * 64)}
 FORMATS = {
     "onnx": ExportedFormat(status="kept", changes=DECISION.metrics, bytes=9, files={"onnx/model.onnx": KeptFile(9, "3" * 64)}),
@@ -26,7 +27,7 @@ FORMATS = {
 }
 PT = Measures(metrics={"box.mAP50": 0.5}, bytes=12)
 FILES: dict[str, Stored] = {
-    "dataset": Manifest(path="data/sample", task="segment", names=("bolt", "nut"), splits=SPLITS, sha256="4" * 64),
+    "dataset": Manifest(path="data/sample", task="segment", names=("bolt", "nut"), splits=SPLITS, sha256="4" * 64, **NOTHING),
     "evaluation": encode(random_evaluation(num_images=4))[0],
     "golden": encode(replace(random_evaluation(num_images=4), golden=random_evaluation(num_images=3)))[0],
     "decision": DECISION,

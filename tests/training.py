@@ -38,7 +38,7 @@ def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Pat
     assert drawn.code == 0, drawn.printed
     data = dataset.read_dataset(root / "data/sample")
     splits = {split: _entry(data, split) for split in data.splits}
-    found = {"splits": splits, "metadata_sha256": accepted.metadata_sha256(data.root)}
+    found = {"splits": splits, "quarantined": {}, "metadata_sha256": accepted.metadata_sha256(data.root)}
     manifest = Manifest(path="data/sample", task="segment", sha256="ab" * 32, names=data.names, **found)
     (root / "reports").mkdir()
     (root / Manifest.FILE).write_bytes(manifest.encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.common.dataset import Dataset, read_dataset, without
@@ -38,9 +38,9 @@ class Manifest(Stored):
     splits: Mapping[str, AcceptedSplit]
     sha256: str
     """Over all splits."""
-    metadata_sha256: str | None = None
+    metadata_sha256: str | None
     """Of metadata.csv, whose columns `evaluate` hands to the gate; None where there is none."""
-    quarantined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    quarantined: Mapping[str, tuple[str, ...]]
     """The images of each split that are left out, as `tasks.common.dataset.shown` writes them."""
 
     def dataset(self) -> Dataset:

@@ -6,7 +6,7 @@ A file without the key `format` is of an earlier release, which means format 0. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,8 +17,6 @@ from tasks.common.replace import replace_files
 from tasks.common.stage import as_json, parse_json, read_json
 
 VERIFY = "Run `python -m tasks.registry verify`, which says whether it is the file that was registered."
-MAX_SHOWN = 60
-"""Characters of a wrong value that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,6 @@ class Stored:
     STAGE: ClassVar[str]
     """The stage that writes it."""
     FORMAT: ClassVar[int] = 1
-    """What is written; a later one is refused."""
     REFUSAL: ClassVar[type[PipelineError]] = WorkspaceError
     """The error of a file that is JSON and not this result."""
 
@@ -64,7 +61,8 @@ class Stored:
 
     def content(self) -> dict[str, Any]:
         """The value as plain JSON values, without the format."""
-        return asdict(self)
+        values: dict[str, Any] = _plain(self)
+        return values
 
     def encode(self) -> bytes:
         """The bytes of the file."""
@@ -75,6 +73,17 @@ class Stored:
         replace_files({**(beside or {}), self.FILE: self.encode()})
 
 
+def _plain(value: Any) -> Any:
+    """Plain JSON values; a field that may be left out and holds nothing is left out."""
+    if is_dataclass(value):
+        plain = [(field, _plain(getattr(value, field.name))) for field in fields(value)]
+        needed = {field.name for field in fields(value) if field.default is field.default_factory is MISSING}
+        return {field.name: inner for field, inner in plain if field.name in needed or inner not in (None, {})}
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
 def _reason(error: ValidationError) -> str:
     """The first key that is wrong, what was expected, and how many more are."""
     first, *more = error.errors()
@@ -82,6 +91,4 @@ def _reason(error: ValidationError) -> str:
     count = f"; {len(more)} more {'keys are' if len(more) > 1 else 'key is'} missing or wrong" if more else ""
     if first["type"] == "missing":
         return f"`{key}` is missing{count}"
-    value = repr(first["input"])
-    shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
-    return f"`{key}`: {first['msg'][:1].lower()}{first['msg'][1:]}, got {shown}{count}"
+    return f"`{key}`: {first['msg'][:1].lower()}{first['msg'][1:]}, got {first['input']!r:.60}{count}"

@@ -121,7 +121,7 @@ def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
     """The card, without what is measured."""
     require = requirement(run.params)
     facts = {
-        "task": run.task,
+        "task": run.scores.task,
         "names": list(run.dataset.names),
         "imgsz": run.imgsz,
         "data": {"path": run.manifest.path, "sha256": run.manifest.sha256},

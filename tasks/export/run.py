@@ -39,10 +39,6 @@ class Run:
         return self.params.evaluate.max_det if self.end2end else None
 
     @property
-    def task(self) -> str:
-        return self.scores.task
-
-    @property
     def images(self) -> tuple[Path, ...]:
         """Of the gate split."""
         return self.dataset.splits[self.split["name"]]

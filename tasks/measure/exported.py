@@ -6,7 +6,7 @@ It lies here and not in tasks/export because report and registry read it too, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tasks.common.paths import EXPORTED
@@ -74,12 +74,3 @@ class Exported(Stored):
         """{path below models/export: SHA-256} of artifacts and model card; empty without artifacts."""
         files = {path: file for entry in self.formats.values() for path, file in entry.files.items()}
         return {path: file.sha256 for path, file in {**files, **self.card_files}.items()} if files else {}
-
-    def content(self) -> dict[str, Any]:
-        """As plain JSON values, without what was not measured."""
-        formats = {name: _known(asdict(entry)) for name, entry in self.formats.items()}
-        return _known(asdict(self) | {"pt": _known(asdict(self.pt))}) | {"formats": formats}
-
-
-def _known(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value not in (None, {})}

@@ -58,11 +58,6 @@ class Scores(Stored):
             raise EvaluationError("the candidate was not measured", where=str(EVALUATION), fix=REPEAT)
         return entry
 
-    def content(self) -> dict[str, Any]:
-        """As plain JSON values, without a golden set where there is none."""
-        known = super().content()
-        return known | {GOLDEN: self.golden.content()} if self.golden else {key: known[key] for key in known if key != GOLDEN}
-
 
 def read(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> Evaluation:
     """The evaluation that the two files hold.
@@ -236,13 +231,9 @@ def _array(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]
 
 
 def _targets(arrays: Mapping[str, NDArray[Any]], num_images: int, num_classes: int) -> Targets:
-    img = _array(arrays, "target_img", (-1,))
-    targets = Targets(
-        img,
-        _array(arrays, "target_cls", (len(img),)),
-        _array(arrays, "target_box_xyxy", (len(img), 4)),
-        _array(arrays, "target_area_px2", (len(img),)),
-    )
+    num = len(_array(arrays, "target_img", (-1,)))
+    shapes = {"img": (num,), "cls": (num,), "box_xyxy": (num, 4), "area_px2": (num,)}
+    targets = Targets(**{key: _array(arrays, f"target_{key}", shape) for key, shape in shapes.items()})
     _check_range(targets.img, num_images, "target_img")
     _check_range(targets.cls, num_classes, "target_cls")
     return targets
@@ -250,18 +241,16 @@ def _targets(arrays: Mapping[str, NDArray[Any]], num_images: int, num_classes: i
 
 def _detections(arrays: Mapping[str, NDArray[Any]], name: str, kinds: tuple[str, ...], num_images: int) -> Detections:
     img = _array(arrays, f"{name}.pred_img", (-1,))
-    num_thresholds = len(_array(arrays, "iou_thresholds", (10,)))
-    tp = {kind: _array(arrays, f"{name}.tp_{kind}", (len(img), num_thresholds)).astype(bool) for kind in kinds}
     _check_range(img, num_images, f"{name}.pred_img")
     if (np.diff(img) < 0).any():
         raise EvaluationError(f"array `{name}.pred_img` is not in the order of the images", where=str(STATISTICS), fix=REPEAT)
-    return Detections(
-        img,
-        _array(arrays, f"{name}.pred_cls", (len(img),)),
-        _array(arrays, f"{name}.conf", (len(img),)),
-        _array(arrays, f"{name}.box_xyxy", (len(img), 4)),
-        tp,
-    )
+
+    def array(key: str, *shape: int) -> NDArray[Any]:
+        return _array(arrays, f"{name}.{key}", (len(img), *shape))
+
+    num_thresholds = len(_array(arrays, "iou_thresholds", (10,)))
+    tp = {kind: array(f"tp_{kind}", num_thresholds).astype(bool) for kind in kinds}
+    return Detections(img, array("pred_cls"), array("conf"), array("box_xyxy", 4), tp)
 
 
 def _check_range(index: NDArray[Any], size: int, name: str) -> None:
