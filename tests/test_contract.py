@@ -127,6 +127,14 @@ def test_a_stage_never_imports_another_stage() -> None:
     assert bad == set()
 
 
+def test_nobody_reads_the_json_of_a_typed_file() -> None:
+    """Manifest, Scores, Decision and Exported do; see tasks/common/stored.py."""
+    raw = re.compile(r"(read_json|json\.loads?)\(.*(DATASET|EVALUATION|DECISION|EXPORTED)\b")
+    bad = {f"{module_name(file)}: {line.strip()}" for file in CODE for line in file.read_text().splitlines() if raw.search(line)}
+
+    assert bad == set()
+
+
 def test_no_two_files_import_each_other() -> None:
     both = {" and ".join(sorted((name, other))) for name, others in GRAPH.items() for other in others if name in GRAPH[other]}
 
