@@ -17,8 +17,7 @@ from tasks.common.paths import RUNS
 from tasks.measure import yolo
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.figures import detected, labelled
-from tasks.measure.harness import evaluation_settings
-from tasks.measure.predict import Image, predict
+from tasks.measure.predict import Image, evaluation_settings, predict
 
 SCALES = (-32, 0, 32)
 """Added to train.imgsz, pixels."""

@@ -26,8 +26,7 @@ from tasks.common.params import Params, ScheduleParams
 from tasks.common.paths import RUNS
 from tasks.measure import yolo
 from tasks.measure.figures import metrics
-from tasks.measure.harness import evaluation_settings
-from tasks.measure.predict import predict
+from tasks.measure.predict import evaluation_settings, predict
 from tasks.train import OWN
 
 WORK = RUNS / "bench" / "recipe"

@@ -24,8 +24,7 @@ from bench.recipe import OURS, SETTINGS, WORK, Bench, prepare
 from tasks.common import isolation, stage
 from tasks.measure import yolo
 from tasks.measure.figures import metrics
-from tasks.measure.harness import evaluation_settings
-from tasks.measure.predict import predict
+from tasks.measure.predict import evaluation_settings, predict
 
 SHARES = (0.25, 0.5, 0.75)
 NUM_BATCHES = 16

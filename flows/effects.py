@@ -12,8 +12,9 @@ from prefect.logging import get_run_logger
 from tasks import registry, snapshot
 from tasks.common.errors import DatasetError, LockError
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, METRICS, REPORT
+from tasks.common.paths import METRICS, REPORT
 from tasks.common.stage import read_json
+from tasks.measure.decision import Decision, Verdict
 
 
 def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -37,7 +38,7 @@ def register_model(params: Params) -> tuple[registry.Version | None, bool]:
     already stays that version, whatever the gate says of it today.
     """
     known = registry.registered(params)
-    if read_json(DECISION, "gate")["verdict"] == "REJECT":
+    if Decision.read().verdict is Verdict.REJECT:
         return known, known is not None
     return registry.register(params, allow_inconclusive=True), known is not None
 

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from tasks import registry
-from tasks.common.errors import RegistryError
+from tasks.common.errors import EvaluationError, RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORTED, REPORT
 from tasks.common.text import markdown, table
-from tasks.gate.decision import Decision, Guard, Verdict
 from tasks.gate.wording import interval, share
 from tasks.measure.compare import Comparison
-from tasks.measure.intervals import Interval
+from tasks.measure.decision import Decision, Guard, Verdict
+from tasks.measure.exported import Exported, ExportedFormat
 
 MAX_ROWS = 30
 """Most rows of a table; the report has them all."""
@@ -40,8 +37,8 @@ class Evidence:
     report: str
     """The text of report.md."""
     report_sha256: str
-    exported: Mapping[str, Any] = field(default_factory=dict)
-    """The content of export.json, which the report shows too; empty if the version has none."""
+    exported: Exported | None = None
+    """The candidate in other runtimes, which the report shows too; None where the version says nothing of them."""
     since: tuple[str, ...] = ()
     """A sentence for each way in which the gate differs today from the one that judged the version."""
 
@@ -70,39 +67,34 @@ def read(params: Params, version: str | None) -> Evidence:
     if not versions:
         raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")
     chosen = registry.show(params, version) if version else versions[-1]
-    report = _stored(params, chosen, REPORT.as_posix())
+    report = registry.read_file(params, chosen, REPORT.as_posix())
     decision = _decision(params, chosen)
     return Evidence(
         version=chosen,
         newest=versions[-1].version,
         champion=registry.champion(params),
         decision=decision,
-        report=report,
-        report_sha256=hashlib.sha256(report.encode("utf-8", "surrogateescape")).hexdigest(),
+        report=report.decode("utf-8", "surrogateescape"),
+        report_sha256=hashlib.sha256(report).hexdigest(),
         exported=_exported(params, chosen),
         since=registry.gate_since(params, chosen),
     )
 
 
-def _stored(params: Params, version: registry.Version, path: str) -> str:
-    return registry.read_file(params, version, path).decode("utf-8", "surrogateescape")
-
-
-def _exported(params: Params, version: registry.Version) -> dict[str, Any]:
+def _exported(params: Params, version: registry.Version) -> Exported | None:
     try:
-        content: dict[str, Any] = json.loads(_stored(params, version, EXPORTED.as_posix()))
-    except (RegistryError, json.JSONDecodeError):  # a version of an earlier release
-        return {}
-    return content
+        return Exported.parse(registry.read_file(params, version, EXPORTED.as_posix()), version.tag)
+    except (RegistryError, WorkspaceError):  # a version of an earlier release
+        return None
 
 
 def _decision(params: Params, version: registry.Version) -> Decision:
+    content = registry.read_file(params, version, DECISION.as_posix())
     try:
-        return TypeAdapter(Decision).validate_json(_stored(params, version, DECISION.as_posix()))
-    except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
+        return Decision.parse(content, version.tag)
+    except (EvaluationError, WorkspaceError) as error:
         fix = "It was registered by another release of Ratchet: promote it with `python -m tasks.registry promote`."
-        raise RegistryError(f"{DECISION} cannot be read: {place}", where=version.tag, fix=fix) from None
+        raise RegistryError(f"{DECISION} cannot be read: {error.what}", where=version.tag, fix=fix) from None
 
 
 def page(evidence: Evidence) -> str:
@@ -129,8 +121,8 @@ def _sections(evidence: Evidence) -> Iterator[str]:
     ]
     worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
     yield "## Slices that got worse\n\n" + (_comparisons("slice", worse) if worse else "None.")
-    if formats := evidence.exported.get("formats"):
-        rows = [_format(name, facts, decision.metric) for name, facts in formats.items()]
+    if evidence.exported and evidence.exported.formats:
+        rows = [_format(name, entry, decision.metric) for name, entry in evidence.exported.formats.items()]
         yield "## In other runtimes\n\n" + _table(("format", "", f"{decision.metric} against the .pt", "interval", "why"), rows)
     place = f"[{REPORT} of version {evidence.version.version} in MLflow]({link})" if link else f"    git show {tag}:{REPORT}"
     yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n{place}"
@@ -153,18 +145,12 @@ def _gain(decision: Decision) -> str:
     return f"{text}, at least {share(decision.evidence.lower_bound)} with {decision.confidence:.4g} confidence."
 
 
-def _format(name: str, facts: Mapping[str, Any], metric: str) -> tuple[str, ...]:
+def _format(name: str, entry: ExportedFormat, metric: str) -> tuple[str, ...]:
     """The row of an exported format."""
-    change = facts.get("changes", {}).get(metric)
-    gain, span = (change["gain"], change["gain_interval"]) if change else (None, None)
+    change = entry.changes.get(metric)
+    gain, span = (change.gain, change.gain_interval) if change else (None, None)
     words = "none" if gain is None else share(gain)
-    return (
-        markdown(name),
-        facts["status"],
-        words,
-        interval(Interval(**span) if span else None),
-        markdown("; ".join(facts["reasons"])),
-    )
+    return markdown(name), entry.status, words, interval(span), markdown("; ".join(entry.reasons))
 
 
 def _comparisons(head: str, rows: Iterable[tuple[str, Comparison]]) -> str:

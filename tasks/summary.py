@@ -13,9 +13,10 @@ from tasks import registry
 from tasks.common import dvcfiles
 from tasks.common.errors import WorkspaceError
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, EVALUATION, REPORT
-from tasks.common.stage import read_json
+from tasks.common.paths import REPORT
 from tasks.common.text import line
+from tasks.measure.decision import Decision, Verdict
+from tasks.measure.files import Scores
 from tasks.registry import Version
 
 
@@ -25,17 +26,16 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
     Raises:
         WorkspaceError: a stage has not run.
     """
-    decision = read_json(DECISION, "gate")
-    evaluation = read_json(EVALUATION, "evaluate")
+    decision, measured = Decision.read(), Scores.read()
     part, metric = params.gate.metric.split(".")
-    models = {name: model for name, model in evaluation["models"].items() if not _is_champion_too(name, evaluation["models"])}
+    models = {name: model for name, model in measured.models.items() if not _is_champion_too(name, measured.models)}
     scores = {name: model[part][metric] for name, model in models.items()}
-    split = evaluation["split"]
+    split = measured.split
     rows = [
         ("data", f"{_data_version(params)}  {params.data.path}, gate split {split['name']} of {split['images']} images"),
         *((name, f"{part} {metric} {score:.4f}") for name, score in scores.items()),
-        ("gain", f"{decision['gain']:+.2%} over the {decision['reference_model']} (threshold {decision['threshold']:+.2%})"),
-        ("verdict", decision["verdict"] + ("" if decision["verdict"] == "PROMOTE" else f": {registry.why(decision)}")),
+        ("gain", f"{decision.gain:+.2%} over the {decision.reference_model} (threshold {decision.threshold:+.2%})"),
+        ("verdict", decision.verdict + ("" if decision.verdict is Verdict.PROMOTE else f": {registry.why(decision)}")),
         ("version", _version(params, version, is_known) if version else "none registered; the reference stays"),
         *(("warning", text) for text in (registry.since_judged(params, version, today=decision) if version else ())),
         ("report", str(REPORT)),
@@ -51,8 +51,8 @@ def _version(params: Params, version: Version, is_known: bool) -> str:
     if not is_known:
         return version.tag
     stages = f", in {' and '.join(version.stages)}" if version.stages else ""
-    threshold = registry.decision_of(params, version).get("threshold")
-    at = "" if threshold is None else f" at a threshold of {threshold:+.2%}"
+    then = registry.decision_of(params, version)
+    at = "" if then is None else f" at a threshold of {then.threshold:+.2%}"
     judged = f"; judged then {version.record.summary()}{at}" if version.record else ""
     return f"this model is {version.tag} already (registered {version.created[:10]}{stages}){judged}"
 

@@ -39,8 +39,6 @@ elif name == "baseline":
     print("baseline begins", flush=True)
     time.sleep(float(read("seconds", "0"))); write("models/baseline/best.pt", "baseline")
 elif name == "evaluate":
-    content = json.loads(pathlib.Path("reports/evaluation.json").read_text())
-    write("reports/evaluation.json", json.dumps(content | {"split": {"name": "test", "images": 1}}))
     write("reports/metrics.json", json.dumps({"candidate": {"box": {"mAP50": candidate}}}))
 """
 )
@@ -75,7 +73,7 @@ def make_root(root: Path, changes: dict[str, dict[str, object]] | None = None) -
     (root / "control").mkdir()
     (root / "control/weights").write_text("first weights")
     decision = decide(random_evaluation(), gate_params("slices=[site]"))
-    (root / "control/decision.json").write_text(json.dumps(decision.content()))
+    (root / "control/decision.json").write_bytes(decision.encode())
     checkout.run(root, "git", "add", "-A")
     checkout.run(root, "git", "commit", "-qm", "Stages that take no time")
     return root

@@ -11,7 +11,7 @@ import numpy as np
 from tasks.common import params
 from tasks.common.params import GateParams
 from tasks.measure.evaluation import Detections, Evaluation, Targets
-from tasks.measure.files import decode, require_comparable
+from tasks.measure.files import Scores, decode, require_comparable
 from tasks.measure.resample import mean_ap, rank, replicate, target_counts
 
 ROOT = Path(__file__).parent.parent
@@ -116,7 +116,7 @@ def _metrics(arrays: dict[str, np.ndarray], name: str, kind: str, num_images: in
 
 def parse(content: dict[str, Any], arrays: dict[str, np.ndarray]) -> Evaluation:
     """The evaluation of two files, as the gate takes it."""
-    evaluation = decode(content, arrays)
+    evaluation = decode(Scores.of(content), arrays)
     require_comparable(evaluation)
     return evaluation
 

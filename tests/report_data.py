@@ -15,12 +15,16 @@ from PIL import Image
 
 from tasks import gate
 from tasks.common import params
+from tasks.common.manifest import AcceptedSplit, Manifest
 from tasks.common.params import Params
+from tasks.measure.decision import Decision
+from tasks.measure.exported import Exported
 from tests.gate_data import random_files, remeasure, write_files
 
 ROOT = Path(__file__).parent.parent
 DATASET = "data/tiny"
 SIDE_PX = 300
+NOTHING: dict[str, Any] = {"metadata_sha256": None, "quarantined": {}}
 LOSSES = ("box_loss", "seg_loss", "cls_loss")
 
 
@@ -69,21 +73,16 @@ class Run:
         return settings
 
     def _write_data(self, root: Path) -> None:
-        split = {"images": 4, "instances": 9, "sha256": "cd" * 32}
+        split = AcceptedSplit(4, 9, "cd" * 32)
         names = self.content["names"]
-        dataset = {
-            "path": DATASET,
-            "names": names,
-            "task": self.task,
-            "sha256": "ef" * 32,
-            "splits": {"train": split, "test": split},
-        }
-        _write_json(root / "reports/dataset.json", dataset)
+        splits = {"train": split, "test": split}
+        manifest = Manifest(path=DATASET, names=tuple(names), task=self.task, sha256="ef" * 32, splits=splits, **NOTHING)
+        manifest.write()
         _write_json(root / "reports/validation.json", {"passed": True, "checks": self.checks})
         speed = {name: {"latency_ms": 8.5} for name in self.content["models"]}
         _write_json(root / "reports/speed.json", speed)
-        verdict = json.loads((root / "reports/decision.json").read_text())["verdict"]
-        _write_json(root / "reports/export.json", {"verdict": verdict, "reason": "", **self.exported})
+        verdict = Decision.read().verdict
+        Exported.of({"verdict": verdict, "reason": "", **self.exported}).write()
         _write_json(root / "reports/export_speed.json", {name: {"batch_1": {"p50_ms": ms}} for name, ms in self.times_ms.items()})
         if not self.has_images:
             return
@@ -277,7 +276,8 @@ def worse_everywhere() -> Run:
 def exported() -> Run:
     """A format of each kind, and the times of one."""
     run = tiny_run()
-    change = {"candidate": 0.8123, "gain": -0.004, "gain_interval": {"low": -0.006, "high": -0.002}}
+    change = {"reference": 0.8156, "candidate": 0.8123, "change": -0.0033, "change_interval": None, "gain": -0.004}
+    change |= {"gain_interval": {"low": -0.006, "high": -0.002}, "instances": 9, "images": 4}
     facts = {"changes": {"box.mAP50": change}, "bytes": 1_110_000}
     lost = {"changes": {"box.mAP50": change | {"gain": -0.3, "gain_interval": None}}, "bytes": 640_000}
     run.exported = {

@@ -164,7 +164,7 @@ def make_root(root: Path) -> Path:
     (root / "stage.py").write_text(ws.STAGE)
     (root / "control").mkdir()
     decision = decide(random_evaluation(), gate_params("slices=[site]"))
-    (root / "control/decision.json").write_text(json.dumps(decision.content()))
+    (root / "control/decision.json").write_bytes(decision.encode())
     checkout.run(root, "git", "add", "-A")
     checkout.run(root, "git", "commit", "-qm", "Stages that take no time")
     return root

@@ -9,18 +9,17 @@ from typing import Any
 import pytest
 
 from flows.evidence import MAX_ROWS, page
-from tasks.gate.decision import Slice, Verdict
+from tasks.measure.decision import Slice, Verdict
+from tasks.measure.exported import Exported, ExportedFormat
+from tasks.measure.intervals import Interval
 from tests.evidence_data import DECISION, EVIDENCE
 
-EXPORTED = {
-    "formats": {
-        "onnx": {
-            "status": "kept", "reasons": [],
-            "changes": {"box.mAP50": {"gain": -0.001, "gain_interval": {"low": -0.002, "high": 0.0}}},
-        },
-        "engine": {"status": "skipped", "reasons": ["tensorrt is not | installed"]},
-    }
-}  # fmt: skip
+CHANGE = replace(DECISION.metrics["box.mAP50"], gain=-0.001, gain_interval=Interval(-0.002, 0.0))
+FORMATS = {
+    "onnx": ExportedFormat(status="kept", changes={"box.mAP50": CHANGE}),
+    "engine": ExportedFormat(status="skipped", reasons=("tensorrt is not | installed",)),
+}
+EXPORTED = Exported(verdict=Verdict.PROMOTE, exported=True, reason="", formats=FORMATS)
 OTHER_VERSION = replace(EVIDENCE.version, version="v1.2.0")
 CHANGES: dict[str, dict[str, Any]] = {
     "another version": {"version": OTHER_VERSION},

@@ -21,6 +21,9 @@ from tasks.export.formats import FORMATS, unavailable
 from tasks.export.objects import Objects
 from tasks.export.processes import summary
 from tasks.export.thresholds import CONFIDENCES, Counts, Pass
+from tasks.measure.decision import Verdict
+from tasks.measure.exported import Exported
+from tests.evidence_data import DECISION
 
 ROOT = Path(__file__).parents[1]
 SIDE = 64
@@ -268,13 +271,13 @@ def test_nothing_is_exported_without_a_candidate_or_a_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, formats: str, reason: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("reports").mkdir()
-    Path("reports/decision.json").write_text(json.dumps({"verdict": verdict}))
+    replace(DECISION, verdict=Verdict(verdict)).write()
     Path("models/export/onnx").mkdir(parents=True)
 
-    content = export.run(load(f"export.formats={formats}"))
+    exported = export.run(load(f"export.formats={formats}"))
 
-    assert (content["exported"], content["reason"]) == (False, reason)
+    assert (exported.exported, exported.reason) == (False, reason)
+    assert Exported.read() == exported
     assert list(Path("models/export").iterdir()) == []
     assert json.loads(Path("reports/export_speed.json").read_text()) == {}
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tasks.common.errors import EvaluationError, WorkspaceError
-from tasks.measure.files import FORMAT, decode, encode, read
+from tasks.measure.files import Scores, decode, encode, read
 from tests.gate_data import parse, random_files, write_files
 
 FILES = random_files(num_images=6)
@@ -40,7 +40,9 @@ CANDIDATE = "models", "candidate"
     ("damage", "message"),
     [
         pytest.param(lambda c, a: c.pop("models"), "`models` is missing", id="no models"),
-        pytest.param(lambda c, a: c.update(task="pose"), "task 'pose' is neither segment nor detect", id="another task"),
+        pytest.param(
+            lambda c, a: c.update(task="pose"), "`task`: input should be 'segment' or 'detect', got 'pose'", id="another task"
+        ),
         pytest.param(lambda c, a: c["models"].pop("candidate"), "the candidate was not measured", id="no candidate"),
         pytest.param(lambda c, a: c.update(reference="champion"), "the champion was not measured", id="no champion"),
         pytest.param(
@@ -168,11 +170,14 @@ def test_what_is_written_is_what_was_read(is_golden: bool) -> None:
     if is_golden:
         first = replace(first, golden=parse(*random_files(num_images=4, seed=9)))
 
-    content, statistics = encode(first)
-    again = decode(json.loads(json.dumps(content)), dict(np.load(io.BytesIO(statistics))))
+    scores, statistics = encode(first)
+    content = json.loads(scores.encode())
+    again = decode(Scores.of(content), dict(np.load(io.BytesIO(statistics))))
 
-    assert content["format"] == FORMAT
-    assert encode(again) == (content, statistics)
+    assert content["format"] == Scores.FORMAT
+    assert ("golden" in content) == is_golden
+    assert encode(again)[0].encode() == scores.encode()
+    assert encode(again)[1] == statistics
     assert (again.golden is not None) == is_golden
 
 
@@ -180,9 +185,9 @@ def test_a_file_of_an_earlier_release_is_read_and_one_of_a_later_release_is_refu
     content, arrays = random_files(num_images=6)
     assert "format" not in content
 
-    assert decode(content, arrays).brightness is None
+    assert decode(Scores.of(content), arrays).brightness is None
     with pytest.raises(EvaluationError, match="format 2, which a later release of Ratchet wrote"):
-        decode(content | {"format": FORMAT + 1}, arrays)
+        Scores.of(content | {"format": Scores.FORMAT + 1})
 
 
 def test_a_part_of_the_images_has_what_is_on_them() -> None:

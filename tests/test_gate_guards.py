@@ -9,7 +9,8 @@ import pytest
 
 from tasks.common import params
 from tasks.common.errors import EvaluationError
-from tasks.gate import Verdict, decide, run
+from tasks.gate import decide, run
+from tasks.measure.decision import Verdict
 from tasks.measure.evaluation import Evaluation
 from tests.gate_data import ROOT, gate_params, parse, random_evaluation, random_files, remeasure, write_files
 

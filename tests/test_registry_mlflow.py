@@ -27,6 +27,8 @@ from tasks.common import isolation
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.measure.decision import Verdict
+from tasks.measure.exported import Exported, ExportedFormat, KeptFile
 from tasks.registry.backend import chosen
 from tasks.registry.in_mlflow import client as connection
 from tasks.registry.in_mlflow import journal
@@ -207,7 +209,7 @@ class TestRegister:
     ) -> None:
         content = b"an exported network"
         digest = hashlib.sha256(content).hexdigest()
-        files = {"onnx/model.onnx": {"bytes": len(content), "sha256": digest}}
+        files = {"onnx/model.onnx": KeptFile(len(content), digest)}
         listing = json.dumps([{"relpath": "onnx/model.onnx", "md5": hashlib.md5(content).hexdigest()}]).encode()
         folder = f"{hashlib.md5(listing).hexdigest()}.dir"
         for md5, own in ((hashlib.md5(content).hexdigest(), content), (folder, listing)):
@@ -216,7 +218,8 @@ class TestRegister:
             cached.write_bytes(own)
         lock = {"stages": {"export": {"cmd": "python", "outs": [{"path": "models/export", "md5": folder}]}}}
         (bare / "dvc.lock").write_text(json.dumps(lock) + "\n")
-        (bare / "reports/export.json").write_text(json.dumps({"formats": {"onnx": {"status": "kept", "files": files}}}))
+        formats = {"onnx": ExportedFormat(status="kept", files=files)}
+        Exported(verdict=Verdict.PROMOTE, exported=True, reason="", formats=formats).write()
         sh("git", "add", "-A", "reports", "dvc.lock")
         sh("git", "commit", "-qm", "Export")
         version = make_version(params, "one", files=dict.fromkeys(("reports/report.md", "reports/export.json", "dvc.lock"), ""))
@@ -235,7 +238,7 @@ class TestRegister:
         assert "models/export/onnx/model.onnx in MLflow" in [fault.what for fault in registry.verify(params)]
 
     def test_a_version_without_artifacts_says_so(self, bare: Path, params: Params) -> None:
-        (bare / "reports/export.json").write_text(json.dumps({"formats": {}}))
+        Exported(verdict=Verdict.PROMOTE, exported=True, reason="", formats={}).write()
         sh("git", "add", "-A", "reports")
         sh("git", "commit", "-qm", "Export nothing")
         version = make_version(params, "one", files=dict.fromkeys(("reports/report.md", "reports/export.json"), ""))

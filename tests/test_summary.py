@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from dataclasses import replace
@@ -16,7 +15,8 @@ from flows.evidence import page
 from tasks import registry, summary
 from tasks.common import params as params_module
 from tasks.common.params import Params
-from tasks.gate import Decision, Verdict, decide
+from tasks.gate import decide
+from tasks.measure.decision import Decision, Verdict
 from tasks.registry import Version
 from tasks.registry.in_git.register import add
 from tests import workspace as ws
@@ -56,7 +56,7 @@ def params(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def conclude(decision: Decision) -> None:
-    Path("reports/decision.json").write_text(json.dumps(decision.content()))
+    decision.write()
 
 
 def make_version(params: Params, decision: Decision, **changes: Any) -> Version:

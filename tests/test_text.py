@@ -21,7 +21,7 @@ from tasks.common.page.document import Cell, Document, Gallery, Panel, Section, 
 from tasks.common.page.montage import CELL_PX, montage
 from tasks.common.page.render import English, inline, render
 from tasks.common.page.svg import shortened
-from tasks.gate.decision import Slice
+from tasks.measure.decision import Slice
 from tasks.registry import __main__ as command
 from tasks.watch.drop import Drop
 from tasks.watch.finding import Finding, Watch

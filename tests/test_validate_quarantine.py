@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tasks.common.dataset import digest, read_accepted
+from tasks.common.dataset import digest
 from tasks.common.errors import LabelError
+from tasks.common.manifest import Manifest
 from tasks.measure import yolo
 from tests import validate_data
 from tests.validate_data import add_image, check, run
@@ -42,14 +42,14 @@ def test_a_bad_image_is_left_out_of_the_manifest_and_of_nothing_else(spoiled: Pa
     assert report["passed"]
     assert report["counts"]["images"] == {"train": 7, "val": 2, "test": 2}
     assert report["counts"]["quarantined"] == {"train": 1}
-    manifest = json.loads(Path("reports/dataset.json").read_text())
-    assert manifest["quarantined"] == {"train": ["images/train/7.jpg"]}
-    dataset = read_accepted(spoiled, manifest)
+    manifest = Manifest.read()
+    assert manifest.quarantined == {"train": ("images/train/7.jpg",)}
+    dataset = manifest.dataset()
     yolo.write_data_yaml(dataset, Path("runs/baseline/data"))
     listed = Path("runs/baseline/data/train.txt").read_text().splitlines()
     assert [Path(line).name for line in listed] == [f"{number}.jpg" for number in range(7)]
-    assert manifest["splits"]["train"]["sha256"] == digest(dataset.root, dataset.splits["train"])
-    assert manifest["splits"]["train"]["instances"] == 14
+    assert manifest.splits["train"].sha256 == digest(dataset.root, dataset.splits["train"])
+    assert manifest.splits["train"].instances == 14
     assert Path("reports/quarantine.csv").read_text() == (
         "split,image,checks\ntrain,images/train/7.jpg,not-finite class-out-of-range\n"
     )

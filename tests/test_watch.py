@@ -14,7 +14,7 @@ from tasks import watch
 from tasks.common import params
 from tasks.common.psi import psi
 from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
-from tasks.measure.files import decode
+from tasks.measure.files import Scores, decode
 from tasks.watch import drift, drop, pictures
 from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import page
@@ -30,10 +30,10 @@ def arrays(quality: float, seed: int, num_images: int = 80) -> dict[str, np.ndar
 
 def evaluation(content: dict[str, np.ndarray], dataset: str = "data/home") -> Evaluation:
     """What was measured, from its arrays; the model is the candidate."""
-    split = {"images": len(content["images"]), "dataset": dataset}
+    split = {"name": "test", "sha256": "ab" * 32, "images": len(content["images"]), "dataset": dataset}
     names = ["class 0", "class 1", "class 2"]
-    models = {"candidate": {}}
-    return decode({"task": "segment", "split": split, "names": names, "reference": "candidate", "models": models}, content)
+    scores = {"task": "segment", "split": split, "names": names, "reference": "candidate", "models": {"candidate": {}}}
+    return decode(Scores.of(scores), content)
 
 
 def samples(then: float, now: float, seed: int, num_images: int = 80) -> tuple[drop.Sample, drop.Sample]:

@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tasks.common import accepted, dataset
+from tasks.common.manifest import AcceptedSplit, Manifest
 from tests import forked
 
 ROOT = Path(__file__).parents[1]
@@ -37,17 +38,17 @@ def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Pat
     assert drawn.code == 0, drawn.printed
     data = dataset.read_dataset(root / "data/sample")
     splits = {split: _entry(data, split) for split in data.splits}
-    manifest = {"path": "data/sample", "task": "segment", "sha256": "ab" * 32, "splits": splits, "names": list(data.names)}
-    manifest |= {"quarantined": {}, "metadata_sha256": accepted.metadata_sha256(data.root)}
+    found = {"splits": splits, "quarantined": {}, "metadata_sha256": accepted.metadata_sha256(data.root)}
+    manifest = Manifest(path="data/sample", task="segment", sha256="ab" * 32, names=data.names, **found)
     (root / "reports").mkdir()
-    (root / "reports/dataset.json").write_text(json.dumps(manifest))
+    (root / Manifest.FILE).write_bytes(manifest.encode())
     return root
 
 
-def _entry(data: dataset.Dataset, split: str) -> dict[str, object]:
+def _entry(data: dataset.Dataset, split: str) -> AcceptedSplit:
     images = data.splits[split]
     num_objects = sum(len(dataset.label_file(image).read_text().splitlines()) for image in images)
-    return {"images": len(images), "instances": num_objects, "sha256": dataset.digest(data.root, images)}
+    return AcceptedSplit(len(images), num_objects, dataset.digest(data.root, images))
 
 
 def change(root: Path, values: dict[str, dict[str, object]]) -> None:

@@ -35,6 +35,7 @@ def read(key, default):
 def write(path, text):
     path = pathlib.Path(path); path.parent.mkdir(parents=True, exist_ok=True); path.write_text(text)
 candidate = float(read("candidate", "0.6"))
+split = {"name": "test", "sha256": "0" * 64, "images": 1, "instances": 1, "dataset": "data/sample"}
 if name == "sample":
     write("data/sample/data.yaml", "train: images/train\\nval: images/val\\ntest: images/test\\nnames: [bolt, nut]\\n")
     for split in ("train", "val", "test"):
@@ -43,14 +44,19 @@ elif name == "finetune":
     write("models/finetune/best.pt", read("weights", "first weights"))
     write("models/finetune/training.json", "{}")
 elif name == "evaluate":
+    from tasks.measure.files import Scores
     models = {"baseline": {"box": {"mAP50": 0.5}}, "candidate": {"box": {"mAP50": candidate, "per_class": []}}}
     models["candidate"]["tensors_sha256"] = read("tensors", "")
-    names = read("names", "bolt nut").split()
-    write("reports/evaluation.json", json.dumps({"task": "segment", "names": names, "models": models}))
+    names = tuple(read("names", "bolt nut").split())
+    Scores(task="segment", reference="baseline", split=split, names=names, models=models).write()
     write("reports/evaluation.npz", "statistics " + read("weights", ""))
 elif name == "gate":
-    decision = {"verdict": read("verdict", "PROMOTE"), "metric": "box.mAP50", "reference": 0.5, "candidate": candidate}
-    write("reports/decision.json", json.dumps(decision | {"gain": candidate / 0.5 - 1, "threshold": 0.01}))
+    from tasks.measure.decision import Decision, Verdict
+    figures = {"reference": 0.5, "candidate": candidate, "gain": candidate / 0.5 - 1, "threshold": 0.01}
+    said = {"verdict": Verdict(read("verdict", "PROMOTE")), "metric": "box.mAP50", "reasons": ("because",), **figures}
+    parts = {"evidence": None, "guards": (), "metrics": {}, "per_class": {}, "slices": (), "split": split}
+    tensors = {"baseline": "", "candidate": read("tensors", "")}
+    Decision(reference_model="baseline", confidence=0.95, tensors_sha256=tensors, **said, **parts).write()
 elif name == "report":
     write("reports/report.md", "the report of " + read("weights", "first weights"))
 '''

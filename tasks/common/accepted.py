@@ -10,15 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tasks.common import hashes
-from tasks.common.dataset import MISSING, Dataset, digest, files_of, read_accepted, shown
+from tasks.common.dataset import MISSING, Dataset, digest, files_of, shown
 from tasks.common.errors import DatasetError, PipelineError
+from tasks.common.manifest import Manifest
 from tasks.common.metadata import METADATA
 from tasks.common.params import Params
 from tasks.common.paths import DATASET
-from tasks.common.stage import Result, read_json
 from tasks.common.text import first
 
 FIX = "Run `dvc repro validate`."
@@ -31,7 +30,7 @@ class Accepted:
 
     dataset: Dataset
     """Without the images that are left out."""
-    manifest: Result
+    manifest: Manifest
 
 
 @contextmanager
@@ -46,9 +45,9 @@ def accepted_dataset(params: Params, *splits: str, with_metadata: bool = False) 
     Raises:
         DatasetError: it is not the dataset that was validated, or it changed before the block ended.
     """
-    manifest = read_json(DATASET, "validate")
-    if manifest["path"] != params.data.path:
-        raise DatasetError(f"validated was {manifest['path']}, not {params.data.path}", where=str(DATASET), fix=FIX)
+    manifest = Manifest.read()
+    if manifest.path != params.data.path:
+        raise DatasetError(f"validated was {manifest.path}, not {params.data.path}", where=str(DATASET), fix=FIX)
     accepted = Accepted(_compare(manifest, splits, with_metadata=with_metadata), manifest)
     try:
         yield accepted
@@ -59,13 +58,13 @@ def accepted_dataset(params: Params, *splits: str, with_metadata: bool = False) 
     require_unchanged(manifest, splits, with_metadata=with_metadata)
 
 
-def require_unchanged(manifest: Mapping[str, Any], splits: Sequence[str], *, with_metadata: bool = False) -> None:
+def require_unchanged(manifest: Manifest, splits: Sequence[str], *, with_metadata: bool = False) -> None:
     """Compare the dataset with its manifest once more.
 
     Raises:
         DatasetError: it is not the one that was validated any more, or it was validated anew.
     """
-    if read_json(DATASET, "validate") != manifest:
+    if Manifest.read() != manifest:
         raise DatasetError("the dataset was validated anew while it was read", where=str(DATASET), fix="Run this again.")
     _compare(manifest, splits, with_metadata=with_metadata)
 
@@ -107,26 +106,25 @@ def remember_accepted(dataset: Dataset, sha256: str, found: Mapping[str, str]) -
     hashes.keep_accepted(sha256, splits)
 
 
-def _compare(manifest: Mapping[str, Any], splits: Sequence[str], *, with_metadata: bool) -> Dataset:
+def _compare(manifest: Manifest, splits: Sequence[str], *, with_metadata: bool) -> Dataset:
     """The dataset of a manifest, if what it says of `splits`, of the classes and of metadata.csv is still so."""
-    root = Path(manifest["path"])
-    dataset = read_accepted(root, manifest)
+    root, dataset = Path(manifest.path), manifest.dataset()
     changes: list[str] = []
     others: list[str] = []
-    if list(dataset.names) != manifest["names"]:
+    if dataset.names != manifest.names:
         changes.append(f"{DATA_YAML}: other classes")
-    if with_metadata and metadata_sha256(root) != manifest["metadata_sha256"]:
+    if with_metadata and metadata_sha256(root) != manifest.metadata_sha256:
         changes.append(f"{METADATA} changed")
     for split in dict.fromkeys(splits):
-        images, known = dataset.splits.get(split), manifest["splits"].get(split)
+        images, known = dataset.splits.get(split), manifest.splits.get(split)
         if images is None or known is None:
             changes += [f"split {split} {'is gone' if known else 'is new'}"] if images or known else []
             continue
         now = _content(root, images)
-        if digest(root, images, now) != known["sha256"]:
+        if digest(root, images, now) != known.sha256:
             others.append(f"`{split}`")
-            before = hashes.accepted(manifest["sha256"], split)
-            changes += (_changes(root, before, now) if before else []) or [_counted(split, known["images"], len(images))]
+            before = hashes.accepted(manifest.sha256, split)
+            changes += (_changes(root, before, now) if before else []) or [_counted(split, known.images, len(images))]
     if changes:
         what = f"split {' and '.join(others)}" if others else "the dataset"
         raise _error(changes, f"{what} changed since it was validated", root, FIX)

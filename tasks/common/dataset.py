@@ -94,15 +94,6 @@ def read_dataset(root: Path) -> Dataset:
     return Dataset(root, _names(layout, file), splits)
 
 
-def read_accepted(root: Path, manifest: Mapping[str, Any]) -> Dataset:
-    """The layout of the dataset in `root` without the images that `manifest`, the content of reports/dataset.json, leaves out.
-
-    Raises:
-        DatasetError: as `read_dataset`.
-    """
-    return without(read_dataset(root), manifest.get("quarantined", {}))
-
-
 def without(dataset: Dataset, left_out: Mapping[str, Iterable[str]]) -> Dataset:
     """`dataset` without the images that `left_out` names for each split, as `shown` writes them."""
     splits = dict(dataset.splits)

@@ -183,18 +183,25 @@ def read_json(path: Path, made_by: str, refusal: type[PipelineError] = Workspace
             look-up of a key that the object, or one inside it, lacks. Another JSON value is a `refusal`.
     """
     fix = f"Run `dvc repro {made_by}`."
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise WorkspaceError("no such file", where=str(path), fix=fix) from None
+    return parse_json(text, made_by, str(path), fix, refusal)
+
+
+def parse_json(text: bytes, made_by: str, where: str, fix: str, refusal: type[PipelineError] = WorkspaceError) -> Result:
+    """What `read_json` gives, for the bytes of a file; its errors name the place `where` and the next step `fix`."""
 
     def placed(values: dict[str, Any]) -> Result:
         result = Result(values)
-        result.where, result.fix = str(path), fix
+        result.where, result.fix = where, fix
         return result
 
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_hook=placed)
-    except FileNotFoundError:
-        raise WorkspaceError("no such file", where=str(path), fix=fix) from None
+        content = json.loads(text.decode(), object_hook=placed)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WorkspaceError(f"not JSON: {error}", where=str(path), fix=fix) from None
+        raise WorkspaceError(f"not JSON: {error}", where=where, fix=fix) from None
     if not isinstance(content, Result):
-        raise refusal(f"expected the result of stage {made_by}", where=str(path), fix=fix)
+        raise refusal(f"expected the result of stage {made_by}", where=where, fix=fix)
     return content

@@ -20,15 +20,7 @@ from tasks.common.champion import pinned_weights
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
-from tasks.common.paths import (
-    BASELINE,
-    CANDIDATE,
-    EVALUATION,
-    METRICS,
-    SPEED,
-    STATISTICS,
-)
-from tasks.common.replace import replace_files
+from tasks.common.paths import BASELINE, CANDIDATE, METRICS, SPEED
 from tasks.common.stage import as_json
 from tasks.measure import files, yolo
 from tasks.measure.evaluation import Evaluation
@@ -48,9 +40,8 @@ def run(params: Params) -> Evaluation:
     """
     with accepted_dataset(params, params.evaluate.split, with_metadata=True) as accepted:
         evaluation, speed = compare(params, accepted)
-    content, statistics = files.encode(evaluation)
     headline = {name: {kind: model.facts[kind] for kind in evaluation.kinds} for name, model in evaluation.models.items()}
-    replace_files({STATISTICS: statistics, SPEED: as_json(speed), METRICS: as_json(headline), EVALUATION: as_json(content)})
+    files.write(evaluation, {SPEED: as_json(speed), METRICS: as_json(headline)})
     return evaluation
 
 
@@ -68,7 +59,7 @@ def compare(params: Params, accepted: Accepted) -> tuple[Evaluation, dict[str, d
             log.warning("evaluate: evaluate.nms false is without effect for the %s, which has no head without suppression", name)
     facts = {name: model_facts(weights[name], model) for name, model in models.items()}
     evaluation = measure(models, facts, dataset, split, params)
-    require_objects(evaluation.split["instances"], manifest["splits"][split["name"]]["instances"], dataset, split["name"])
+    require_objects(evaluation.split["instances"], manifest.splits[split["name"]].instances, dataset, split["name"])
     if params.evaluate.golden is not None:
         golden = read_dataset(Path(params.evaluate.golden))
         with unchanged(golden, params.evaluate.split) as sha256:

@@ -15,30 +15,31 @@ import logging
 from typing import Any
 
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, EXPORT, EXPORT_SPEED, EXPORTED
-from tasks.common.replace import replace_files, replacing
-from tasks.common.stage import as_json, read_json
+from tasks.common.paths import EXPORT, EXPORT_SPEED
+from tasks.common.replace import replacing
+from tasks.common.stage import as_json
+from tasks.measure.decision import Decision, Verdict
+from tasks.measure.exported import Exported
 
 log = logging.getLogger(__name__)
 
 
-def run(params: Params) -> dict[str, Any]:
+def run(params: Params) -> Exported:
     """Export the candidate in `export.formats`.
 
     Raises:
         PipelineError: a stage's result is missing, or the gate split changed since it was validated.
     """
-    verdict = str(read_json(DECISION, "gate")["verdict"])
-    reason = "the gate rejected the candidate" if verdict == "REJECT" else "export.formats is empty"
+    verdict = Decision.read().verdict
+    reason = "the gate rejected the candidate" if verdict is Verdict.REJECT else "export.formats is empty"
     with replacing(EXPORT) as folder:
         folder.mkdir()
-        if verdict == "REJECT" or not params.export.formats:
-            content: dict[str, Any] = {"verdict": verdict, "exported": False, "reason": reason, "formats": {}}
-            speed: dict[str, Any] = {}
+        if verdict is Verdict.REJECT or not params.export.formats:
+            exported, speed = Exported(verdict=verdict, exported=False, reason=reason, formats={}), dict[str, Any]()
             log.info("export: nothing, %s", reason)
         else:
             from tasks.export.artifacts import export
 
-            content, speed = export(params, verdict, folder)
-    replace_files({EXPORT_SPEED: as_json(speed), EXPORTED: as_json(content)})
-    return content
+            exported, speed = export(params, verdict, folder)
+    exported.write({EXPORT_SPEED: as_json(speed)})
+    return exported

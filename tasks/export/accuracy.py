@@ -24,6 +24,7 @@ from tasks.export.decode import Candidates, Thresholds, detect
 from tasks.export.thresholds import Model
 from tasks.measure import yolo
 from tasks.measure.compare import Comparison, curves, draw, mean_comparison
+from tasks.measure.evaluation import Split
 from tasks.measure.harness import put_together
 from tasks.measure.predict import Image, predict
 
@@ -47,9 +48,7 @@ def _path(file: Path) -> str:
     return str(file.parent if file.suffix == ".xml" else file)
 
 
-def compare(
-    model: list[Image], artifact: list[Image], dataset: Dataset, split: Mapping[str, Any], rule: GateParams
-) -> dict[str, Comparison]:
+def compare(model: list[Image], artifact: list[Image], dataset: Dataset, split: Split, rule: GateParams) -> dict[str, Comparison]:
     """Each mAP metric of the artifact against the .pt on the same images, with the gate's resamples.
 
     A reference of zero has no gain. Intervals are missing where gate.confidence is null.

@@ -12,8 +12,8 @@ from typing import Any
 
 from tasks.common.accepted import Accepted, accepted_dataset
 from tasks.common.params import Params
-from tasks.common.paths import CANDIDATE, EVALUATION, EXPORT, RUNS
-from tasks.common.stage import read_json, write_json, write_text
+from tasks.common.paths import CANDIDATE, EXPORT, RUNS
+from tasks.common.stage import write_json, write_text
 from tasks.common.weights import require_weights
 from tasks.export import accuracy, convert, measure, thresholds
 from tasks.export.card import KEYS, card, markdown
@@ -23,13 +23,16 @@ from tasks.export.judge import reasons
 from tasks.export.run import Artifact, Run
 from tasks.export.thresholds import Model
 from tasks.measure import yolo
+from tasks.measure.decision import Verdict
+from tasks.measure.exported import Exported
+from tasks.measure.files import Scores
 from tasks.measure.splits import gate_split
 
 log = logging.getLogger(__name__)
 WORK = RUNS / "export"
 
 
-def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def export(params: Params, verdict: Verdict, folder: Path) -> tuple[Exported, dict[str, Any]]:
     """The contents of export.json and export_speed.json, with what is kept in `folder`, which becomes models/export/."""
     takes_train = any(FORMATS[name].is_int8 for name in params.export.formats)
     splits = ("val", params.evaluate.split, *(("train",) if takes_train else ()))
@@ -37,7 +40,7 @@ def export(params: Params, verdict: str, folder: Path) -> tuple[dict[str, Any], 
         return judge(params, accepted, verdict, folder)
 
 
-def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def judge(params: Params, accepted: Accepted, verdict: Verdict, folder: Path) -> tuple[Exported, dict[str, Any]]:
     """Make, measure and publish every artifact."""
     started = time.monotonic()
     yolo.prepare()
@@ -60,20 +63,19 @@ def judge(params: Params, accepted: Accepted, verdict: str, folder: Path) -> tup
     log.info("export: %d of %d kept in %.0f s -> %s", kept, len(artifacts), time.monotonic() - started, EXPORT)
     shutil.rmtree(WORK, ignore_errors=True)
     result = {"verdict": verdict, "exported": True, "reason": "", "card": content, "card_files": cards, PT: model.facts}
-    return result | {
-        "formats": {one.name: {"status": one.status, "reasons": one.reasons, **one.facts} for one in artifacts}
-    }, speed
+    formats = {one.name: {"status": one.status, "reasons": one.reasons, **one.facts} for one in artifacts}
+    return Exported.of(result | {"formats": formats}), speed
 
 
 def gather(params: Params, accepted: Accepted) -> Run:
     """The inputs of the stage."""
-    evaluation = read_json(EVALUATION, "evaluate")
+    scores = Scores.read()
     require_weights(CANDIDATE)
     dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
     yolo.remove_label_caches(dataset)
     end2end = not params.evaluate.nms and accuracy.has_nms_free_head(CANDIDATE)
-    return Run(params, manifest, evaluation, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)
+    return Run(params, manifest, scores, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)
 
 
 def make(run: Run) -> list[Artifact]:
@@ -118,14 +120,13 @@ def requirement(params: Params) -> tuple[str, float] | None:
 def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
     """The card, without what is measured."""
     require = requirement(run.params)
-    own = run.evaluation["models"]["candidate"]
     facts = {
-        "task": run.task,
+        "task": run.scores.task,
         "names": list(run.dataset.names),
         "imgsz": run.imgsz,
-        "data": {"path": run.manifest["path"], "sha256": run.manifest["sha256"]},
+        "data": {"path": run.manifest.path, "sha256": run.manifest.sha256},
         "split": dict(run.split),
-        "weights": {"path": CANDIDATE.as_posix(), "tensors_sha256": own["tensors_sha256"]},
+        "weights": {"path": CANDIDATE.as_posix(), "tensors_sha256": run.scores.candidate["tensors_sha256"]},
         "chosen_for": "the best mean F1" if require is None else f"a {require[0]} of at least {require[1]:g}",
         "libraries": yolo.library_versions(),
     }

@@ -61,7 +61,7 @@ def accuracies(run: Run, artifacts: Sequence[Artifact], chosen: Thresholds) -> N
 def measure(run: Run, one: Artifact, chosen: Thresholds, reference: Reference | None) -> Reference:
     """What an artifact says, with its facts filled in."""
     names = run.dataset.names
-    images = accuracy.measured(one.file, run.task, run.data, run.dataset, run.settings, run.split["name"])
+    images = accuracy.measured(one.file, run.scores.task, run.data, run.dataset, run.settings, run.split["name"])
     figures = metrics(images, names)
     one.facts["metrics"] = {f"{kind}.{name}": figures[kind][name] for kind in images[0].tp for name in accuracy.METRICS}
     one.facts["bytes"] = size(one.file)

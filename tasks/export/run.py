@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks.common.dataset import Dataset
+from tasks.common.manifest import Manifest
 from tasks.common.params import Params
 from tasks.export.decode import Candidates
+from tasks.measure.evaluation import Split
+from tasks.measure.files import Scores
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,10 @@ class Run:
     """What all artifacts of a run share."""
 
     params: Params
-    manifest: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
+    manifest: Manifest
+    scores: Scores
     dataset: Dataset
-    split: Mapping[str, Any]
+    split: Split
     """Name, hash and number of images of the gate split."""
     data: Path
     """data.yaml for Ultralytics."""
@@ -37,10 +39,6 @@ class Run:
         return self.params.evaluate.max_det if self.end2end else None
 
     @property
-    def task(self) -> str:
-        return str(self.evaluation["task"])
-
-    @property
     def images(self) -> tuple[Path, ...]:
         """Of the gate split."""
         return self.dataset.splits[self.split["name"]]
@@ -48,7 +46,7 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """Those of evaluate, on square images and the CPU."""
-        return {**self.evaluation["settings"], "rect": False, "device": "cpu"}
+        return {**self.scores.settings, "rect": False, "device": "cpu"}
 
 
 @dataclass

@@ -14,17 +14,14 @@ import logging
 from tasks.common import stage
 from tasks.common.errors import EvaluationError
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, EVALUATION, GAIN, SPEED
-from tasks.common.replace import replace_files
-from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict, read_decision
+from tasks.common.paths import DECISION, EVALUATION, GAIN, SPEED, STATISTICS
 from tasks.gate.rule import decide
 from tasks.gate.wording import block
-from tasks.measure.compare import Comparison
+from tasks.measure.decision import Decision
 from tasks.measure.evaluation import Evaluation
-from tasks.measure.files import REPEAT, decode, load, require_comparable
-from tasks.measure.intervals import Interval
+from tasks.measure.files import REPEAT, Scores, decode, read_arrays, require_comparable
 
-__all__ = ["Comparison", "Decision", "Evidence", "Guard", "Interval", "Slice", "Verdict", "decide", "read_decision", "run"]
+__all__ = ["decide", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +34,15 @@ def run(params: Params) -> Decision:
         PipelineError: an input is missing or broken, or what gate.group_by, gate.slices or a guard asks for is not there; an
             older decision stays.
     """
-    content, arrays = load()
+    scores, arrays = Scores.read(), read_arrays(STATISTICS)
     try:
-        evaluation = decode(content, arrays)
+        evaluation = decode(scores, arrays)
         require_comparable(evaluation)
     except EvaluationError:
         DECISION.unlink(missing_ok=True)  # it is about models other than those measured last
         raise
     decision = judge(params, evaluation)
-    replace_files({GAIN: stage.as_json(decision.headline()), DECISION: stage.as_json(decision.content())})
+    decision.write({GAIN: stage.as_json(decision.headline())})
     log.info("gate: %s\n  written   %s", block(decision), DECISION)
     return decision
 

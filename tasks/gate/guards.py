@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from tasks.common.errors import EvaluationError
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, SPEED
-from tasks.gate.decision import Guard, Unit
 from tasks.measure.compare import IOU, Comparison, Curves, Draws, corrected_interval
+from tasks.measure.decision import Guard, Unit
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
 from tasks.measure.intervals import at_least

@@ -11,11 +11,11 @@ from tasks.common.errors import EvaluationError
 from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
-from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict
 from tasks.gate.guards import Measured, check_guards
 from tasks.gate.slices import compare_slices
 from tasks.gate.wording import reasons
 from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparisons, curves, draw, mean_comparison, relative_gains
+from tasks.measure.decision import Decision, Evidence, Guard, Slice, Verdict
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
 from tasks.measure.intervals import (
@@ -78,7 +78,7 @@ def decide(evaluation: Evaluation, gate_params: GateParams, latency_ms: Mapping[
         per_class=classes,
         slices=slices,
         reasons=reasons(verdict, main, evidence, guards, [*class_slices, *slices], gate_params, same=_same_tensors(evaluation)),
-        split=dict(evaluation.split),
+        split=evaluation.split,
         tensors_sha256={model.name: str(model.facts.get("tensors_sha256")) for model in evaluation.pair},
     )
 

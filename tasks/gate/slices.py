@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from tasks.common.errors import DatasetError
 from tasks.common.metadata import column
-from tasks.gate.decision import Slice
 from tasks.measure.boxes import box_iou
 from tasks.measure.compare import IOU, Draws, Part, curves, mean_comparison
+from tasks.measure.decision import Slice
 from tasks.measure.evaluation import Detections, Evaluation, Targets
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, np.inf)}

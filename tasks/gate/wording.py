@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tasks.common.params import GateParams
-from tasks.gate.decision import Decision, Evidence, Guard, Slice, Verdict
 from tasks.measure.compare import Comparison
+from tasks.measure.decision import Decision, Evidence, Guard, Slice, Verdict
 from tasks.measure.intervals import MIN_GROUPS, Interval, at_least
 
 

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+
+class Split(TypedDict):
+    """The images that were measured."""
+
+    name: str
+    sha256: str
+    images: int
+    instances: NotRequired[int]
+    """Labelled objects; absent before they are counted."""
+    dataset: NotRequired[str]
+    """Its folder; absent in files of early releases."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,7 @@ class Model:
 class Evaluation:
     """Models on the same N images of one split, measured by one harness."""
 
-    split: Mapping[str, Any]
-    """Name, dataset, hash, number of images and of labelled objects."""
+    split: Split
     names: tuple[str, ...]
     """Class names."""
     kinds: tuple[str, ...]
@@ -80,7 +92,7 @@ class Evaluation:
     reference_name: str = "baseline"
     """The model that the candidate must beat."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Ultralytics' arguments, see `tasks.measure.harness.evaluation_settings`."""
+    """Ultralytics' arguments, see `tasks.measure.predict.evaluation_settings`."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of the libraries."""
     size_wh: NDArray[np.int32] | None = None
@@ -91,7 +103,7 @@ class Evaluation:
     """The same models on evaluate.golden, where there is one."""
 
     @property
-    def task(self) -> str:
+    def task(self) -> Literal["segment", "detect"]:
         """Segment or detect."""
         return "segment" if "mask" in self.kinds else "detect"
 

@@ -2,7 +2,7 @@
 
 The JSON holds split, settings, versions and the figures of each model; the arrays hold images, labelled objects and, with the
 model's name before theirs, detections. An optional golden set has the same shape inside: under key `golden` of the JSON, and
-with `golden.` before the name of every array. Files of format 0, without the key, are those of earlier releases.
+with `golden.` before the name of every array.
 """
 
 from __future__ import annotations
@@ -11,26 +11,52 @@ import io
 import math
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.errors import EvaluationError
 from tasks.common.paths import EVALUATION, STATISTICS
-from tasks.common.stage import read_json
-from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
+from tasks.common.stored import Stored
+from tasks.measure.evaluation import Detections, Evaluation, Model, Split, Targets
 
-FORMAT = 1
-"""Of both files; a later one is refused."""
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 REPEAT = "Run `dvc repro evaluate`."
-KEYS = {"task": str, "split": Mapping, "names": list, "reference": str, "models": Mapping}
-KINDS = {"segment": ("box", "mask"), "detect": ("box",)}
+KINDS: dict[str, tuple[str, ...]] = {"segment": ("box", "mask"), "detect": ("box",)}
 METRICS = ("mAP50", "mAP50-95", "precision", "recall")
 META = "meta."
 GOLDEN = "golden"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(Stored):
+    """The content of evaluation.json, all that one needs who looks at no single image."""
+
+    FILE = EVALUATION
+    STAGE = "evaluate"
+    REFUSAL = EvaluationError
+
+    task: Literal["segment", "detect"]
+    reference: str
+    """The model that the candidate must beat."""
+    split: Split
+    names: tuple[str, ...]
+    """Class names."""
+    models: Mapping[str, Any]
+    """Of each model where it comes from, its size, and its metrics for boxes and masks."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    golden: Scores | None = None
+
+    @property
+    def candidate(self) -> Mapping[str, Any]:
+        """The candidate's entry among the models."""
+        if not isinstance(entry := self.models.get("candidate"), Mapping):
+            raise EvaluationError("the candidate was not measured", where=str(EVALUATION), fix=REPEAT)
+        return entry
 
 
 def read(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> Evaluation:
@@ -40,71 +66,66 @@ def read(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> Evalua
         WorkspaceError: evaluation.json is missing or broken.
         EvaluationError: something is missing, NaN or of a wrong shape.
     """
-    return decode(*load(evaluation, statistics))
+    return decode(Scores.read(evaluation), read_arrays(statistics))
 
 
-def load(evaluation: Path = EVALUATION, statistics: Path = STATISTICS) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]]]:
-    """The two files as they are; raises what `read` does where one is no such file."""
-    content = read_json(evaluation, "evaluate", EvaluationError)
-    _check_keys(content, str(evaluation))
-    return content, read_arrays(statistics)
+def write(evaluation: Evaluation, beside: Mapping[Path, bytes]) -> None:
+    """Write the two files, and those `beside` them, in one step."""
+    scores, statistics = encode(evaluation)
+    scores.write({STATISTICS: statistics, **beside})
 
 
-def decode(content: Any, arrays: Mapping[str, NDArray[Any]], part: str = "") -> Evaluation:
-    """The evaluation that `content` (JSON) and `arrays` (npz) hold; raises EvaluationError as `read` does."""
+def decode(scores: Scores, arrays: Mapping[str, NDArray[Any]], part: str = "") -> Evaluation:
+    """The evaluation that both files hold; raises EvaluationError as `read` does."""
     where = f"{EVALUATION} {part}".strip()
-    _check_keys(content, where)
-    kinds = KINDS[content["task"]]
+    kinds = KINDS[scores.task]
     images = tuple(str(path) for path in _array(arrays, "images", (-1,)))
-    if len(images) != content["split"].get("images"):
-        raise EvaluationError(
-            f"{len(images)} images, but {where} counts {content['split'].get('images')}", where=str(STATISTICS), fix=REPEAT
-        )
-    names = tuple(str(name) for name in content["names"])
-    golden = content.get(GOLDEN)
+    if len(images) != scores.split["images"]:
+        what = f"{len(images)} images, but {where} counts {scores.split['images']}"
+        raise EvaluationError(what, where=str(STATISTICS), fix=REPEAT)
     inner = {name.removeprefix(f"{GOLDEN}."): a for name, a in arrays.items() if name.startswith(f"{GOLDEN}.")}
     return Evaluation(
-        split=content["split"],
-        names=names,
+        split=scores.split,
+        names=scores.names,
         kinds=kinds,
         images=images,
         metadata=_metadata(arrays, len(images)),
-        targets=_targets(arrays, len(images), len(names)),
+        targets=_targets(arrays, len(images), len(scores.names)),
         models={
             name: Model(name, facts, _detections(arrays, name, kinds, len(images)))
-            for name, facts in content["models"].items()
+            for name, facts in scores.models.items()
             if isinstance(facts, Mapping)
         },
-        reference_name=content["reference"],
-        settings=content.get("settings", {}),
-        versions=content.get("versions", {}),
+        reference_name=scores.reference,
+        settings=scores.settings,
+        versions=scores.versions,
         size_wh=_array(arrays, "size_wh", (len(images), 2)),
         brightness=_array(arrays, "brightness", (len(images),)) if "brightness" in arrays else None,
-        golden=None if golden is None else decode(golden, inner, part=GOLDEN),
+        golden=None if scores.golden is None else decode(scores.golden, inner, part=GOLDEN),
     )
 
 
-def encode(evaluation: Evaluation) -> tuple[dict[str, Any], bytes]:
+def encode(evaluation: Evaluation) -> tuple[Scores, bytes]:
     """The content of evaluation.json, and the bytes of evaluation.npz."""
-    content, arrays = _content(evaluation), _arrays(evaluation)
+    arrays = _arrays(evaluation)
     if evaluation.golden is not None:
-        content[GOLDEN] = _content(evaluation.golden)
         arrays |= {f"{GOLDEN}.{name}": array for name, array in _arrays(evaluation.golden).items()}
     statistics = io.BytesIO()
     np.savez_compressed(statistics, **arrays)  # type: ignore[arg-type]
-    return {"format": FORMAT, **content}, statistics.getvalue()
+    return _scores(evaluation), statistics.getvalue()
 
 
-def _content(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "task": evaluation.task,
-        "reference": evaluation.reference_name,
-        "split": dict(evaluation.split),
-        "settings": dict(evaluation.settings),
-        "versions": dict(evaluation.versions),
-        "names": list(evaluation.names),
-        "models": {name: dict(model.facts) for name, model in evaluation.models.items()},
-    }
+def _scores(evaluation: Evaluation) -> Scores:
+    return Scores(
+        task=evaluation.task,
+        reference=evaluation.reference_name,
+        split=evaluation.split,
+        settings=evaluation.settings,
+        versions=evaluation.versions,
+        names=evaluation.names,
+        models={name: model.facts for name, model in evaluation.models.items()},
+        golden=None if evaluation.golden is None else _scores(evaluation.golden),
+    )
 
 
 def _arrays(evaluation: Evaluation) -> dict[str, NDArray[Any]]:
@@ -146,19 +167,6 @@ def require_comparable(evaluation: Evaluation, part: str = "") -> None:
         raise EvaluationError("the split has no labelled object", where=str(STATISTICS), fix="Label it, or choose another split.")
     if evaluation.golden is not None:
         require_comparable(evaluation.golden, GOLDEN)
-
-
-def _check_keys(content: Any, where: str) -> None:
-    if not isinstance(content, Mapping):
-        raise EvaluationError("expected the result of stage evaluate", where=where, fix=REPEAT)
-    for key, kind in KEYS.items():
-        if not isinstance(content.get(key), kind):
-            raise EvaluationError(f"`{key}` is missing", where=where, fix=REPEAT)
-    if not isinstance(content.get("format", 0), int) or content.get("format", 0) > FORMAT:
-        what = f"format {content['format']}, which a later release of Ratchet wrote; this one reads up to {FORMAT}"
-        raise EvaluationError(what, where=where, fix="Update Ratchet, or measure again: dvc repro evaluate")
-    if content["task"] not in KINDS:
-        raise EvaluationError(f"task {content['task']!r} is neither segment nor detect", where=where, fix=REPEAT)
 
 
 def _metadata(arrays: Mapping[str, NDArray[Any]], num_images: int) -> dict[str, tuple[str, ...]]:
@@ -223,13 +231,9 @@ def _array(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]
 
 
 def _targets(arrays: Mapping[str, NDArray[Any]], num_images: int, num_classes: int) -> Targets:
-    img = _array(arrays, "target_img", (-1,))
-    targets = Targets(
-        img,
-        _array(arrays, "target_cls", (len(img),)),
-        _array(arrays, "target_box_xyxy", (len(img), 4)),
-        _array(arrays, "target_area_px2", (len(img),)),
-    )
+    num = len(_array(arrays, "target_img", (-1,)))
+    shapes = {"img": (num,), "cls": (num,), "box_xyxy": (num, 4), "area_px2": (num,)}
+    targets = Targets(**{key: _array(arrays, f"target_{key}", shape) for key, shape in shapes.items()})
     _check_range(targets.img, num_images, "target_img")
     _check_range(targets.cls, num_classes, "target_cls")
     return targets
@@ -237,18 +241,16 @@ def _targets(arrays: Mapping[str, NDArray[Any]], num_images: int, num_classes: i
 
 def _detections(arrays: Mapping[str, NDArray[Any]], name: str, kinds: tuple[str, ...], num_images: int) -> Detections:
     img = _array(arrays, f"{name}.pred_img", (-1,))
-    num_thresholds = len(_array(arrays, "iou_thresholds", (10,)))
-    tp = {kind: _array(arrays, f"{name}.tp_{kind}", (len(img), num_thresholds)).astype(bool) for kind in kinds}
     _check_range(img, num_images, f"{name}.pred_img")
     if (np.diff(img) < 0).any():
         raise EvaluationError(f"array `{name}.pred_img` is not in the order of the images", where=str(STATISTICS), fix=REPEAT)
-    return Detections(
-        img,
-        _array(arrays, f"{name}.pred_cls", (len(img),)),
-        _array(arrays, f"{name}.conf", (len(img),)),
-        _array(arrays, f"{name}.box_xyxy", (len(img), 4)),
-        tp,
-    )
+
+    def array(key: str, *shape: int) -> NDArray[Any]:
+        return _array(arrays, f"{name}.{key}", (len(img), *shape))
+
+    num_thresholds = len(_array(arrays, "iou_thresholds", (10,)))
+    tp = {kind: array(f"tp_{kind}", num_thresholds).astype(bool) for kind in kinds}
+    return Detections(img, array("pred_cls"), array("conf"), array("box_xyxy", 4), tp)
 
 
 def _check_range(index: NDArray[Any], size: int, name: str) -> None:

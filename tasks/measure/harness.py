@@ -20,18 +20,16 @@ from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import RUNS
 from tasks.measure import yolo
-from tasks.measure.evaluation import Evaluation, Model
+from tasks.measure.evaluation import Evaluation, Model, Split
 from tasks.measure.figures import detected, labelled, metrics
-from tasks.measure.predict import Image, predict
+from tasks.measure.predict import Image, evaluation_settings, predict
 
 log = logging.getLogger(__name__)
 NUM_TIMED = 20
 """Forward passes timed for a model's latency."""
 
 
-def measure(
-    models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Dataset, split: dict[str, Any], params: Params
-) -> Evaluation:
+def measure(models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Dataset, split: Split, params: Params) -> Evaluation:
     """Every model, of which `facts` are known already, on one split.
 
     Raises:
@@ -61,7 +59,7 @@ def measure(
 
 
 def put_together(
-    images: Mapping[str, list[Image]], facts: Mapping[str, Any], dataset: Dataset, split: Mapping[str, Any], reference: str
+    images: Mapping[str, list[Image]], facts: Mapping[str, Any], dataset: Dataset, split: Split, reference: str
 ) -> Evaluation:
     """The evaluation of models, by name, that saw the same images."""
     first = next(iter(images.values()))
@@ -78,21 +76,6 @@ def put_together(
         size_wh=np.array([image.size_wh for image in first], np.int32),
         brightness=np.array([image.brightness for image in first], np.float32),
     )
-
-
-def evaluation_settings(params: Params) -> dict[str, Any]:
-    """The settings that all models share; Ultralytics' names and meanings."""
-    return {
-        "imgsz": params.train.imgsz,
-        "batch": params.evaluate.batch,
-        "conf": params.evaluate.conf,
-        "iou": params.evaluate.iou,
-        "max_det": params.evaluate.max_det,
-        "nms": params.evaluate.nms,
-        "device": str(params.train.device),
-        "rect": params.evaluate.rect,
-        "half": False,
-    }
 
 
 def model_facts(path: Path, model: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.common.dataset import Dataset, shown
 from tasks.common.errors import DatasetError
+from tasks.common.params import Params
 from tasks.measure import yolo
 
 
@@ -43,6 +44,13 @@ class Image:
     """(T,) area of the mask, or of the box where there is no mask; pixels of the original image."""
 
 
+def evaluation_settings(params: Params) -> dict[str, Any]:
+    """The settings that all models share; Ultralytics' names and meanings, for nms see `evaluate.nms`."""
+    keys = ("batch", "conf", "iou", "max_det", "nms", "rect")
+    settings = {key: getattr(params.evaluate, key) for key in keys}
+    return settings | {"imgsz": params.train.imgsz, "device": str(params.train.device), "half": False}
+
+
 def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str, work: Path) -> list[Image]:
     """Every image of the split with the model's detections and their matches, sorted by path.
 
@@ -50,8 +58,7 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
         model: a loaded YOLO.
         data: the data.yaml that `yolo.write_data_yaml` wrote for `dataset`.
         dataset: the layout.
-        settings: Ultralytics' arguments: imgsz, batch, conf, iou, max_det, device, rect, half; and nms, see
-            `evaluate.nms`.
+        settings: those of `evaluation_settings`.
         split: the split's name.
         work: a folder for what Ultralytics writes.
 

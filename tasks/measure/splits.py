@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from tasks.common.dataset import Dataset
 from tasks.common.errors import EvaluationError
+from tasks.common.manifest import Manifest
 from tasks.common.params import Params
+from tasks.measure.evaluation import Split
 
 log = logging.getLogger(__name__)
 
 
-def gate_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def gate_split(params: Params, dataset: Dataset, manifest: Manifest) -> Split:
     """Name, hash and number of images of the gate split of the validated dataset."""
     name = params.evaluate.split
     if name not in dataset.splits:
@@ -24,9 +24,9 @@ def gate_split(params: Params, dataset: Dataset, manifest: Mapping[str, Any]) ->
         )
     if name == "val":
         log.warning("evaluate: the gate split is val, which training used to choose its best epoch: gains are flattered")
-    return describe_split(dataset, name, manifest["splits"][name]["sha256"])
+    return describe_split(dataset, name, manifest.splits[name].sha256)
 
 
-def describe_split(dataset: Dataset, name: str, sha256: str) -> dict[str, Any]:
+def describe_split(dataset: Dataset, name: str, sha256: str) -> Split:
     """Name, dataset, hash and number of images of a split."""
     return {"name": name, "dataset": dataset.root.as_posix(), "sha256": sha256, "images": len(dataset.splits.get(name, ()))}

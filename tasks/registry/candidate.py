@@ -16,8 +16,9 @@ from tasks.common import dvc, dvcfiles, git
 from tasks.common.champion import read_pin
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.paths import CANDIDATE, CHAMPION, DECISION, EVALUATION, PARAMS, REPORT, REPORTS
-from tasks.common.stage import read_json
+from tasks.common.paths import CANDIDATE, CHAMPION, DECISION, PARAMS, REPORT, REPORTS
+from tasks.measure.decision import Decision
+from tasks.measure.files import Scores
 from tasks.registry.record import Record
 
 LIBRARIES = ("ultralytics", "torch", "torchvision", "numpy", "opencv-python", "dvc", "gto", "yolo-ratchet")
@@ -60,9 +61,8 @@ def require_up_to_date(lock_wait_s: float) -> None:
 
 def describe(params: Params, md5: str) -> Record:
     """The record of the candidate, from the files of the run."""
-    decision = read_json(DECISION, "gate")
-    evaluation = read_json(EVALUATION, "evaluate")
-    figures = evaluation["models"]["candidate"]
+    decision, scores = Decision.read(), Scores.read()
+    figures = scores.candidate
     data = dvcfiles.locked_outputs().get(params.data.path) or dvcfiles.tracked(Path(params.data.path))
     if data is None:
         fix = "Run `python -m tasks.snapshot`."
@@ -72,18 +72,18 @@ def describe(params: Params, md5: str) -> Record:
         md5=md5,
         data=params.data.path,
         data_version=data.md5.removesuffix(".dir"),
-        verdict=str(decision["verdict"]),
-        metric=str(decision["metric"]),
-        reference=float(decision["reference"]),
-        candidate=float(decision["candidate"]),
-        gain=float(decision["gain"]),
+        verdict=decision.verdict.value,
+        metric=decision.metric,
+        reference=decision.reference,
+        candidate=decision.candidate,
+        gain=decision.gain,
         parent=read_pin()["version"] if CHAMPION.is_file() else None,
-        task=str(evaluation["task"]),
-        names=tuple(evaluation["names"]),
+        task=scores.task,
+        names=scores.names,
         metrics={kind: _numbers(figures[kind]) for kind in ("box", "mask") if kind in figures},
         libraries=_library_versions(),
-        tensors=str(evaluation["models"]["candidate"].get("tensors_sha256", "")),
-        lower_bound=(decision.get("evidence") or {}).get("lower_bound"),
+        tensors=str(figures.get("tensors_sha256", "")),
+        lower_bound=decision.evidence.lower_bound if decision.evidence else None,
     )
 
 

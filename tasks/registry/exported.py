@@ -6,17 +6,16 @@ reads   reports/export.json and models/export of the version, where the registry
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.paths import EXPORTED
 from tasks.common.replace import replacing
 from tasks.common.stage import DISK_FULL
+from tasks.measure.exported import Exported
 from tasks.registry.backend import chosen
 from tasks.registry.record import Version
 from tasks.registry.versions import champion, show
@@ -39,7 +38,7 @@ def artifacts(params: Params, version: str | None, target: Path) -> Path:
         fix = "Name a version: `python -m tasks.registry list`."
         raise RegistryError("there is no champion yet", where=params.registry.name, fix=fix)
     found = show(params, name)
-    hashes = exported_files(json.loads(chosen(params).read_file(params, found, EXPORTED.as_posix())))
+    hashes = Exported.parse(chosen(params).read_file(params, found, EXPORTED.as_posix()), found.tag).sha256s
     if not hashes:
         what = f"no artifact was kept with it, see {EXPORTED} of the version"
         raise RegistryError(what, where=found.tag, fix="Name formats in export.formats, and run again.")
@@ -58,12 +57,6 @@ def artifacts(params: Params, version: str | None, target: Path) -> Path:
         ) from None
     log.info("%s holds the artifacts and the model card of %s", target, found.tag)
     return target
-
-
-def exported_files(exported: Mapping[str, Any]) -> dict[str, str]:
-    """{path below models/export: SHA-256} of artifacts and model card in the content of an export.json; {} without artifacts."""
-    files = {path: own for facts in exported["formats"].values() for path, own in facts.get("files", {}).items()}
-    return {path: str(own["sha256"]) for path, own in (files | exported.get("card_files", {})).items()} if files else {}
 
 
 def _require_same(folder: Path, hashes: Mapping[str, str], version: Version) -> None:

@@ -5,14 +5,12 @@ reads   reports/decision.json as the version holds it, and as the last run left 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from tasks.common.errors import PipelineError, RegistryError
+from tasks.common.errors import PipelineError
 from tasks.common.params import GateParams, Params
 from tasks.common.paths import DECISION
-from tasks.common.stage import read_json
+from tasks.measure.decision import Decision
 from tasks.registry.record import Version
 from tasks.registry.versions import champion, read_file
 
@@ -20,45 +18,42 @@ TOLERANCE = 1e-9
 """Of two figures that JSON and YAML spell differently."""
 
 
-def decision_of(params: Params, version: Version) -> Mapping[str, Any]:
-    """The decision that the version was registered with; empty where it holds none that can be read."""
+def decision_of(params: Params, version: Version) -> Decision | None:
+    """The decision that the version was registered with; None where it holds none that can be read."""
     try:
-        content = json.loads(read_file(params, version, DECISION.as_posix()))
-    except (RegistryError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return Decision.parse(read_file(params, version, DECISION.as_posix()), version.tag)
+    except PipelineError:
+        return None
 
 
-def since_judged(params: Params, version: Version, *, today: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+def since_judged(params: Params, version: Version, *, today: Decision | None = None) -> tuple[str, ...]:
     """What differs between the judgement of `version` and one of today, a sentence each: see `gate_since`, and the reference."""
     return (*gate_since(params, version, today=today), *_reference_change(params, version))
 
 
-def gate_since(params: Params, version: Version, *, today: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+def gate_since(params: Params, version: Version, *, today: Decision | None = None) -> tuple[str, ...]:
     """What differs in metric, threshold, confidence and verdict, a sentence each; nothing where the version holds no decision.
 
     `today` is a decision about the same model; left out, it is that of the last run here if that judged the same tensors.
     """
     then = decision_of(params, version)
-    if not then:
+    if then is None:
         return ()
-    today = _last_decision(version) if today is None else today
-    return (*gate_changes(params.gate, then), *_verdict_change(then, today))
+    return (*gate_changes(params.gate, then), *_verdict_change(then, today or _last_decision(version)))
 
 
-def gate_changes(rule: GateParams, then: Mapping[str, Any]) -> tuple[str, ...]:
+def gate_changes(rule: GateParams, then: Decision) -> tuple[str, ...]:
     """What section gate of params.yaml asks for today that the decision `then` was not made by."""
     words = []
-    if (metric := then.get("metric")) not in {None, rule.metric}:
-        words.append(f"it was judged by {metric}, gate.metric is {rule.metric} today")
-    threshold, gain = then.get("threshold"), then.get("gain")
-    if threshold is not None and abs(threshold - rule.min_gain) > TOLERANCE:
-        text = f"it was judged at a threshold of {threshold:+.2%}, gate.min_gain is {rule.min_gain:+.2%} today"
-        if metric == rule.metric and gain is not None and gain < rule.min_gain - TOLERANCE:
-            text += f", which its gain of {gain:+.2%} does not reach"
+    if then.metric != rule.metric:
+        words.append(f"it was judged by {then.metric}, gate.metric is {rule.metric} today")
+    if abs(then.threshold - rule.min_gain) > TOLERANCE:
+        text = f"it was judged at a threshold of {then.threshold:+.2%}, gate.min_gain is {rule.min_gain:+.2%} today"
+        if then.metric == rule.metric and then.gain < rule.min_gain - TOLERANCE:
+            text += f", which its gain of {then.gain:+.2%} does not reach"
         words.append(text)
-    if "confidence" in then and then["confidence"] != rule.confidence:
-        spelt = ["none" if value is None else f"{value:.4g}" for value in (then["confidence"], rule.confidence)]
+    if then.confidence != rule.confidence:
+        spelt = ["none" if value is None else f"{value:.4g}" for value in (then.confidence, rule.confidence)]
         words.append(f"it was judged with confidence {spelt[0]}, gate.confidence is {spelt[1]} today")
     return tuple(words)
 
@@ -69,30 +64,28 @@ def _reference_change(params: Params, version: Version) -> Iterator[str]:
         yield f"it was judged against {parent or 'the baseline'}, the champion is {current or 'none'} today"
 
 
-def _verdict_change(then: Mapping[str, Any], today: Mapping[str, Any]) -> Iterator[str]:
+def _verdict_change(then: Decision, today: Decision | None) -> Iterator[str]:
     """Nothing where the model is its own reference today: of itself it never gains."""
-    tensors = today.get("tensors_sha256") or {}
-    is_itself = len(tensors) > 1 and len(set(tensors.values())) == 1
-    verdict = today.get("verdict")
-    if verdict not in {None, then.get("verdict")} and not is_itself:
-        yield f"the verdict was {then.get('verdict')}, it is {verdict} today: {why(today)}"
+    if today is None or (len(today.tensors_sha256) > 1 and len(set(today.tensors_sha256.values())) == 1):
+        return
+    if today.verdict is not then.verdict:
+        yield f"the verdict was {then.verdict}, it is {today.verdict} today: {why(today)}"
 
 
-def why(decision: Mapping[str, Any]) -> str:
+def why(decision: Decision) -> str:
     """What decided, in words, and how many guards fail besides."""
-    first = next(iter(decision.get("reasons") or ()), "it gives no reason")
-    others = [guard for guard in decision.get("guards", ()) if not guard["passed"] and not first.startswith(f"{guard['name']}:")]
+    first = next(iter(decision.reasons), "it gives no reason")
+    others = [guard for guard in decision.guards if not guard.passed and not first.startswith(f"{guard.name}:")]
     count = f" ({len(others)} guard{'s fail' if len(others) > 1 else ' fails'} too)" if others else ""
     return f"{first}{count}"
 
 
-def _last_decision(version: Version) -> Mapping[str, Any]:
+def _last_decision(version: Version) -> Decision | None:
     """The decision of the last run here, if it is about the tensors of `version`."""
     if version.record is None or not version.record.tensors:
-        return {}
+        return None
     try:
-        content: Mapping[str, Any] = read_json(DECISION, "gate")
-        judged = content["tensors_sha256"]["candidate"]
-    except (PipelineError, KeyError, TypeError):
-        return {}
-    return content if judged == version.record.tensors else {}
+        decision = Decision.read()
+    except PipelineError:
+        return None
+    return decision if decision.tensors_sha256.get("candidate") == version.record.tensors else None

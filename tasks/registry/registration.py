@@ -8,8 +8,9 @@ from dataclasses import replace
 from tasks.common import dvc, dvcfiles, dvcpipeline, git
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.paths import CANDIDATE, DECISION, EVALUATION, REPORT
-from tasks.common.stage import read_json
+from tasks.common.paths import CANDIDATE, DECISION, REPORT
+from tasks.measure.decision import Decision
+from tasks.measure.files import Scores
 from tasks.registry.backend import chosen
 from tasks.registry.candidate import candidate_md5, describe, evidence, files_of, require_up_to_date, require_verdict
 from tasks.registry.record import Version
@@ -38,7 +39,7 @@ def register(params: Params, *, allow_inconclusive: bool = False) -> Version:
     if same := version_of(params, md5):
         log.info("%s has these weights already", same.tag)
         return backend.finish(params, same, settings)
-    require_verdict(str(read_json(DECISION, "gate").get("verdict")), allow_inconclusive)
+    require_verdict(Decision.read().verdict, allow_inconclusive)
     require_up_to_date(params.flow.lock_wait_s)
     record = describe(params, md5)
     store(params, settings)
@@ -69,7 +70,7 @@ def version_of(params: Params, md5: str) -> Version | None:
 
 def _same(params: Params, md5: str | None) -> list[Version]:
     """The versions with these weights, oldest first: the same file, or the same tensors in another one."""
-    tensors = read_json(EVALUATION, "evaluate")["models"]["candidate"].get("tensors_sha256")
+    tensors = Scores.read().candidate.get("tensors_sha256")
     known = [(version, version.record) for version in list_versions(params, with_deprecated=True) if version.record]
     return [version for version, record in known if record.md5 == md5 or (tensors and record.tensors == tensors)]
 

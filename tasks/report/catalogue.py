@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.gate import Interval
+from tasks.measure.intervals import Interval
 
 Language = Literal["en", "zh"]
 FOLDER = Path(__file__).parent / "catalogue"

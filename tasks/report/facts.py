@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.common.params import ReportParams
 from tasks.common.paths import CURVES
-from tasks.gate import Decision
+from tasks.measure.decision import Decision
 from tasks.measure.evaluation import Targets
 from tasks.measure.matching import Outcome, Tally, match, tally
 from tasks.report import catalogue, curves

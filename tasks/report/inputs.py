@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common.errors import EvaluationError, WorkspaceError
+from tasks.common.manifest import Manifest
 from tasks.common.paths import (
     BASELINE,
     CANDIDATE,
-    DATASET,
     DECISION,
     EVALUATION,
     EXPORT_SPEED,
-    EXPORTED,
     FINETUNE,
     SPEED,
     VALIDATION,
 )
 from tasks.common.stage import read_json
 from tasks.common.yaml import load_yaml
-from tasks.gate import Decision, read_decision
 from tasks.measure import files
+from tasks.measure.decision import Decision
 from tasks.measure.evaluation import Evaluation
+from tasks.measure.exported import Exported
 
 TRAINING_KEYS = (
     *("weights", "data_sha256", "epochs", "epochs_run", "best_epoch", "num_images", "seconds"),
@@ -78,13 +78,12 @@ class Phase:
 class Inputs:
     """The stored results of one run."""
 
-    dataset: Mapping[str, Any]
+    dataset: Manifest
     validation: Mapping[str, Any]
     evaluation: Evaluation
     speed: Mapping[str, Any]
     decision: Decision
-    exported: Mapping[str, Any]
-    """Each format of the candidate, see `tasks.export`."""
+    exported: Exported
     export_speed: Mapping[str, Any]
     baseline: Phase
     finetune: Phase
@@ -119,16 +118,16 @@ def read() -> Inputs:
         EvaluationError: evaluation and decision are not about the same models.
     """
     evaluation = files.read()
-    decision = read_decision()
+    decision = Decision.read()
     _require_same_models(evaluation, decision)
     _require(CANDIDATE, "finetune")
     return Inputs(
-        dataset=read_json(DATASET, "validate"),
+        dataset=Manifest.read(),
         validation=read_json(VALIDATION, "validate"),
         evaluation=evaluation,
         speed=read_json(SPEED, "evaluate"),
         decision=decision,
-        exported=read_json(EXPORTED, "export"),
+        exported=Exported.read(),
         export_speed=read_json(EXPORT_SPEED, "export"),
         baseline=_read_phase("baseline", BASELINE),
         finetune=_read_phase("finetune", FINETUNE),

@@ -75,18 +75,14 @@ def write(content: dict[str, Any], table: str, html: str) -> None:
 def review_images(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[ReviewedImage]:
     """Every image of `splits` with the findings about its labels from the model of `weights`."""
     from tasks.measure import yolo
-    from tasks.measure.predict import predict
+    from tasks.measure.predict import evaluation_settings, predict
 
     yolo.prepare()
     yolo.remove_label_caches(dataset)
     model, work = yolo.load(weights), RUNS / "review"
     yolo.require_same_classes("reviewing model", model, dataset)
     data = yolo.write_data_yaml(dataset, work)
-    settings = {
-        "imgsz": params.train.imgsz, "batch": params.evaluate.batch, "conf": MIN_CONF, "iou": params.evaluate.iou,
-        "max_det": params.evaluate.max_det, "nms": params.evaluate.nms, "device": str(params.train.device),
-        "rect": params.evaluate.rect, "half": False,
-    }  # fmt: skip
+    settings = evaluation_settings(params) | {"conf": MIN_CONF}
     reviewed = []
     for split in splits:
         files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}

@@ -20,6 +20,7 @@ from tasks.common.accepted import accepted_dataset
 from tasks.common.champion import pinned_weights, start_weights
 from tasks.common.dataset import Dataset
 from tasks.common.errors import WeightsError
+from tasks.common.manifest import Manifest
 from tasks.common.params import FinetuneParams, Params, ScheduleParams
 from tasks.common.paths import BASELINE, CHAMPION, FINETUNE, RUNS
 from tasks.measure import yolo
@@ -58,7 +59,7 @@ def run(params: Params, name: Stage) -> Training:
     return result
 
 
-def train(params: Params, name: Stage, dataset: Dataset, manifest: dict[str, Any]) -> Plan:
+def train(params: Params, name: Stage, dataset: Dataset, manifest: Manifest) -> Plan:
     """Train in runs/<stage>/, or go on there; the plan of what lies there now. Nothing is done for a plan of no epoch."""
     weights = start_weights(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
     yolo.prepare([own for own in ("tensorboard", "mlflow") if getattr(params.train, own)], RUNS)
@@ -92,13 +93,13 @@ def tell(result: Training, target: Path) -> None:
         log.warning("%s: no epoch was better than the start weights; they are best.pt", result.stage)
 
 
-def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: dict[str, Any]) -> Plan:
+def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: Manifest) -> Plan:
     """What the parameters, the start weights and the dataset make of the stage.
 
     Raises:
         WeightsError: masks are asked of weights or data that have none.
     """
-    if model.task == "segment" and manifest["task"] == "detect":
+    if model.task == "segment" and manifest.task == "detect":
         raise WeightsError(
             f"a segmentation model, but {params.data.path} has boxes only",
             where=str(weights),
@@ -116,7 +117,7 @@ def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: 
         stage=name,
         weights=weights.as_posix(),
         start_sha256=yolo.tensors_digest(model.model) if weights.suffix == ".pt" else yolo.file_digest(weights),
-        data_sha256=manifest["sha256"],
+        data_sha256=manifest.sha256,
         choose_by=choose_by,
         start_is_candidate=weights.suffix == ".pt",
         stop_at_gain=schedule.stop_at_gain if isinstance(schedule, FinetuneParams) else None,

@@ -23,6 +23,7 @@ import polars as pl
 from tasks.common import stage
 from tasks.common.accepted import metadata_sha256, remember_accepted, require_content
 from tasks.common.dataset import Dataset, digest, read_dataset, without
+from tasks.common.manifest import AcceptedSplit, Manifest
 from tasks.common.params import Params
 from tasks.common.paths import (
     DATA_DOCS,
@@ -120,7 +121,7 @@ def run(params: Params, folder: Path = REPORTS) -> None:
         raise results.label_error(path, verdict.stopping, verdict.excess)
     require_still(verdict)
     contents[QUARANTINE.name] = verdict.quarantine.table.write_csv().encode()
-    contents[DATASET.name] = stage.as_json(manifest(path, verdict))
+    contents[DATASET.name] = manifest(path, verdict).encode()
     replace_files({folder / name: content for name, content in contents.items()})
     if folder == REPORTS:
         accepted.write(path, drift.profile(verdict.tables.identity, verdict.tables.frames))
@@ -168,28 +169,21 @@ def counts(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def manifest(path: str, verdict: Verdict) -> dict[str, Any]:
-    """The accepted dataset: its names, task, and per split the counts and the SHA-256 over images and labels.
-
-    The hash of metadata.csv is in it because `evaluate` hands its columns to the gate.
-    """
+def manifest(path: str, verdict: Verdict) -> Manifest:
+    """What is accepted, of which every file's hash is remembered."""
     dataset, tables = verdict.dataset, verdict.tables
     splits = {
-        split: {
-            "images": len(images),
-            "instances": tables.num_instances(split),
-            "sha256": digest(dataset.root, images, tables.hashes),
-        }
+        split: AcceptedSplit(len(images), tables.num_instances(split), digest(dataset.root, images, tables.hashes))
         for split, images in dataset.splits.items()
     }
     sha256 = digest(dataset.root, dataset.images, tables.hashes)
     remember_accepted(dataset, sha256, tables.hashes)
-    return {
-        "path": path,
-        "names": list(dataset.names),
-        "metadata_sha256": metadata_sha256(dataset.root),
-        "quarantined": verdict.quarantine.by_split,
-        "task": tables.task,
-        "splits": splits,
-        "sha256": sha256,
-    }
+    return Manifest(
+        path=path,
+        task=tables.task,
+        names=dataset.names,
+        splits=splits,
+        sha256=sha256,
+        metadata_sha256=metadata_sha256(dataset.root),
+        quarantined=verdict.quarantine.by_split,
+    )

@@ -24,10 +24,10 @@ class Quarantine:
     """One row an image: split, image, checks (the critical checks that name it, joined by blanks)."""
 
     @property
-    def by_split(self) -> dict[str, list[str]]:
+    def by_split(self) -> dict[str, tuple[str, ...]]:
         """The images of each split that has any, as reports/dataset.json names them."""
         groups = self.table.group_by("split", maintain_order=True).agg("image")
-        return {split: sorted(images) for split, images in groups.iter_rows()}
+        return {split: tuple(sorted(images)) for split, images in groups.iter_rows()}
 
     def excess(self, dataset: Dataset, max_share: float) -> list[str]:
         """Why so many images cannot be left out, a line for each split concerned; empty where they can."""

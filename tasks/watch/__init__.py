@@ -27,7 +27,8 @@ from tasks.common.params import Params
 from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json
-from tasks.measure.evaluation import Evaluation
+from tasks.measure.evaluation import Evaluation, Split
+from tasks.measure.splits import describe_split
 from tasks.watch import drift, drop, pictures
 from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import MISSED_MOST, page, pictured
@@ -60,8 +61,8 @@ def run(params: Params) -> Watch:
         raise DatasetError(f"no split `{params.watch.split}`", where=f"{dataset.root}/data.yaml", fix="Correct watch.split.")
     then = registered(params, version)
     weights = registry.fetch(params, version)
-    with unchanged(dataset, params.watch.split):
-        now = measure(params, weights, dataset, then)
+    with unchanged(dataset, params.watch.split) as sha256:
+        now = measure(params, weights, dataset, describe_split(dataset, params.watch.split, sha256), then)
         watch = judge(params, version, then, now)
     write(params, watch, then, Seen(dataset.root, now, params.report.conf))
     log.info("watch: %s -> %s", watch.summary(), WATCH_PICTURES)
@@ -98,11 +99,11 @@ def write(params: Params, watch: Watch, then: Evaluation, seen: Seen) -> None:
     replace_files({WATCH: as_json(asdict(watch))} | {path: text.encode() for path, text in texts.items()})
 
 
-def measure(params: Params, weights: Path, dataset: Dataset, then: Evaluation) -> Evaluation:
+def measure(params: Params, weights: Path, dataset: Dataset, split: Split, then: Evaluation) -> Evaluation:
     """The evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
     from tasks.measure import yolo
-    from tasks.measure.harness import evaluation_settings, put_together
-    from tasks.measure.predict import predict
+    from tasks.measure.harness import put_together
+    from tasks.measure.predict import evaluation_settings, predict
 
     settings = evaluation_settings(params)
     registered_settings = {"nms": True} | dict(then.settings)  # versions before 0.2 do not store nms
@@ -118,8 +119,8 @@ def measure(params: Params, weights: Path, dataset: Dataset, then: Evaluation) -
     yolo.require_same_classes("champion", model, dataset)
     yolo.remove_label_caches(dataset)
     data = yolo.write_data_yaml(dataset, RUNS / "watch" / "data")
-    images = predict(model, data, dataset, settings, params.watch.split, RUNS / "watch")
-    return put_together({"candidate": images}, {}, dataset, {}, "candidate")
+    images = predict(model, data, dataset, settings, split["name"], RUNS / "watch")
+    return put_together({"candidate": images}, {}, dataset, split, "candidate")
 
 
 def judge(params: Params, version: str, then: Evaluation, now: Evaluation) -> Watch:

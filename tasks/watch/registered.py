@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,8 +12,8 @@ from tasks.common.errors import EvaluationError, RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.common.weights import md5_of
-from tasks.measure import files
 from tasks.measure.evaluation import Evaluation
+from tasks.measure.files import Scores, decode, read_arrays
 
 
 def registered(params: Params, name: str) -> Evaluation:
@@ -24,12 +23,12 @@ def registered(params: Params, name: str) -> Evaluation:
         RegistryError: the version's commit holds no evaluation, or its arrays cannot be found.
     """
     version = registry.show(params, name)
-    content = json.loads(registry.read_file(params, version, EVALUATION.as_posix()))
+    scores = Scores.parse(registry.read_file(params, version, EVALUATION.as_posix()), version.tag)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / STATISTICS.name
         try:
             _bring(params, version, path)
-            return files.decode(content, files.read_arrays(path))
+            return decode(scores, read_arrays(path))
         except (WorkspaceError, EvaluationError, OSError) as error:
             fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
             raise RegistryError(f"its {STATISTICS} cannot be read: {error}", where=version.tag, fix=fix) from None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 
 from tasks.common.errors import RegistryError
 from tasks.common.paths import EXPORT, EXPORTED
-from tasks.registry.exported import exported_files
+from tasks.measure.exported import Exported
 from tasks.registry.in_mlflow import chain
 from tasks.registry.in_mlflow.client import speaking
 from tasks.registry.in_mlflow.files import read_artifact
@@ -52,7 +51,9 @@ def _exported(audit: Audit, version: Version) -> dict[str, str]:
     """{path: SHA-256} of the exported artifacts, by the export.json that the record pins."""
     if not (version.record and EXPORTED.as_posix() in version.record.files and (text := audit.text(version, EXPORTED))):
         return {}
-    return {f"{EXPORT.as_posix()}/{path}": expected for path, expected in exported_files(json.loads(text)).items()}
+    return {
+        f"{EXPORT.as_posix()}/{path}": expected for path, expected in Exported.parse(text.encode(), version.tag).sha256s.items()
+    }
 
 
 def _sha256(audit: Audit, run: str, path: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tasks.common.paths import CURVES, DECISION, EVALUATION
 from tasks.common.text import code
-from tasks.gate import Verdict
+from tasks.measure.decision import Verdict
 from tasks.report.advice.item import Item, Rule
 from tasks.report.curves import components, total_loss
 from tasks.report.facts import Facts

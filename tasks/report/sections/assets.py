@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from tasks.common.manifest import AcceptedSplit
 from tasks.common.page.document import Cell, Paragraph, Section, Table, blocks
 from tasks.common.paths import BASELINE, CANDIDATE, DATASET, DECISION, EVALUATION, FINETUNE, STATISTICS, VALIDATION
 from tasks.common.text import code, markdown
@@ -59,18 +60,16 @@ def _models(facts: Facts) -> Table:
 
 def _data(facts: Facts) -> Table:
     words, dataset = facts.words, facts.inputs.dataset
-    rows = [
-        (name, f"{own['images']:,}", f"{own['instances']:,}", f"`{own['sha256'][:16]}`")
-        for name, own in dataset["splits"].items()
-    ]
-    images, objects = (sum(own[key] for own in dataset["splits"].values()) for key in ("images", "instances"))
-    rows.append((words("assets.all_splits"), f"{images:,}", f"{objects:,}", f"`{dataset['sha256'][:16]}`"))
+    splits = dataset.splits.values()
+    whole = AcceptedSplit(sum(split.images for split in splits), sum(split.instances for split in splits), dataset.sha256)
+    named = [*dataset.splits.items(), (words("assets.all_splits"), whole)]
+    rows = [(name, f"{split.images:,}", f"{split.instances:,}", f"`{split.sha256[:16]}`") for name, split in named]
     header = (words("column.split"), words("column.images"), words("column.objects"), "SHA-256")
     return Table(
         header,
         tuple(rows),
         f"{DATASET}: splits",
-        words("assets.data", dataset=code(dataset["path"]), classes=len(dataset["names"])),
+        words("assets.data", dataset=code(dataset.path), classes=len(dataset.names)),
     )
 
 

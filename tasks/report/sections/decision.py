@@ -5,7 +5,8 @@ from __future__ import annotations
 from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table, blocks
 from tasks.common.paths import DECISION
 from tasks.common.text import code, markdown
-from tasks.gate import Evidence, Guard, Interval
+from tasks.measure.decision import Evidence, Guard
+from tasks.measure.intervals import Interval
 from tasks.report.facts import Facts
 from tasks.report.sections.parts import class_comparisons, is_lost
 

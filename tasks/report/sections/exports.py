@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tasks.common.page.document import Cell, Paragraph, Table, Tone
 from tasks.common.paths import EXPORT_SPEED, EXPORTED
 from tasks.common.text import markdown
-from tasks.gate import Interval
+from tasks.measure.decision import Verdict
+from tasks.measure.exported import ExportedFormat
 from tasks.report.facts import Facts
 
 COLUMNS = ("format", "status"), ("change_interval", "latency", "speedup", "size", "why")
@@ -18,34 +16,32 @@ TONES: dict[str, Tone] = {"kept": "good", "refused": "bad", "skipped": "warn"}
 def block(facts: Facts) -> Paragraph | Table:
     """A table with a row for each format, or the reason why nothing was exported."""
     words, exported = facts.words, facts.inputs.exported
-    if not exported["exported"]:
-        rejected = exported["verdict"] == "REJECT"
-        return Paragraph(words("export.rejected" if rejected else "export.empty"), f"{EXPORTED}: reason")
+    if not exported.exported:
+        key = "export.rejected" if exported.verdict is Verdict.REJECT else "export.empty"
+        return Paragraph(words(key), f"{EXPORTED}: reason")
     first, rest = (tuple(words(f"export.{name}") for name in names) for names in COLUMNS)
     head = (*first, facts.metric_name, *rest)
-    rows = (_pt(facts), *(_row(facts, name, result) for name, result in exported["formats"].items()))
+    rows = (_pt(facts), *(_row(facts, name, result) for name, result in exported.formats.items()))
     source = f"{EXPORTED}: formats; {EXPORT_SPEED}"
-    return Table(head, rows, source, words("export.caption", imgsz=exported["card"]["imgsz"]), num_text_columns=2)
+    return Table(head, rows, source, words("export.caption", imgsz=exported.card["imgsz"]), num_text_columns=2)
 
 
 def _pt(facts: Facts) -> tuple[Cell | str, ...]:
     """The row of the candidate itself (.pt), on the same images."""
-    words, result, latency = facts.words, facts.inputs.exported["pt"], facts.inputs.export_speed.get("pt", {}).get("batch_1")
+    words, result, latency = facts.words, facts.inputs.exported.pt, facts.inputs.export_speed.get("pt", {}).get("batch_1")
     time = f"{latency['p50_ms']:.2f} ms" if latency else words.none
-    return "`pt`", "", words.value(result["metrics"][facts.metric]), "", time, "", words.size(result["bytes"]), ""
+    return "`pt`", "", words.value(result.metrics[facts.metric]), "", time, "", words.size(result.bytes or 0), ""
 
 
-def _row(facts: Facts, name: str, result: Mapping[str, Any]) -> tuple[Cell | str, ...]:
+def _row(facts: Facts, name: str, result: ExportedFormat) -> tuple[Cell | str, ...]:
     words = facts.words
-    status = Cell(words(f"export.{result['status']}"), TONES[result["status"]])
-    why = markdown("; ".join(result["reasons"])) or words.none
-    if "changes" not in result:
+    status = Cell(words(f"export.{result.status}"), TONES[result.status])
+    why = markdown("; ".join(result.reasons)) or words.none
+    if (change := result.changes.get(facts.metric)) is None:
         return f"`{name}`", status, *([words.none] * 5), why
-    change = result["changes"][facts.metric]
-    interval = change["gain_interval"] and Interval(**change["gain_interval"])
     latency, reference = (facts.inputs.export_speed.get(key, {}).get("batch_1") for key in (name, "pt"))
     times = (words.none, words.none)
     if latency and reference:
         times = f"{latency['p50_ms']:.2f} ms", f"{reference['p50_ms'] / latency['p50_ms']:.1f} x"
-    value = f"{words.value(change['candidate'])} ({words.gain(change['gain'])})"
-    return f"`{name}`", status, value, words.gains(interval), *times, words.size(result["bytes"]), why
+    value = f"{words.value(change.candidate)} ({words.gain(change.gain)})"
+    return f"`{name}`", status, value, words.gains(change.gain_interval), *times, words.size(result.bytes or 0), why

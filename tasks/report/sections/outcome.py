@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.common.page.document import Callout, Card, Cards, Paragraph, Section, Tone, blocks, join
 from tasks.common.paths import DATASET, DECISION, EVALUATION
 from tasks.common.text import code
-from tasks.gate import Decision, Verdict
+from tasks.measure.decision import Decision, Verdict
 from tasks.report.facts import Facts
 
 TONES: dict[Verdict, Tone] = {Verdict.PROMOTE: "good", Verdict.INCONCLUSIVE: "warn", Verdict.REJECT: "bad"}
@@ -25,7 +25,7 @@ def headline(facts: Facts) -> str:
     return facts.words(
         "document.subtitle",
         dataset=code(split["dataset"]),
-        data=facts.inputs.dataset["sha256"][:8],
+        data=facts.inputs.dataset.sha256[:8],
         task=facts.words(f"task.{evaluation.task}"),
         split=split["name"],
         images=split["images"],
@@ -131,7 +131,7 @@ def _gate_split_is_val(facts: Facts) -> Callout | None:
 
 def _other_data(facts: Facts) -> Callout | None:
     """A note if a model was trained on another version of the data than the evaluated one."""
-    current = facts.inputs.dataset["sha256"]
+    current = facts.inputs.dataset.sha256
     stale = [phase.name for phase in facts.inputs.phases if phase.training["data_sha256"] != current]
     if not stale:
         return None

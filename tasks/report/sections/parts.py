@@ -9,7 +9,9 @@ from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Ta
 from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION
 from tasks.common.text import markdown
-from tasks.gate import Comparison, Interval, Slice
+from tasks.measure.compare import Comparison
+from tasks.measure.decision import Slice
+from tasks.measure.intervals import Interval
 from tasks.report.facts import Facts
 
 MOST_ROWS = 30

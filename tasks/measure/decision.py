@@ -1,19 +1,20 @@
-"""The gate's decision with all its figures and reasons: the content of reports/decision.json."""
+"""The gate's decision with all its figures and reasons: the content of reports/decision.json.
+
+It lies here and not in tasks/gate because export, report and registry read it too, and no stage imports another one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Literal
 
 from tasks.common.errors import EvaluationError
 from tasks.common.paths import DECISION
-from tasks.common.stage import read_json
+from tasks.common.stored import Stored
 from tasks.measure.compare import Comparison
+from tasks.measure.evaluation import Split
 from tasks.measure.intervals import Interval
 
 Unit = Literal["AP", "relative", "value", "ratio"]
@@ -78,8 +79,12 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Decision:
+class Decision(Stored):
     """The verdict with its figures."""
+
+    FILE = DECISION
+    STAGE = "gate"
+    REFUSAL = EvaluationError
 
     verdict: Verdict
     metric: str
@@ -101,8 +106,8 @@ class Decision:
     """The comparison of each class by metric: class name, then metric (one for boxes, one for masks)."""
     slices: tuple[Slice, ...]
     reasons: tuple[str, ...]
-    split: Mapping[str, Any]
-    """Name, hash, images and instances of the gate split."""
+    split: Split
+    """The gate split."""
     tensors_sha256: Mapping[str, str]
     """Hashes of reference and candidate, which say which two models were compared."""
 
@@ -115,22 +120,3 @@ class Decision:
         """The few figures that people compare between runs."""
         figures = {"reference": self.reference, "candidate": self.candidate, "gain": self.gain, "threshold": self.threshold}
         return figures | ({"lower_bound": self.evidence.lower_bound} if self.evidence else {})
-
-    def content(self) -> dict[str, Any]:
-        """The decision as plain JSON values."""
-        return asdict(self)
-
-
-def read_decision(path: Path = DECISION) -> Decision:
-    """The decision stored in `path`.
-
-    Raises:
-        EvaluationError: the file was not written by this version of the gate.
-    """
-    content = read_json(path, "gate")
-    try:
-        return TypeAdapter(Decision).validate_python(content)
-    except ValidationError as error:
-        raise EvaluationError(
-            f"not a decision of this version: {error.errors()[0]['loc']}", where=str(path), fix="Run `dvc repro gate`."
-        ) from None
