@@ -25,7 +25,7 @@ from typing import Any
 from tasks import registry
 from tasks.common import params as params_module
 from tasks.common.params import Params
-from tasks.registry.backend import Backoff
+from tasks.registry.backoff import Backoff
 from tasks.registry.in_git.register import add
 from tasks.registry.record import Record
 

@@ -14,7 +14,7 @@ from tasks.common import git, gitwords
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
-from tasks.registry.backend import Backoff
+from tasks.registry.backoff import Backoff
 from tasks.registry.in_git import publish as publishing
 from tasks.registry.in_git.publish import publish
 from tests import workspace as ws

@@ -20,7 +20,6 @@ verb is the same.
 """
 
 from tasks.registry.approvers import is_approver
-from tasks.registry.exported import artifacts
 from tasks.registry.history import history
 from tasks.registry.judged import decision_of, gate_since, since_judged, why
 from tasks.registry.record import Record, Version
@@ -30,7 +29,7 @@ from tasks.registry.stages import deprecate, promote, rollback
 from tasks.registry.types import Assignment, Fault, Refusal
 from tasks.registry.verify import verify
 from tasks.registry.versions import champion, doubt, list_versions, read_file, refresh, show
-from tasks.registry.weights import fetch, pin_champion
+from tasks.registry.weights import artifacts, fetch, pin_champion
 
 __all__ = [
     "Assignment",

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import random
-import time
+from collections.abc import Callable
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry.record import Record, Version
-from tasks.registry.types import Assignment, Audit, Refusal, Step
+from tasks.registry.steps import Step
+from tasks.registry.types import Assignment, Audit, Refusal
 
 if TYPE_CHECKING:
-    from tasks.common.dvcfiles import Settings
     from tasks.registry import in_git, in_mlflow
 
 MODULES = {"git": "tasks.registry.in_git", "mlflow": "tasks.registry.in_mlflow"}
-MIN_BACKOFF_S = 0.125
-MAX_BACKOFF_S = 60.0
-MAX_TRIES = 60
-MAX_WAIT_S = 900.0
-"""Limits of all tries of one verb together; of 200 registrations at once none needed more than 10 tries and 140 s."""
-TELL_AFTER = 3
-"""Tries after which a line of the log says for whom a verb waits."""
-
-log = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
@@ -52,8 +40,8 @@ class Backend(Protocol):
     def add(self, params: Params, record: Record, commit: str) -> Version:
         """A new version with the files of `commit`; where another one with the same weights was first, that one."""
 
-    def finish(self, params: Params, version: Version, settings: Settings) -> Version:
-        """The version, after what an earlier call may have left undone."""
+    def finish(self, params: Params, version: Version, store: Callable[[], None]) -> Version:
+        """The version, after what an earlier call may have left undone; `store` pushes its files to the DVC remote."""
 
     def list_versions(self, params: Params, *, with_deprecated: bool = False) -> tuple[Version, ...]:
         """Every version, oldest number first."""
@@ -93,43 +81,6 @@ class Backend(Protocol):
 
     def stored_weights(self, audit: Audit, version: Version, record: Record) -> dict[str, str | None]:
         """{place: MD5 of the weights there now}, None where they are gone."""
-
-
-class Backoff:
-    """Waits of random length between tries, so that many runs that collide find their turns; it ends after a number or a time.
-
-    The longest wait doubles each time, in units of what the last try took: while hundreds collide a try takes many times as long
-    as alone, and waits that do not grow with it would keep it so.
-    """
-
-    def __init__(self, max_tries: int = MAX_TRIES, limit_s: float = MAX_WAIT_S) -> None:
-        self.num_tries = 0
-        self.max_tries = max_tries
-        self.limit_s = limit_s
-        self.started = self.begun = time.monotonic()
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether the tries or the time are used up."""
-        return self.num_tries + 1 >= self.max_tries or time.monotonic() - self.started >= self.limit_s
-
-    def wait(self) -> None:
-        """Sleep once; the next try begins when it returns.
-
-        Raises:
-            RegistryError: the tries or the time are used up.
-        """
-        now = time.monotonic()
-        if self.is_spent:
-            what = f"other runs wrote first {self.num_tries + 1} times in {now - self.started:.0f} s"
-            raise RegistryError(what, fix="Run again when fewer runs write at once: nothing is lost.")
-        took_s = max(now - self.begun, MIN_BACKOFF_S)
-        self.num_tries += 1
-        if self.num_tries == TELL_AFTER:
-            log.info("other runs write at the same time: trying for up to %.0f s", self.limit_s)
-        longest_s = min(took_s * 2**self.num_tries, MAX_BACKOFF_S, self.started + self.limit_s - now)
-        time.sleep(random.uniform(0, longest_s))  # noqa: S311 - no secret
-        self.begun = time.monotonic()
 
 
 if TYPE_CHECKING:

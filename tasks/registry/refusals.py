@@ -56,21 +56,3 @@ def refusals(params: Params, version: str | None = None) -> tuple[Refusal, ...]:
     """Every refusal of `version`, or of all, that is known here, newest last."""
     found = [refusal for refusal in chosen(params).refusals(params) if version in {None, refusal.version}]
     return tuple(sorted(found, key=lambda refusal: refusal.created))
-
-
-def refusal_of(tag: str, commit: str, body: dict[str, Any]) -> Refusal:
-    """The refusal that `body` records, see `refuse`."""
-    return Refusal(
-        tag=tag,
-        version=body["version"],
-        outcome=body["outcome"],
-        created=datetime.fromisoformat(body["time"]),
-        approver=body["approver"],
-        reason=body["reason"],
-        champion=body.get("champion"),
-        commit=commit,
-        decision=body.get("decision"),
-        report=body.get("report"),
-        via=body.get("via"),
-        authenticated=body.get("authenticated"),
-    )

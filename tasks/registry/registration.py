@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 from tasks.common import dvc, dvcfiles, dvcpipeline, git
 from tasks.common.errors import RegistryError
@@ -37,11 +38,11 @@ def register(params: Params, *, allow_inconclusive: bool = False) -> Version:
     backend.catch_up(params)
     if same := version_of(params, md5):
         log.info("%s has these weights already", same.tag)
-        return backend.finish(params, same, settings)
+        return backend.finish(params, same, partial(_store, params, settings))
     require_verdict(str(read_json(DECISION, "gate").get("verdict")), allow_inconclusive)
     require_up_to_date(params.flow.lock_wait_s)
     record = describe(params, md5)
-    store(params, settings)
+    _store(params, settings)
     commit = git.commit_workspace(evidence(params), f"Run of {params.registry.name}: {record.summary()}")
     return backend.add(params, replace(record, code=code, files=files_of(commit)), commit)
 
@@ -74,7 +75,7 @@ def _same(params: Params, md5: str | None) -> list[Version]:
     return [version for version, record in known if record.md5 == md5 or (tensors and record.tensors == tensors)]
 
 
-def store(params: Params, settings: dvcfiles.Settings) -> None:
+def _store(params: Params, settings: dvcfiles.Settings) -> None:
     """Push weights, data and cached evidence to the DVC remote, or say that they exist on this machine alone."""
     if not settings.remotes:
         what = CANDIDATE.as_posix() if params.registry.backend == "git" else params.data.path

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from types import EllipsisType
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.common.text import line
 from tasks.registry.approvers import Via, require_approvers, require_way
-from tasks.registry.backend import Backoff, chosen
+from tasks.registry.backend import chosen
+from tasks.registry.backoff import Backoff
 from tasks.registry.history import history, line_of
 from tasks.registry.judged import since_judged
 from tasks.registry.record import Version
-from tasks.registry.types import PINNED, Assignment, Step
+from tasks.registry.steps import Step
 from tasks.registry.versions import champion, list_versions, show
 
 log = logging.getLogger(__name__)
-
-
-MAX_AHEAD = timedelta(days=1)
-"""A record with a later time than this from now is not of a wrong time zone, but of a wrong clock or a wrong hand."""
-MAX_BEHIND = timedelta(minutes=1)
-"""A clock that is further behind the last record is said; less are records in one second, or the clocks of two machines."""
 
 
 def promote(
@@ -100,7 +95,7 @@ def deprecate(params: Params, version: str, *, approver: str, reason: str, when:
         if params.registry.stage in found.stages:
             fix = "Promote another version first, or run `python -m tasks.registry rollback`."
             raise RegistryError(f"{found.version} is in {params.registry.stage}", where=found.tag, fix=fix)
-        time = _second(when, datetime.fromisoformat(found.created), found)
+        time = step.time_after(datetime.fromisoformat(found.created), found)
         if chosen(params).withdraw(params, found, step, time):
             log.info("deprecated %s: %s", found.tag, step.reason)
             return show(params, version)
@@ -151,46 +146,3 @@ def _require_allowed(version: Version, current: str | None, expected: str | Elli
     if not isinstance(expected, EllipsisType) and current != expected:
         what = f"the champion is {current or 'none'} now, expected was {expected or 'none'}"
         raise RegistryError(what, where=version.tag, fix="Read the evidence again, against the present champion.")
-
-
-def entry(version: Version, step: Step, past: tuple[Assignment, ...], current: str | None, stage: str) -> dict[str, object]:
-    """What the history keeps of an assignment that comes after `past`."""
-    time = _second(step.when, _earliest(past), version)
-    files: Mapping[str, str] = version.record.files if version.record else {}
-    return {
-        "version": version.version,
-        "from": current,
-        "to": stage,
-        "approver": step.approver,
-        "reason": step.reason,
-        "time": time.isoformat(),
-        "rollback": step.is_rollback,
-        **step.source(),
-        **{key: files.get(path) for key, path in PINNED.items()},
-    }
-
-
-def _earliest(past: Sequence[Assignment]) -> datetime | None:
-    """One second after the last of `past`; a record of the far future does not push the next one there."""
-    limit = datetime.now(UTC) + MAX_AHEAD
-    if ahead := [assignment.tag for assignment in past if assignment.created > limit]:
-        log.warning(
-            "%s: dated in the future. This one gets the real time; `gto show` and `dvc artifacts get --stage` order by time and"
-            " will not see it. `python -m tasks.registry champion` goes by the number.",
-            ", ".join(ahead),
-        )
-    return max((found.created + timedelta(seconds=1) for found in past if found.created <= limit), default=None)
-
-
-def _second(when: datetime | None, earliest: datetime | None, version: Version) -> datetime:
-    """`when` or now, as a full second in UTC, and not before `earliest`: GTO orders tags by their time alone."""
-    time = (when or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-    if earliest is None or time >= earliest:
-        return time
-    if when:
-        what = f"{time.isoformat()} is before {earliest.isoformat()}, the earliest time that keeps the order of the history"
-        raise RegistryError(what, where=version.tag, fix="Give a later time, or none.")
-    if earliest - time > MAX_BEHIND:
-        words = "the clock here says %s, which is before the last record: dated %s, to keep the order. Is the clock right?"
-        log.warning(f"%s: {words}", version.tag, time.isoformat(), earliest.isoformat())
-    return earliest

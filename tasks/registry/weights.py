@@ -1,21 +1,26 @@
-"""Bring a version's weights into the workspace, and pin the champion that a run must beat."""
+"""Bring a version's weights or exported artifacts to where they are needed, and pin the champion that a run must beat."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.paths import CHAMPION, REGISTERED
-from tasks.common.stage import write_text
+from tasks.common.paths import CHAMPION, EXPORTED, REGISTERED
+from tasks.common.replace import replacing
+from tasks.common.stage import DISK_FULL, write_text
 from tasks.common.weights import md5_of
 from tasks.registry.backend import chosen
+from tasks.registry.exported import exported_files, require_same
 from tasks.registry.versions import champion, doubt, refresh, show, unknown_champion
 
 log = logging.getLogger(__name__)
 
+VERSION_FILE = "version.txt"
+"""Beside exported artifacts: which version they are of."""
 PIN_HEAD = "# Written by the flow before it builds: the version that a candidate must beat. Do not edit.\n"
 
 
@@ -44,6 +49,39 @@ def fetch(params: Params, version: str) -> Path:
         part.unlink(missing_ok=True)
     log.info("fetched %s (%.1f MB)", path, path.stat().st_size / 1e6)
     return path
+
+
+def artifacts(params: Params, version: str | None, target: Path) -> Path:
+    """The folder `target` with the artifacts and the card of `version`, by default the champion; every byte is as registered.
+
+    Raises:
+        RegistryError: there is no such version, it has no artifact, what is stored is not what was registered, or `target` is
+            there already or cannot be written.
+    """
+    name = version or champion(params)
+    if name is None:
+        fix = "Name a version: `python -m tasks.registry list`."
+        raise RegistryError("there is no champion yet", where=params.registry.name, fix=fix)
+    found = show(params, name)
+    hashes = exported_files(json.loads(chosen(params).read_file(params, found, EXPORTED.as_posix())))
+    if not hashes:
+        what = f"no artifact was kept with it, see {EXPORTED} of the version"
+        raise RegistryError(what, where=found.tag, fix="Name formats in export.formats, and run again.")
+    if target.exists():
+        raise RegistryError("is there already", where=str(target), fix="Remove it, or name another folder with --to.")
+    try:
+        with replacing(target) as part:
+            chosen(params).copy_export(params, found, part)
+            require_same(part, hashes, found)
+            (part / VERSION_FILE).write_text(f"{found.tag}\n", encoding="utf-8")
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise RegistryError(
+            f"cannot be written: {error.strerror}", where=str(target), fix="Name another folder with --to."
+        ) from None
+    log.info("%s holds the artifacts and the model card of %s", target, found.tag)
+    return target
 
 
 def pin_champion(params: Params) -> str | None:

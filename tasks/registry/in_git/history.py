@@ -7,7 +7,7 @@ from gto.tag import parse_name
 
 from tasks.common.params import Params
 from tasks.registry.in_git.tags import Tag, read_tags
-from tasks.registry.types import Assignment
+from tasks.registry.types import Assignment, evidence_of
 
 
 def assignments(params: Params) -> tuple[Assignment, ...]:
@@ -47,8 +47,5 @@ def _assignment(tag: Tag, number: int, version: str, previous: str | None, stage
         reason=tag.reason,
         is_rollback=bool(tag.body.get("rollback")),
         commit=tag.commit,
-        decision=tag.body.get("decision"),
-        report=tag.body.get("report"),
-        via=tag.body.get("via"),
-        authenticated=tag.body.get("authenticated"),
+        **evidence_of(tag.body),
     )

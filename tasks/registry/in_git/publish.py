@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tasks.common import git, gitwords
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.registry.backend import Backoff
+from tasks.registry.backoff import Backoff
 from tasks.registry.in_git.tags import is_shared, refs_here, refs_there, refusal
 
 LOCK_WAIT_MS = 5000

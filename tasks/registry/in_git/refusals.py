@@ -15,7 +15,6 @@ from tasks.registry.in_git.publish import publish
 from tasks.registry.in_git.stages import message
 from tasks.registry.in_git.tags import fetch_tags, read_tags, tag_object
 from tasks.registry.record import Version
-from tasks.registry.refusals import refusal_of
 from tasks.registry.types import Refusal
 
 NAME = re.compile(r"@v\d+\.\d+\.\d+\.(rejected|unanswered)\.[0-9a-f]{12}$")
@@ -32,5 +31,5 @@ def refuse(params: Params, version: Version, key: str, body: dict[str, Any]) -> 
 def refusals(params: Params) -> tuple[Refusal, ...]:
     """Every refusal that the tags of this clone record."""
     return tuple(
-        refusal_of(tag.name, tag.commit, tag.body) for tag in read_tags(params.registry.name, "@") if NAME.search(tag.name)
+        Refusal.of(tag.name, tag.commit, tag.body) for tag in read_tags(params.registry.name, "@") if NAME.search(tag.name)
     )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
-from tasks.common import dvcfiles, git
+from tasks.common import git
 from tasks.common.params import Params
-from tasks.registry.backend import Backoff
+from tasks.registry.backoff import Backoff
 from tasks.registry.in_git.links import BEFORE, link
 from tasks.registry.in_git.publish import publish
 from tasks.registry.in_git.readers import advice
 from tasks.registry.in_git.tags import catch_up, is_shared, read_tags, refs_there, replaced, tag_object
+from tasks.registry.in_git.versions import list_versions
 from tasks.registry.record import Number, Record, Version, decode, encode, next_number, parse_number, spell
-from tasks.registry.registration import store
-from tasks.registry.versions import show
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def add(params: Params, record: Record, commit: str) -> Version:
         known, withdrawn = _known(params)
         active = {number: own for number, own in sorted(known.items()) if own and number not in withdrawn}
         if same := [number for number, own in active.items() if own.md5 == record.md5]:
-            return show(params, spell(same[-1]))
+            return _version(params, spell(same[-1]))
         latest = next(reversed(active.values()), None)
         version = spell(next_number(known, latest, record))
         tag_name = f"{name}@{version}"
@@ -38,11 +38,11 @@ def add(params: Params, record: Record, commit: str) -> Version:
                 where = "here alone"
                 git.git("update-ref", _alone(tag_name), tag_id)
             log.info("registered %s@%s (%s): %s", name, version, where, record.summary())
-            return show(params, version)
+            return _version(params, version)
         backoff.wait()
 
 
-def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Version:
+def finish(params: Params, version: Version, store: Callable[[], None]) -> Version:
     """Finish what an earlier call may have left: a tag that is here and not on the remote, as when it had no remote.
 
     Where the remote has another model under that name, this one gets the next number if its tag never left this clone.
@@ -56,7 +56,7 @@ def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Ver
     tag_id, there = git.git("rev-parse", ref), refs_there(params).get(ref)
     if there == tag_id:
         return version
-    store(params, settings)
+    store()
     if there is None and publish(params, {ref: tag_id}):
         git.attempt("update-ref", "-d", _alone(version.tag))
         log.info("%s is on %s now", version.tag, params.registry.git_remote)
@@ -70,6 +70,10 @@ def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Ver
     git.attempt("update-ref", "-d", _alone(version.tag))
     log.warning("%s is another model on %s; this one gets the next number", version.tag, params.registry.git_remote)
     return add(params, version.record, version.commit)
+
+
+def _version(params: Params, version: str) -> Version:
+    return next(known for known in list_versions(params, with_deprecated=True) if known.version == version)
 
 
 def _alone(tag_name: str) -> str:

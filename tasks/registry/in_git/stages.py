@@ -16,8 +16,7 @@ from tasks.registry.in_git.links import NOTE, link, next_link, trail
 from tasks.registry.in_git.publish import publish
 from tasks.registry.in_git.tags import is_shared, refs_here, refs_there, replaced, tag_object
 from tasks.registry.record import Version
-from tasks.registry.stages import entry
-from tasks.registry.types import Step
+from tasks.registry.steps import Step
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def _assignment(params: Params, version: Version, current: str | None, step: Ste
     """{ref: hash} of the tag NAME#STAGE#N that puts `version` into the stage."""
     stage = params.registry.stage
     past = trail(version.name, stage)
-    body = entry(version, step, assignments(params), current, stage)
+    body = step.assignment(version, assignments(params), current, stage)
     body |= next_link(version.name, past, refs_here(params)[f"refs/tags/{version.tag}"])
     number = past[-1][0] + 1 if past else 1
     name = f"{version.name}#{stage}#{number}"

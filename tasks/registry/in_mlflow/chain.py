@@ -14,7 +14,7 @@ from tasks.common.params import Params
 from tasks.registry.in_mlflow.client import ENTRY, model_versions
 from tasks.registry.in_mlflow.journal import BEFORE, Entry, entries, journal, parse
 from tasks.registry.record import Version
-from tasks.registry.stages import MAX_AHEAD
+from tasks.registry.steps import MAX_AHEAD
 from tasks.registry.types import Fault
 
 log = logging.getLogger(__name__)

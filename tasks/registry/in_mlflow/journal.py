@@ -19,8 +19,8 @@ from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry.in_mlflow.client import ENTRY, ensure_model, model_versions, speaking
 from tasks.registry.record import Version, parse_number
-from tasks.registry.stages import entry
-from tasks.registry.types import Assignment, Step
+from tasks.registry.steps import Step
+from tasks.registry.types import Assignment, evidence_of
 
 log = logging.getLogger(__name__)
 MAX_ALIAS_TRIES = 10
@@ -90,10 +90,7 @@ def assignments(params: Params, seen: Sequence[Entry] | None = None) -> tuple[As
             reason=body["reason"],
             is_rollback=body["rollback"],
             commit=body["commit"],
-            decision=body["decision"],
-            report=body["report"],
-            via=body.get("via"),
-            authenticated=body.get("authenticated"),
+            **evidence_of(body),
         )
         for number, body in enumerate(rows, start=1)
     )
@@ -123,7 +120,7 @@ def assign(params: Params, version: Version, current: str | None, step: Step) ->
     past = assignments(params, seen)
     if (past[-1].version if past else None) != current or version.version in withdrawals(seen):
         return False
-    body = entry(version, step, past, current, params.registry.stage)
+    body = step.assignment(version, past, current, params.registry.stage)
     written = write(params, {**body, "kind": "assign", "commit": version.commit}, version, seen)
     if written:
         settle(params)

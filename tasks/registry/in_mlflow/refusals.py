@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.common.params import Params
-from tasks.registry.backend import Backoff
+from tasks.registry.backoff import Backoff
 from tasks.registry.in_mlflow.journal import entries, write
 from tasks.registry.record import Version
-from tasks.registry.refusals import refusal_of
 from tasks.registry.types import Refusal
 
 
@@ -26,5 +25,5 @@ def refusals(params: Params) -> tuple[Refusal, ...]:
     first: dict[str, Refusal] = {}
     for found in entries(params):
         if found.body["kind"] == "refuse":
-            first.setdefault(found.body["tag"], refusal_of(found.body["tag"], found.body["commit"], found.body))
+            first.setdefault(found.body["tag"], Refusal.of(found.body["tag"], found.body["commit"], found.body))
     return tuple(first.values())

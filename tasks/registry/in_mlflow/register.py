@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -61,7 +61,7 @@ def add(params: Params, record: Record, commit: str) -> Version:
     return version
 
 
-def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Version:
+def finish(params: Params, version: Version, store: Callable[[], None]) -> Version:
     """The version as it is: it was complete when it came to be."""
     return version
 
