@@ -9,11 +9,12 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
-from tasks import registry, snapshot
+from tasks import snapshot
 from tasks.common.errors import DatasetError, LockError
 from tasks.common.params import Params
 from tasks.common.paths import DECISION, METRICS, REPORT
 from tasks.common.stage import read_json
+from tasks.registry import Registry, Version
 
 
 def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -30,16 +31,17 @@ def snapshot_data(settings: Params) -> snapshot.Snapshot:
 
 
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass_by_itself)
-def register_model(settings: Params) -> tuple[registry.Version | None, bool]:
+def register_model(settings: Params) -> tuple[Version | None, bool]:
     """The candidate as a version, made now unless the gate rejects it, and whether it was one before; the same model is the same.
 
     An INCONCLUSIVE one becomes a version too: a person may decide with the evidence in front of them. One that is a version
     already stays that version, whatever the gate says of it today.
     """
-    known = registry.registered(settings)
+    registry = Registry(settings)
+    known = registry.registered()
     if read_json(DECISION, "gate")["verdict"] == "REJECT":
         return known, known is not None
-    return registry.register(settings, allow_inconclusive=True), known is not None
+    return registry.register(allow_inconclusive=True), known is not None
 
 
 @task

@@ -13,15 +13,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks import registry
 from tasks.common.errors import RegistryError
-from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORTED, REPORT
 from tasks.common.text import markdown
 from tasks.gate.decision import Decision, Guard, Verdict
 from tasks.gate.words import interval, share
 from tasks.measure.compare import Comparison
 from tasks.measure.intervals import Interval
+from tasks.registry import Registry, Version
 
 MAX_ROWS = 30
 """Rows of a table; the report has them all."""
@@ -31,7 +30,7 @@ MAX_ROWS = 30
 class Evidence:
     """Everything that an approval rests on; another `digest` needs another approval."""
 
-    version: registry.Version
+    version: Version
     newest: str
     """The newest version, such as v1.2.0."""
     champion: str | None
@@ -59,46 +58,45 @@ class Evidence:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def read(params: Params, version: str | None) -> Evidence:
+def read(registry: Registry, version: str | None) -> Evidence:
     """The evidence for `version`, or for the newest one.
 
     Raises:
         RegistryError: there is no such version, or it keeps no decision and report.
     """
-    name = params.registry.name
-    versions = registry.list_versions(params)
+    name, versions = registry.name, registry.list_versions()
     if not versions:
         raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")
-    found = registry.show(params, version) if version else versions[-1]
-    report = _stored(params, found, REPORT.as_posix())
-    decision = _decision(params, found)
+    found = registry.show(version) if version else versions[-1]
+    report = _stored(registry, found, REPORT.as_posix())
+    decision = _decision(registry, found)
     return Evidence(
         version=found,
         newest=versions[-1].version,
-        champion=registry.champion(params),
+        champion=registry.champion(),
         decision=decision,
         report=report,
         report_sha256=hashlib.sha256(report.encode("utf-8", "surrogateescape")).hexdigest(),
-        exported=_exported(params, found),
-        since=registry.gate_since(params, found),
+        exported=_exported(registry, found),
+        since=registry.gate_since(found),
     )
 
 
-def _stored(params: Params, version: registry.Version, path: str) -> str:
-    return registry.read_file(params, version, path).decode("utf-8", "surrogateescape")
+def _stored(registry: Registry, version: Version, path: str) -> str:
+    return registry.read_file(version, path).decode("utf-8", "surrogateescape")
 
 
-def _exported(params: Params, version: registry.Version) -> dict[str, Any]:
+def _exported(registry: Registry, version: Version) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(_stored(params, version, EXPORTED.as_posix()))
+        content: dict[str, Any] = json.loads(_stored(registry, version, EXPORTED.as_posix()))
     except (RegistryError, json.JSONDecodeError):  # a version of an earlier release
         return {}
     return content
 
 
-def _decision(params: Params, version: registry.Version) -> Decision:
+def _decision(registry: Registry, version: Version) -> Decision:
     try:
-        return TypeAdapter(Decision).validate_json(_stored(params, version, DECISION.as_posix()))
+        return TypeAdapter(Decision).validate_json(_stored(registry, version, DECISION.as_posix()))
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         fix = "It was registered by another release of Ratchet: promote it with `python -m tasks.registry promote`."

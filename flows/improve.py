@@ -17,9 +17,10 @@ from flows.effects import publish_evidence, register_model, snapshot_data
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
-from tasks import preflight, registry, summary
+from tasks import preflight, summary
 from tasks.common import code, dvc, dvcpipeline, dvcstale, params, stage
 from tasks.common.params import Params
+from tasks.registry import Registry
 
 NOTHING = "Nothing changed since the last run: no stage to build."
 
@@ -54,7 +55,7 @@ def prepare() -> tuple[Params, dict[str, tuple[str, ...]]]:
     """The parameters, with champion.yaml naming today's champion, and what is not as the last run left it, with reasons."""
     settings = params.load()
     preflight.check(settings)
-    registry.pin_champion(settings)
+    Registry(settings).pin_champion()
     return settings, dvc.stale_stages(STAGES, lock_wait_s=settings.flow.lock_wait_s)
 
 

@@ -13,8 +13,8 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows import approval, evidence, silence
-from tasks import registry
 from tasks.common import params
+from tasks.registry import Registry, is_approver
 
 BY_THE_GATE = "the gate (approve: auto)"
 
@@ -32,24 +32,24 @@ def promote(
             is none of them.
     """
     settings = params.load()
-    registry.refresh(settings)
-    if (ended := silence.record(settings)) is not None:
+    registry = Registry(settings)
+    registry.refresh()
+    if (ended := silence.record(registry)) is not None:
         return ended
-    found = evidence.read(settings, version)
+    found = evidence.read(registry, version)
     if found.champion == found.version.version:
         silence.forget()
         return Completed(name="Unchanged", message=f"{found.version.tag} is the champion already")
     if settings.promote.signed_only:
         return approval.show_command(found, approve)
     answers: list[approval.Approval] = []
-    if approve == "ask" or not found.speaks_for_itself or not registry.is_approver(settings.promote, BY_THE_GATE):
+    if approve == "ask" or not found.speaks_for_itself or not is_approver(settings.promote, BY_THE_GATE):
         approval.show_report(found)
         answers = approval.ask(found, settings.promote)
         if not answers[-1].approve:
-            approval.reject(settings, found, answers)
+            approval.reject(registry, found, answers)
             return approval.finish("Rejected", found, answers)
     registry.promote(
-        settings,
         found.version.version,
         approver=[answer.reviewer for answer in answers] or BY_THE_GATE,
         reason="; ".join(answer.note for answer in answers if answer.note) or found.decision.summary,

@@ -23,8 +23,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Scheduled
 
-from tasks import registry
-from tasks.common.params import Params
+from tasks.registry import Registry, Version
 
 ASKED_BY = "asked-by:"
 QUESTION = "question:"
@@ -40,7 +39,7 @@ def current_run() -> FlowRun:
     return context.flow_run
 
 
-def expect(key: str, version: registry.Version, timeout_s: int) -> None:
+def expect(key: str, version: Version, timeout_s: int) -> None:
     """Schedule the run that records the silence if question `key` of the current run has no answer in time."""
     run = current_run()
     if run.deployment_id is None:
@@ -66,7 +65,7 @@ def forget() -> None:
                 client.delete_flow_run(run.id)
 
 
-def record(settings: Params) -> State[None] | None:
+def record(registry: Registry) -> State[None] | None:
     """The state in which the current run ends if it is one that `expect` scheduled; None for one that a person started."""
     run = current_run()
     asked_by = next((tag.removeprefix(ASKED_BY) for tag in run.tags if tag.startswith(ASKED_BY)), None)
@@ -78,14 +77,13 @@ def record(settings: Params) -> State[None] | None:
             return Completed(name="Answered", message="The question was answered or withdrawn: nothing to record")
         before = _first_approval(client, UUID(asked_by)) if key.startswith("second-") else ""
     refusal = registry.refuse(
-        settings,
         run.parameters["version"],
         "unanswered",
         approver="nobody",
         reason=f"{before}no answer by {run.expected_start_time:%Y-%m-%d %H:%M}Z",
         question=f"{asked_by} {key}",
     )
-    text = f"{settings.registry.name}@{refusal.version} stays out of {settings.registry.stage}: {refusal.reason}"
+    text = f"{registry.name}@{refusal.version} stays out of {registry.stage}: {refusal.reason}"
     create_markdown_artifact(text, key="promotion", description=text)
     get_run_logger().info(text)
     return Completed(name="Unanswered", message=text)

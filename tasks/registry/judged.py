@@ -10,40 +10,46 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.common.errors import PipelineError, RegistryError
-from tasks.common.params import GateParams, Params
+from tasks.common.params import GateParams
 from tasks.common.paths import DECISION
 from tasks.common.stage import read_json
 from tasks.registry.record import Version
-from tasks.registry.versions import champion, read_file
+from tasks.registry.versions import Versions
 
 TOLERANCE = 1e-9
 """Of two figures that JSON and YAML spell differently."""
 
 
-def decision_of(params: Params, version: Version) -> Mapping[str, Any]:
-    """The decision that the version was registered with; empty where it holds none that can be read."""
-    try:
-        content = json.loads(read_file(params, version, DECISION.as_posix()))
-    except (RegistryError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+class Judged(Versions):
+    """The registry's knowledge of how its versions were judged."""
 
+    def decision_of(self, version: Version) -> Mapping[str, Any]:
+        """The decision that the version was registered with; empty where it holds none that can be read."""
+        try:
+            content = json.loads(self.read_file(version, DECISION.as_posix()))
+        except (RegistryError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
-def since_judged(params: Params, version: Version, *, today: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """What differs between the judgement of `version` and one of today, a sentence each: see `gate_since`, and the reference."""
-    return (*gate_since(params, version, today=today), *_reference_change(params, version))
+    def since_judged(self, version: Version, *, today: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+        """What differs between the judgement of `version` and one of today, a sentence each: `gate_since`, and the reference."""
+        return (*self.gate_since(version, today=today), *self._reference_change(version))
 
+    def gate_since(self, version: Version, *, today: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+        """What differs in metric, threshold, confidence and verdict, a sentence each; none where the version holds no decision.
 
-def gate_since(params: Params, version: Version, *, today: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """What differs in metric, threshold, confidence and verdict, a sentence each; nothing where the version holds no decision.
+        `today` is a decision about the same model; left out, it is that of the last run here if that judged the same tensors.
+        """
+        then = self.decision_of(version)
+        if not then:
+            return ()
+        today = _last_decision(version) if today is None else today
+        return (*gate_changes(self.params.gate, then), *_verdict_change(then, today))
 
-    `today` is a decision about the same model; left out, it is that of the last run here if that judged the same tensors.
-    """
-    then = decision_of(params, version)
-    if not then:
-        return ()
-    today = _last_decision(version) if today is None else today
-    return (*gate_changes(params.gate, then), *_verdict_change(then, today))
+    def _reference_change(self, version: Version) -> Iterator[str]:
+        parent, current = version.record.parent if version.record else None, self.champion()
+        if version.record and current not in {parent, version.version}:
+            yield f"it was judged against {parent or 'the baseline'}, the champion is {current or 'none'} today"
 
 
 def gate_changes(rule: GateParams, then: Mapping[str, Any]) -> tuple[str, ...]:
@@ -61,12 +67,6 @@ def gate_changes(rule: GateParams, then: Mapping[str, Any]) -> tuple[str, ...]:
         spelt = ["none" if value is None else f"{value:.4g}" for value in (then["confidence"], rule.confidence)]
         words.append(f"it was judged with confidence {spelt[0]}, gate.confidence is {spelt[1]} today")
     return tuple(words)
-
-
-def _reference_change(params: Params, version: Version) -> Iterator[str]:
-    parent, current = version.record.parent if version.record else None, champion(params)
-    if version.record and current not in {parent, version.version}:
-        yield f"it was judged against {parent or 'the baseline'}, the champion is {current or 'none'} today"
 
 
 def _verdict_change(then: Mapping[str, Any], today: Mapping[str, Any]) -> Iterator[str]:

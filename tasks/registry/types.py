@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from tasks.common import dvcfiles
 from tasks.common.errors import RegistryError
-from tasks.common.params import Params
 from tasks.common.text import line
 from tasks.common.weights import md5_of
 from tasks.registry.record import Version
@@ -119,9 +118,7 @@ class Fault:
 class Audit:
     """One walk over versions; an object that several of them pin is hashed once."""
 
-    params: Params
     settings: dvcfiles.Settings
-    past: tuple[Assignment, ...]
     read: Callable[[Version, str], bytes]
     """The bytes of a file of a version."""
     faults: list[Fault] = field(default_factory=list)
