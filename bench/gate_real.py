@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from bench.gate_calibration import judged, rates
+from bench.gate_rates import judged, rates
 from tasks.common import params
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.params import GateParams

@@ -18,34 +18,14 @@ import os
 import subprocess
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tasks import registry
 from tasks.common import params as params_module
 from tasks.common.params import Params
-from tasks.registry.backend import Backoff
-from tasks.registry.in_git.register import add
-from tasks.registry.record import Record
-
-RECORD = Record(
-    weights="models/finetune/best.pt",
-    md5="",
-    data="data/sample",
-    data_version="1" * 32,
-    verdict="PROMOTE",
-    metric="box.mAP50",
-    reference=0.5,
-    candidate=0.6,
-    gain=0.2,
-    parent=None,
-    task="segment",
-    names=("bolt", "nut"),
-    metrics={"box": {"mAP50": 0.6}},
-    libraries={},
-    files={"reports/decision.json": "0" * 64, "reports/report.md": "0" * 64},
-)
+from tasks.registry import Registry
+from tasks.registry.backoff import Backoff
+from tests.registry_data import make_version
 
 
 def main() -> None:
@@ -84,13 +64,6 @@ def clone(origin: Path, name: str) -> Path:
     return origin.parent / name
 
 
-def make_version(params: Params, content: str) -> str:
-    """Register a commit of its own, here, with a record that pins `content` as weights."""
-    command = ["git", "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", content]
-    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    return add(params, replace(RECORD, md5=hashlib.md5(content.encode()).hexdigest()), commit).version
-
-
 def register_at_once(params: Params, origin: Path, num: int) -> None:
     """Register from `num` clones at once and print the outcome."""
     clones = [clone(origin, f"clone{i}") for i in range(num)]
@@ -114,7 +87,7 @@ def register_at_once(params: Params, origin: Path, num: int) -> None:
     for process in running:
         process.join()
     os.chdir(clone(origin, "reader"))
-    there = {v.version: v.record.md5 for v in registry.list_versions(params) if v.record}
+    there = {v.version: v.record.md5 for v in Registry(params).list_versions() if v.record}
     kept = [(version, md5) for version, md5, *_ in done if there.get(version) == md5]
     waits, times = [entry[2] for entry in done], sorted(entry[3] for entry in done)
     print(f"{num} registrations at once: {len(set(kept))} distinct, {num - len(set(kept))} lost, {len(there)} on the remote")
@@ -146,9 +119,9 @@ def roll_back(params: Params, origin: Path, num: int) -> None:
     """Roll back once with `num` versions, each of which was the champion, and print the time."""
     os.chdir(clone(origin, "clone"))
     for i in range(num):
-        registry.promote(params, make_version(params, f"weights {i}"), approver="bench", reason="next")
+        Registry(params).promote(make_version(params, f"weights {i}"), approver="bench", reason="next")
     started, cpu = time.monotonic(), sum(os.times()[:4])
-    found = registry.rollback(params, approver="bench", reason="measure")
+    found = Registry(params).rollback(approver="bench", reason="measure")
     wall, cpu = time.monotonic() - started, sum(os.times()[:4]) - cpu
     print(f"rollback to {found.version} of {num} versions, with a remote: wall {wall:.2f} s, CPU {cpu:.2f} s")
 

@@ -21,10 +21,10 @@ from pydantic import Field
 
 from flows import unanswered
 from flows.evidence import Evidence, page
-from tasks import registry
 from tasks.common.errors import RegistryError
-from tasks.common.params import Params, PromoteParams
+from tasks.common.params import PromoteParams
 from tasks.common.text import markdown
+from tasks.registry import Registry, Version, is_approver
 
 Kind = Literal["approve", "second"]
 AGAIN_HEAD = "> **Asked again**: "
@@ -66,12 +66,12 @@ def ask(evidence: Evidence, promote_params: PromoteParams) -> list[Approval]:
 
 
 def _approver(
-    kind: Kind, version: registry.Version, digest: str, text: str, promote_params: PromoteParams, first: Approval | None = None
+    kind: Kind, version: Version, digest: str, text: str, promote_params: PromoteParams, first: Approval | None = None
 ) -> Approval:
     """An answer from somebody who may give it: one of promote.approvers, and not the reviewer who gave `first`."""
 
     def refusal(answer: Approval) -> str:
-        if not registry.is_approver(promote_params, answer.reviewer):
+        if not is_approver(promote_params, answer.reviewer):
             return UNKNOWN
         return ANOTHER if first and answer.person == first.person else ""
 
@@ -84,7 +84,7 @@ def _approver(
 
 def _question(
     kind: Kind,
-    version: registry.Version,
+    version: Version,
     digest: str,
     text: str,
     promote_params: PromoteParams,
@@ -139,12 +139,11 @@ def show_command(evidence: Evidence, approve: str) -> State[None]:
     return Completed(name="SignatureWanted", message=text)
 
 
-def reject(params: Params, evidence: Evidence, answers: list[Approval]) -> None:
+def reject(registry: Registry, evidence: Evidence, answers: list[Approval]) -> None:
     """Record in the registry who said no and why; the champion stays."""
     run, last = unanswered.current_run(), answers[-1]
     approvals = [f"{answer.reviewer} approved: {answer.note or 'no note'}" for answer in answers[:-1]]
     registry.refuse(
-        params,
         evidence.version.version,
         "rejected",
         approver=last.reviewer.strip(),

@@ -9,12 +9,13 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
-from tasks import registry, snapshot
+from tasks import snapshot
 from tasks.common.errors import DatasetError, LockError
 from tasks.common.params import Params
 from tasks.common.paths import METRICS, REPORT
 from tasks.common.stage import read_json
 from tasks.measure.decision import Decision, Verdict
+from tasks.registry import Registry, Version
 
 
 def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -31,16 +32,17 @@ def snapshot_data(params: Params) -> snapshot.Snapshot:
 
 
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass_by_itself)
-def register_model(params: Params) -> tuple[registry.Version | None, bool]:
+def register_model(params: Params) -> tuple[Version | None, bool]:
     """The candidate as a version, made now unless the gate rejects it, and whether it was one before; the same model is the same.
 
     An INCONCLUSIVE one becomes a version too: a person may decide with the evidence in front of them. One that is a version
     already stays that version, whatever the gate says of it today.
     """
-    known = registry.registered(params)
+    registry = Registry(params)
+    known = registry.registered()
     if Decision.read().verdict is Verdict.REJECT:
         return known, known is not None
-    return registry.register(params, allow_inconclusive=True), known is not None
+    return registry.register(allow_inconclusive=True), known is not None
 
 
 @task

@@ -10,15 +10,14 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tasks import registry
 from tasks.common.errors import EvaluationError, RegistryError, WorkspaceError
-from tasks.common.params import Params
 from tasks.common.paths import DECISION, EXPORTED, REPORT
 from tasks.common.text import markdown, table
 from tasks.gate.wording import interval, share
 from tasks.measure.compare import Comparison
 from tasks.measure.decision import Decision, Guard, Verdict
 from tasks.measure.exported import Exported, ExportedFormat
+from tasks.registry import Registry, Version
 
 MAX_ROWS = 30
 """Most rows of a table; the report has them all."""
@@ -28,7 +27,7 @@ MAX_ROWS = 30
 class Evidence:
     """Everything that an approval rests on; another `digest` needs another approval."""
 
-    version: registry.Version
+    version: Version
     newest: str
     """The newest version, such as v1.2.0."""
     champion: str | None
@@ -56,40 +55,39 @@ class Evidence:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def read(params: Params, version: str | None) -> Evidence:
+def read(registry: Registry, version: str | None) -> Evidence:
     """The evidence for `version`, or for the newest one.
 
     Raises:
         RegistryError: there is no such version, or it keeps no decision and report.
     """
-    name = params.registry.name
-    versions = registry.list_versions(params)
+    name, versions = registry.name, registry.list_versions()
     if not versions:
         raise RegistryError(f"no version of {name} is registered", where=name, fix="Run the flow improve first.")
-    chosen = registry.show(params, version) if version else versions[-1]
-    report = registry.read_file(params, chosen, REPORT.as_posix())
-    decision = _decision(params, chosen)
+    chosen = registry.show(version) if version else versions[-1]
+    report = registry.read_file(chosen, REPORT.as_posix())
+    decision = _decision(registry, chosen)
     return Evidence(
         version=chosen,
         newest=versions[-1].version,
-        champion=registry.champion(params),
+        champion=registry.champion(),
         decision=decision,
         report=report.decode("utf-8", "surrogateescape"),
         report_sha256=hashlib.sha256(report).hexdigest(),
-        exported=_exported(params, chosen),
-        since=registry.gate_since(params, chosen),
+        exported=_exported(registry, chosen),
+        since=registry.gate_since(chosen),
     )
 
 
-def _exported(params: Params, version: registry.Version) -> Exported | None:
+def _exported(registry: Registry, version: Version) -> Exported | None:
     try:
-        return Exported.parse(registry.read_file(params, version, EXPORTED.as_posix()), version.tag)
+        return Exported.parse(registry.read_file(version, EXPORTED.as_posix()), version.tag)
     except (RegistryError, WorkspaceError):  # a version of an earlier release
         return None
 
 
-def _decision(params: Params, version: registry.Version) -> Decision:
-    content = registry.read_file(params, version, DECISION.as_posix())
+def _decision(registry: Registry, version: Version) -> Decision:
+    content = registry.read_file(version, DECISION.as_posix())
     try:
         return Decision.parse(content, version.tag)
     except (EvaluationError, WorkspaceError) as error:

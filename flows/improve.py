@@ -17,10 +17,11 @@ from flows.effects import publish_evidence, register_model, snapshot_data
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
-from tasks import preflight, registry, summary
+from tasks import preflight, summary
 from tasks.common import code, dvc, dvcpipeline, dvcstale, stage
 from tasks.common.params import Params
 from tasks.common.params import load as load_params
+from tasks.registry import Registry
 
 NOTHING = "Nothing changed since the last run: no stage to build."
 
@@ -55,7 +56,7 @@ def prepare() -> tuple[Params, dict[str, tuple[str, ...]]]:
     """The parameters, with champion.yaml naming today's champion, and what is not as the last run left it, with reasons."""
     params = load_params()
     preflight.check(params)
-    registry.pin_champion(params)
+    Registry(params).pin_champion()
     return params, dvc.stale_stages(STAGES, lock_wait_s=params.flow.lock_wait_s)
 
 

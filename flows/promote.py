@@ -14,8 +14,8 @@ from pydantic import Field
 
 from flows import approval, unanswered
 from flows.evidence import read as read_evidence
-from tasks import registry
 from tasks.common.params import load as load_params
+from tasks.registry import Registry, is_approver
 
 BY_THE_GATE = "the gate (approve: auto)"
 
@@ -33,24 +33,24 @@ def promote(
             is none of them.
     """
     params = load_params()
-    registry.refresh(params)
-    if (ended := unanswered.record(params)) is not None:
+    registry = Registry(params)
+    registry.refresh()
+    if (ended := unanswered.record(registry)) is not None:
         return ended
-    evidence = read_evidence(params, version)
+    evidence = read_evidence(registry, version)
     if evidence.champion == evidence.version.version:
         unanswered.cancel_record()
         return Completed(name="Unchanged", message=f"{evidence.version.tag} is the champion already")
     if params.promote.signed_only:
         return approval.show_command(evidence, approve)
     answers: list[approval.Approval] = []
-    if approve == "ask" or not evidence.needs_no_person or not registry.is_approver(params.promote, BY_THE_GATE):
+    if approve == "ask" or not evidence.needs_no_person or not is_approver(params.promote, BY_THE_GATE):
         approval.show_report(evidence)
         answers = approval.ask(evidence, params.promote)
         if not answers[-1].approve:
-            approval.reject(params, evidence, answers)
+            approval.reject(registry, evidence, answers)
             return approval.finish("Rejected", evidence, answers)
     registry.promote(
-        params,
         evidence.version.version,
         approver=[answer.reviewer for answer in answers] or BY_THE_GATE,
         reason="; ".join(answer.note for answer in answers if answer.note) or evidence.decision.summary,

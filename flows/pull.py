@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from tasks import registry
 from tasks.common import dvc, dvcfiles, dvcpipeline, git, stage
 from tasks.common.errors import PipelineError
 from tasks.common.params import Params
+from tasks.registry import Registry, Version
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +31,17 @@ def run(params: Params) -> None:
     if tracked := [file for file in files if Path(file).is_file()]:
         dvc.run(["pull", *tracked], lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)
         log.info("pulled %s", ", ".join(tracked))
-    registry.refresh(params)
-    versions = registry.list_versions(params)
-    if versions and params.registry.backend == "git":  # MLflow keeps no commit with the results
-        _take_results(versions[-1], params.flow.lock_wait_s)
+    registry = Registry(params)
+    registry.refresh()
+    versions = registry.list_versions()
+    if versions and (commit := registry.backend.commit_of_results(versions[-1])):
+        _take_results(versions[-1], commit, params.flow.lock_wait_s)
 
 
-def _take_results(version: registry.Version, lock_wait_s: float) -> None:
+def _take_results(version: Version, commit: str, lock_wait_s: float) -> None:
     results = [path.as_posix() for path in (dvcfiles.DVC_LOCK, *dvcfiles.uncached_outputs())]
-    there = git.git("ls-tree", "-z", "--name-only", version.commit, "--", *results).split("\0")
-    git.git("restore", f"--source={version.commit}", "--", *filter(None, there))
+    there = git.git("ls-tree", "-z", "--name-only", commit, "--", *results).split("\0")
+    git.git("restore", f"--source={commit}", "--", *filter(None, there))
     try:
         dvc.run(["pull", "--allow-missing", *dvcpipeline.built_from()], lock_wait_s=lock_wait_s, on_line=log.debug)
     except PipelineError as error:

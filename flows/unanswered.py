@@ -23,8 +23,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Scheduled
 
-from tasks import registry
-from tasks.common.params import Params
+from tasks.registry import Registry, Version
 
 ASKED_BY = "asked-by:"
 QUESTION = "question:"
@@ -40,7 +39,7 @@ def current_run() -> FlowRun:
     return context.flow_run
 
 
-def schedule_record(key: str, version: registry.Version, timeout_s: int) -> None:
+def schedule_record(key: str, version: Version, timeout_s: int) -> None:
     """Schedule the run that records it if question `key` of the current run has no answer in time."""
     run = current_run()
     if run.deployment_id is None:
@@ -66,7 +65,7 @@ def cancel_record() -> None:
                 client.delete_flow_run(run.id)
 
 
-def record(params: Params) -> State[None] | None:
+def record(registry: Registry) -> State[None] | None:
     """Record the unanswered question if `schedule_record` scheduled the current run, and return the state in which it ends.
 
     It returns None for a run that a person or a schedule started.
@@ -81,14 +80,13 @@ def record(params: Params) -> State[None] | None:
             return Completed(name="Answered", message="The question was answered or withdrawn: nothing to record")
         first_approval = _first_approval(client, UUID(asked_by)) if key.startswith("second-") else ""
     refusal = registry.refuse(
-        params,
         run.parameters["version"],
         "unanswered",
         approver="nobody",
         reason=f"{first_approval}no answer by {run.expected_start_time:%Y-%m-%d %H:%M}Z",
         question=f"{asked_by} {key}",
     )
-    text = f"{params.registry.name}@{refusal.version} stays out of {params.registry.stage}: {refusal.reason}"
+    text = f"{registry.name}@{refusal.version} stays out of {registry.stage}: {refusal.reason}"
     create_markdown_artifact(text, key="promotion", description=text)
     get_run_logger().info(text)
     return Completed(name="Unanswered", message=text)

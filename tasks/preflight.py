@@ -17,7 +17,7 @@ from tasks.common.params import Params
 from tasks.common.paths import CHAMPION, REGISTERED, SAMPLE
 from tasks.common.weights import require_weights
 from tasks.export.formats import unavailable
-from tasks.registry import champion, fetch
+from tasks.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ def check(params: Params) -> None:
             log.warning("export will skip %s: %s", name, reason)
     weights = Path(params.baseline.weights)
     if weights == CHAMPION:
-        if champion(params) is None:
+        if Registry(params).champion() is None:
             raise no_champion()
         return
     version = re.fullmatch(rf"{REGISTERED}/.+@(v\d+\.\d+\.\d+)\.pt", weights.as_posix())
     if version and not weights.is_file():
-        fetch(params, version[1])
+        Registry(params).fetch(version[1])
     require_weights(weights)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks import registry
 from tasks.common import dvcfiles
 from tasks.common.errors import WorkspaceError
 from tasks.common.params import Params
@@ -17,7 +16,7 @@ from tasks.common.paths import REPORT
 from tasks.common.text import line
 from tasks.measure.decision import Decision, Verdict
 from tasks.measure.files import Scores
-from tasks.registry import Version
+from tasks.registry import Registry, Version, why
 
 
 def summarise(params: Params, version: Version | None, is_known: bool = False) -> str:
@@ -35,9 +34,9 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
         ("data", f"{_data_version(params)}  {params.data.path}, gate split {split['name']} of {split['images']} images"),
         *((name, f"{part} {metric} {score:.4f}") for name, score in scores.items()),
         ("gain", f"{decision.gain:+.2%} over the {decision.reference_model} (threshold {decision.threshold:+.2%})"),
-        ("verdict", decision.verdict + ("" if decision.verdict is Verdict.PROMOTE else f": {registry.why(decision)}")),
+        ("verdict", decision.verdict + ("" if decision.verdict is Verdict.PROMOTE else f": {why(decision)}")),
         ("version", _version(params, version, is_known) if version else "none registered; the reference stays"),
-        *(("warning", text) for text in (registry.since_judged(params, version, today=decision) if version else ())),
+        *(("warning", text) for text in (Registry(params).since_judged(version, today=decision) if version else ())),
         ("report", str(REPORT)),
     ]
     if version and params.registry.stage not in version.stages:
@@ -51,7 +50,7 @@ def _version(params: Params, version: Version, is_known: bool) -> str:
     if not is_known:
         return version.tag
     stages = f", in {' and '.join(version.stages)}" if version.stages else ""
-    then = registry.decision_of(params, version)
+    then = Registry(params).decision_of(version)
     at = "" if then is None else f" at a threshold of {then.threshold:+.2%}"
     judged = f"; judged then {version.record.summary()}{at}" if version.record else ""
     return f"this model is {version.tag} already (registered {version.created[:10]}{stages}){judged}"

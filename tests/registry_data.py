@@ -11,8 +11,8 @@ import pytest
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.registry import Registry
 from tasks.registry import record as rec
-from tasks.registry.in_git.register import add
 from tests.workspace import sh
 
 WHO = {"approver": "A. Reviewer", "reason": "the gain holds on every slice"}
@@ -39,7 +39,7 @@ def make_version(params: Params, content: str) -> str:
     md5 = hashlib.md5(content.encode()).hexdigest()
     commit = sh("git", "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", content)
     files = {"reports/decision.json": f"decision of {content}", "reports/report.md": f"report of {content}"}
-    return add(params, replace(RECORD, md5=md5, files=files), commit).version
+    return Registry(params).backend.add(replace(RECORD, md5=md5, files=files), commit).version
 
 
 def day(number: int, hour: int = 12) -> datetime:

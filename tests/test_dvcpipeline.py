@@ -9,11 +9,11 @@ import yaml
 
 from flows.improve import makers_of_data
 from flows.stages import STAGES
-from tasks import registry
 from tasks.common import dvc, params
 from tasks.common.dvcpipeline import built_from
 from tasks.common.errors import WorkspaceError
 from tasks.common.stage import disk_full
+from tasks.registry import Registry
 from tests import workspace as ws
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ def test_a_version_is_registered_and_pushed_beside_another_pipeline(shared: Path
     (shared / file).write_text(content)
     ws.sh("git", "add", "-A")  # a .dvc file that is not committed is refused, as it may be the dataset's
 
-    version = registry.register(params.load())
+    version = Registry(params.load()).register()
 
     assert version.record is not None
     md5 = version.record.md5
@@ -95,14 +95,14 @@ def test_the_sample_is_drawn_only_for_a_run_on_the_sample(tmp_path: Path, monkey
 
 @pytest.mark.slow
 def test_the_advice_for_a_full_disk_keeps_the_weights_of_registered_versions(root: Path) -> None:
-    registry.register(params.load())
+    Registry(params.load()).register()
     ws.run_stages(root, weights="second weights", candidate="0.7")
 
     advice = disk_full(OSError(28, "No space left on device")).fix
     command = advice.partition("`")[2].partition("`")[0].split()
     ws.dvc(*command[1:], "--force")
 
-    assert registry.fetch(params.load(), "v1.0.0").is_file()
+    assert Registry(params.load()).fetch("v1.0.0").is_file()
 
 
 @pytest.mark.slow

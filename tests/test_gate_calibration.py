@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from bench.gate_calibration import rates, simulate
+from bench.gate_calibration import simulate
+from bench.gate_rates import rates
 from bench.gate_real import mirrored
 from bench.simulation import World, pair
 from tests.gate_data import ROOT, gate_params

@@ -14,9 +14,9 @@ from tasks.common import git, gitwords
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
-from tasks.registry.backend import Backoff
+from tasks.registry.backoff import Backoff
+from tasks.registry.in_git import GitBackend
 from tasks.registry.in_git import publish as publishing
-from tasks.registry.in_git.publish import publish
 from tests import workspace as ws
 from tests.workspace import sh
 
@@ -63,7 +63,7 @@ def write_hook(folder: Path, name: str, text: str) -> None:
 def refused(params: Params) -> RegistryError:
     began = time.monotonic()
     with pytest.raises(RegistryError) as caught:
-        publish(params, {REF: a_tag()})
+        GitBackend(params).publish({REF: a_tag()})
     assert time.monotonic() - began < 20
     return caught.value
 
@@ -129,7 +129,7 @@ def test_a_tag_object_that_is_cut_off_is_named(repo: Path, params: Params) -> No
     path.write_bytes(b"")
 
     with pytest.raises(RegistryError, match="is empty") as caught:
-        publish(params, {REF: tag_id})
+        GitBackend(params).publish({REF: tag_id})
 
     assert "git fsck" in caught.value.fix
 
@@ -193,8 +193,8 @@ def test_a_lock_that_stays_on_the_remote_ends_the_tries(
 def test_a_name_that_another_run_took_is_no_error(repo: Path, origin: Path, params: Params) -> None:
     sh("git", "push", "-q", "origin", f"{a_tag('theirs')}:{REF}")
 
-    assert publish(params, {REF: a_tag("ours")}) is False
-    assert publish(params, {REF: a_tag("theirs")}) is True
+    assert GitBackend(params).publish({REF: a_tag("ours")}) is False
+    assert GitBackend(params).publish({REF: a_tag("theirs")}) is True
 
 
 @pytest.mark.parametrize("backoff", [Backoff(max_tries=1), Backoff(limit_s=0.0)], ids=["number", "time"])

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import registry
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
-from tasks.registry import candidate, registration
+from tasks.registry import Registry, candidate, registration
 from tasks.registry import record as rec
 from tests import registry_data
 from tests import workspace as ws
@@ -65,7 +64,7 @@ class TestRecord:
 @pytest.mark.slow
 class TestRegister:
     def test_a_version_holds_the_run_and_everybody_can_read_it(self, shared: Path, params: Params, tmp_path: Path) -> None:
-        version = registry.register(params)
+        version = Registry(params).register()
 
         assert version.tag == "detector@v1.0.0"
         assert version.record is not None
@@ -85,43 +84,43 @@ class TestRegister:
 
     @pytest.mark.slow
     def test_another_clone_gets_the_weights_from_the_remotes(self, shared: Path, params: Params, tmp_path: Path) -> None:
-        registry.register(params)
+        Registry(params).register()
 
         sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
         ws.dvc("artifacts", "get", str(tmp_path / "clone"), "detector", "-o", str(tmp_path / "best.pt"))
         assert (tmp_path / "best.pt").read_text() == "first weights"
 
     def test_the_same_model_twice_is_one_version(self, shared: Path, params: Params) -> None:
-        first = registry.register(params)
+        first = Registry(params).register()
 
-        assert registry.register(params) == first
+        assert Registry(params).register() == first
         assert sh("git", "tag") == "detector@v1.0.0"
 
     def test_a_promoted_champion_does_not_make_its_own_model_a_new_version(self, shared: Path, params: Params) -> None:
-        first = registry.register(params)
+        first = Registry(params).register()
         (shared / "champion.yaml").write_text("name: detector\nversion: v1.0.0\n")
 
-        assert registry.register(params).version == first.version
+        assert Registry(params).register().version == first.version
 
     @pytest.mark.slow
     def test_the_next_model_is_a_minor_step_and_names_its_parent(self, shared: Path, params: Params) -> None:
-        registry.register(params)
+        Registry(params).register()
         (shared / "champion.yaml").write_text("name: detector\nversion: v1.0.0\n")
         ws.run_stages(shared, weights="second weights", candidate="0.7")
 
-        second = registry.register(params)
+        second = Registry(params).register()
 
         assert second.version == "v1.1.0"
         assert second.record is not None
         assert second.record.parent == "v1.0.0"
-        assert [v.version for v in registry.list_versions(params)] == ["v1.0.0", "v1.1.0"]
+        assert [v.version for v in Registry(params).list_versions()] == ["v1.0.0", "v1.1.0"]
 
     @pytest.mark.slow
     def test_other_classes_are_a_major_step(self, shared: Path, params: Params) -> None:
-        registry.register(params)
+        Registry(params).register()
         ws.run_stages(shared, weights="second weights", names="bolt nut washer")
 
-        assert registry.register(params).version == "v2.0.0"
+        assert Registry(params).register().version == "v2.0.0"
 
     def test_branch_index_and_working_tree_stay_as_they_were(self, shared: Path, params: Params) -> None:
         (shared / "stage.py").write_text(ws.STAGE + "\n# edited, not staged\n")
@@ -134,7 +133,7 @@ class TestRegister:
         (shared / "untracked.txt").write_text("untracked")
         before = ws.untouchables(shared)
 
-        version = registry.register(params)
+        version = Registry(params).register()
 
         after = ws.untouchables(shared)
         assert {key: after[key] == before[key] for key in before} == dict.fromkeys(before, True)
@@ -156,20 +155,20 @@ class TestRegister:
         with monkeypatch.context() as then:
             for module in (candidate, registration):
                 then.setattr(module, "CANDIDATE", Path("models/candidate/best.pt"))
-            version = registry.register(params)
+            version = Registry(params).register()
         assert version.record
         assert version.record.weights == "models/candidate/best.pt"
         for name, text in texts.items():
             (shared / name).write_text(text)
         ws.run_stages(shared)
 
-        assert registry.register(params).tag == version.tag
-        assert registry.fetch(params, "v1.0.0").read_text() == "first weights"
-        assert registry.verify(params) == ()
+        assert Registry(params).register().tag == version.tag
+        assert Registry(params).fetch("v1.0.0").read_text() == "first weights"
+        assert Registry(params).verify() == ()
 
     @pytest.mark.slow
     def test_a_run_can_be_repeated_from_its_tag(self, shared: Path, params: Params, tmp_path: Path) -> None:
-        registry.register(params)
+        Registry(params).register()
         sh("git", "clone", "-q", "--branch", "detector@v1.0.0", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
         ws.dvc("pull", "-q", cwd=tmp_path / "clone")
 
@@ -181,7 +180,7 @@ class TestRegister:
         sh("git", "rm", "-q", "-r", "--cached", "control")
         sh("git", "commit", "-qm", "Forget control")
 
-        registry.register(params)
+        Registry(params).register()
 
         assert sh("git", "show", "detector@v1.0.0:control/candidate") == "0.6"
 
@@ -193,7 +192,7 @@ class TestRegister:
         monkeypatch.setenv("HOME", str(root.parent))
         sh("git", "checkout", "-q", "--detach")
 
-        registry.register(params)
+        Registry(params).register()
 
         assert sh("git", "log", "-1", "--format=%an %ae %cn", "detector@v1.0.0") == "ratchet ratchet@localhost ratchet"
         assert "tagger ratchet <ratchet@localhost>" in sh("git", "cat-file", "-p", "detector@v1.0.0")
@@ -201,7 +200,7 @@ class TestRegister:
     def test_without_a_dvc_remote_it_says_that_the_model_is_here_alone(
         self, root: Path, params: Params, caplog: pytest.LogCaptureFixture
     ) -> None:
-        version = registry.register(params)
+        version = Registry(params).register()
 
         assert version.version == "v1.0.0"
         assert "models/finetune/best.pt exists on this machine alone: no DVC remote is configured" in caplog.text
@@ -209,32 +208,32 @@ class TestRegister:
     def test_no_tag_is_pushed_for_weights_that_nobody_else_can_fetch(self, root: Path, params: Params, tmp_path: Path) -> None:
         ws.add_git_remote(root, tmp_path / "origin.git")
 
-        assert registry.register(params).version == "v1.0.0"
+        assert Registry(params).register().version == "v1.0.0"
         assert sh("git", "tag") == "detector@v1.0.0"
         assert sh("git", "tag", cwd=tmp_path / "origin.git") == ""
 
     def test_a_version_from_before_the_remote_is_pushed_by_the_next_call(
         self, root: Path, params: Params, tmp_path: Path
     ) -> None:
-        registry.register(params)
+        Registry(params).register()
         ws.add_git_remote(root, tmp_path / "origin.git")
         ws.add_dvc_remote(root, tmp_path / "store")
 
-        registry.register(params)
+        Registry(params).register()
 
         assert sh("git", "tag", cwd=tmp_path / "origin.git") == "detector@v1.0.0"
         assert any((tmp_path / "store").rglob("*"))
 
     @pytest.mark.slow
     def test_a_number_that_another_model_took_meanwhile_is_left_to_it(self, root: Path, params: Params, tmp_path: Path) -> None:
-        registry.register(params)
+        Registry(params).register()
         ws.add_git_remote(root, tmp_path / "origin.git")
         ws.add_dvc_remote(root, tmp_path / "store")
         sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
         sh("git", "tag", "-a", "-m", "theirs", "detector@v1.0.0", cwd=tmp_path / "clone")
         sh("git", "push", "-q", "origin", "detector@v1.0.0", cwd=tmp_path / "clone")
 
-        assert registry.register(params).version == "v1.1.0"
+        assert Registry(params).register().version == "v1.1.0"
         assert sh("git", "tag", cwd=tmp_path / "origin.git").split() == ["detector@v1.0.0", "detector@v1.1.0"]
         assert sh("git", "rev-parse", "detector@v1.0.0") == sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "origin.git")
 
@@ -243,38 +242,38 @@ class TestRegister:
         self, root: Path, params: Params, tmp_path: Path, is_first_alone: bool
     ) -> None:
         if is_first_alone:
-            registry.register(params)
+            Registry(params).register()
         ws.add_git_remote(root, tmp_path / "origin.git")
         ws.add_dvc_remote(root, tmp_path / "store")
-        registry.register(params)
+        Registry(params).register()
         own, commit = sh("git", "rev-parse", "detector@v1.0.0"), sh("git", "rev-parse", "detector@v1.0.0^{commit}")
         sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
         sh("git", "tag", "-f", "-a", "-m", "foreign", "detector@v1.0.0", cwd=tmp_path / "clone")
         sh("git", "push", "-q", "--force", "origin", "detector@v1.0.0", cwd=tmp_path / "clone")
         foreign = sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "clone")
 
-        for verb in (registry.register, partial(registry.promote, version="v1.0.0", approver="A", reason="R")):
+        for verb in (Registry.register, partial(Registry.promote, version="v1.0.0", approver="A", reason="R")):
             with pytest.raises(RegistryError, match="the remote has another tag of this name") as caught:
-                verb(params)
+                verb(Registry(params))
             assert f"here: {own}" in str(caught.value)
             assert f"on origin: {foreign}" in str(caught.value)
         assert sh("git", "tag", "--format=%(refname:lstrip=2) %(objectname)") == f"detector@v1.0.0 {own}"
         assert sh("git", "tag", cwd=tmp_path / "origin.git") == "detector@v1.0.0"
-        assert "the tag detector@v1.0.0 here" in {fault.what for fault in registry.verify(params)}
+        assert "the tag detector@v1.0.0 here" in {fault.what for fault in Registry(params).verify()}
 
         fix = str(caught.value)[str(caught.value).index("Is yours right: ") :]
         sh("bash", "-ec", fix.removeprefix("Is yours right: ").partition(". ")[0])
-        assert registry.register(params).commit == commit
+        assert Registry(params).register().commit == commit
         assert sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "origin.git") == own
 
     def test_a_tag_that_was_deleted_on_the_remote_is_put_back(self, shared: Path, params: Params, tmp_path: Path) -> None:
-        registry.register(params)
+        Registry(params).register()
         own = sh("git", "rev-parse", "detector@v1.0.0")
         sh("git", "push", "-q", "--delete", "origin", "detector@v1.0.0")
 
         with pytest.raises(RegistryError, match="this version is not on the remote"):
-            registry.promote(params, "v1.0.0", approver="A", reason="R")
-        assert registry.register(params).version == "v1.0.0"
+            Registry(params).promote("v1.0.0", approver="A", reason="R")
+        assert Registry(params).register().version == "v1.0.0"
         assert sh("git", "rev-parse", "detector@v1.0.0", cwd=tmp_path / "origin.git") == own
 
     @pytest.mark.slow
@@ -293,7 +292,7 @@ class TestRegister:
         assert sorted(made) == [f"v1.{i}.0" for i in range(num)]
         assert len(set(made.values())) == num
         sh("git", "fetch", "-q", "--tags", "origin")
-        assert {v.version: v.record.md5 for v in registry.list_versions(params) if v.record} == made
+        assert {v.version: v.record.md5 for v in Registry(params).list_versions() if v.record} == made
 
     @pytest.mark.slow
     def test_the_same_weights_from_two_clones_are_one_version(self, shared: Path, tmp_path: Path) -> None:
@@ -314,14 +313,14 @@ class TestRefusals:
     def test_a_rejected_candidate_is_refused(self, root: Path, params: Params) -> None:
         ws.run_stages(root, verdict="REJECT")
 
-        assert the_error(lambda: registry.register(params)).what == "the verdict is REJECT"
-        assert the_error(lambda: registry.register(params, allow_inconclusive=True)).what == "the verdict is REJECT"
+        assert the_error(lambda: Registry(params).register()).what == "the verdict is REJECT"
+        assert the_error(lambda: Registry(params).register(allow_inconclusive=True)).what == "the verdict is REJECT"
 
     def test_an_inconclusive_candidate_is_registered_only_on_request(self, root: Path, params: Params) -> None:
         ws.run_stages(root, verdict="INCONCLUSIVE")
 
-        assert "--allow-inconclusive" in the_error(lambda: registry.register(params)).fix
-        version = registry.register(params, allow_inconclusive=True)
+        assert "--allow-inconclusive" in the_error(lambda: Registry(params).register()).fix
+        version = Registry(params).register(allow_inconclusive=True)
         assert version.record is not None
         assert version.record.verdict == "INCONCLUSIVE"
 
@@ -343,7 +342,7 @@ class TestRefusals:
         (root / file).unlink()
         (root / file).write_text(text)
 
-        error = the_error(lambda: registry.register(params))
+        error = the_error(lambda: Registry(params).register())
 
         assert expected in error.what
         assert sh("git", "tag") == ""
@@ -352,19 +351,19 @@ class TestRefusals:
         (root / "control" / "weights").write_text("uncommitted")
         ws.dvc("repro", "-q", "--no-commit")
 
-        assert "are not in the DVC cache" in the_error(lambda: registry.register(params)).what
+        assert "are not in the DVC cache" in the_error(lambda: Registry(params).register()).what
 
     def test_nothing_to_register_says_so(self, root: Path, params: Params) -> None:
         (root / "dvc.lock").unlink()
 
-        assert the_error(lambda: registry.register(params)).block() == (
+        assert the_error(lambda: Registry(params).register()).block() == (
             "error: there is no candidate yet\nwhere: models/finetune/best.pt\nnext:  Run `dvc repro`."
         )
 
     def test_an_unreachable_git_remote_leaves_no_tag(self, shared: Path, params: Params, tmp_path: Path) -> None:
         (tmp_path / "origin.git").rename(tmp_path / "away.git")
 
-        assert the_error(lambda: registry.register(params)).where == "origin"
+        assert the_error(lambda: Registry(params).register()).where == "origin"
         assert sh("git", "tag") == ""
 
     def test_a_remote_that_refuses_the_tag_leaves_none_here(self, shared: Path, params: Params, tmp_path: Path) -> None:
@@ -372,7 +371,7 @@ class TestRefusals:
         hook.write_text("#!/bin/sh\necho protected tags >&2\nexit 1\n")
         hook.chmod(0o755)
 
-        assert "protected tags" in the_error(lambda: registry.register(params)).what
+        assert "protected tags" in the_error(lambda: Registry(params).register()).what
         assert sh("git", "tag") == ""
 
     def test_an_unreachable_dvc_remote_leaves_no_tag_anywhere(self, shared: Path, params: Params, tmp_path: Path) -> None:
@@ -381,7 +380,7 @@ class TestRefusals:
         (tmp_path / "store").write_text("a file where the store was")
 
         with pytest.raises(WorkspaceError, match="dvc push"):
-            registry.register(params)
+            Registry(params).register()
 
         assert sh("git", "tag") == ""
         assert sh("git", "tag", cwd=tmp_path / "origin.git") == ""
@@ -389,27 +388,27 @@ class TestRefusals:
     def test_no_repository_and_no_commit_are_said_as_such(self, root: Path, params: Params) -> None:
         (root / ".git").rename(root / "git")
         with pytest.raises(WorkspaceError, match="not a git repository"):
-            registry.register(params)
+            Registry(params).register()
 
         sh("git", "init", "-q")
         with pytest.raises(WorkspaceError, match="no commit yet"):
-            registry.register(params)
+            Registry(params).register()
 
     def test_the_same_tensors_in_another_file_are_the_same_version(self, root: Path, params: Params) -> None:
         ws.run_stages(root, weights="trained on Monday", tensors="ab12")
-        first = registry.register(params)
+        first = Registry(params).register()
         ws.run_stages(root, weights="trained on Tuesday", tensors="ab12")
 
-        assert registry.register(params).tag == first.tag
+        assert Registry(params).register().tag == first.tag
 
     def test_weights_that_were_deprecated_do_not_come_back_as_a_new_version(self, root: Path, params: Params) -> None:
         ws.run_stages(root, weights="trained on Monday", tensors="ab12")
-        first = registry.register(params)
-        registry.deprecate(params, first.version, approver="A", reason="leaked images")
+        first = Registry(params).register()
+        Registry(params).deprecate(first.version, approver="A", reason="leaked images")
         ws.run_stages(root, weights="trained on Tuesday", tensors="ab12")
 
         with pytest.raises(RegistryError, match=r"these weights are v1\.0\.0, which was deprecated .* leaked images"):
-            registry.register(params)
+            Registry(params).register()
 
         assert sh("git", "tag", "-l", "detector@*").split() == ["detector@v1.0.0", "detector@v1.0.0!"]
 
@@ -417,31 +416,31 @@ class TestRefusals:
 @pytest.mark.slow
 class TestStages:
     def test_no_version_is_the_champion_at_first(self, root: Path, params: Params) -> None:
-        assert registry.champion(params) is None
-        assert registry.pin_champion(params) is None
+        assert Registry(params).champion() is None
+        assert Registry(params).pin_champion() is None
         assert (root / "champion.yaml").read_text().endswith("name: detector\nversion: null\n")
 
     @pytest.mark.slow
     def test_the_latest_assignment_is_the_champion(self, shared: Path, params: Params) -> None:
-        registry.register(params)
+        Registry(params).register()
         ws.run_stages(shared, weights="second weights")
-        registry.register(params)
+        Registry(params).register()
         sh("gto", "assign", "detector", "--version", "v1.1.0", "--stage", "production")
-        assert registry.champion(params) == "v1.1.0"
+        assert Registry(params).champion() == "v1.1.0"
 
         sh("gto", "assign", "detector", "--version", "v1.0.0", "--stage", "production")
-        assert registry.champion(params) == "v1.0.0"
-        assert registry.show(params, "v1.0.0").stages == ("production",)
+        assert Registry(params).champion() == "v1.0.0"
+        assert Registry(params).show("v1.0.0").stages == ("production",)
 
         sh("gto", "assign", "detector", "--version", "v1.1.0", "--stage", "staging")
-        assert registry.champion(params) == "v1.0.0"
+        assert Registry(params).champion() == "v1.0.0"
 
     def test_pinning_writes_the_file_once_and_brings_the_weights(self, shared: Path, params: Params) -> None:
-        version = registry.register(params)
+        version = Registry(params).register()
         assert version.record is not None
         sh("gto", "assign", "detector", "--version", "v1.0.0", "--stage", "production")
 
-        assert registry.pin_champion(params) == "v1.0.0"
+        assert Registry(params).pin_champion() == "v1.0.0"
 
         first = (shared / "champion.yaml").stat()
         assert (shared / "champion.yaml").read_text().splitlines()[1:] == [
@@ -451,34 +450,34 @@ class TestStages:
             f"md5: {version.record.md5}",
         ]
         assert (shared / "models/registered/detector@v1.0.0.pt").read_text() == "first weights"
-        registry.pin_champion(params)
+        Registry(params).pin_champion()
         again = (shared / "champion.yaml").stat()
         assert (again.st_ino, again.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
 
     @pytest.mark.slow
     def test_a_champion_that_somebody_else_promoted_is_seen(self, shared: Path, params: Params, tmp_path: Path) -> None:
-        registry.register(params)
+        Registry(params).register()
         sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
         sh("gto", "assign", "detector", "--version", "v1.0.0", "--stage", "production", "--push", cwd=tmp_path / "clone")
 
-        assert registry.pin_champion(params) == "v1.0.0"
+        assert Registry(params).pin_champion() == "v1.0.0"
 
     def test_a_remote_that_does_not_answer_leaves_the_champion_known_here(
         self, shared: Path, params: Params, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "origin.git").rename(tmp_path / "away.git")
 
-        assert registry.pin_champion(params) is None
+        assert Registry(params).pin_champion() is None
         assert "the champion is the one known here" in caplog.text
 
 
 @pytest.mark.slow
 class TestFetch:
     def test_an_older_version_comes_back(self, root: Path, params: Params) -> None:
-        registry.register(params)
+        Registry(params).register()
         ws.run_stages(root, weights="second weights")
 
-        path = registry.fetch(params, "detector@v1.0.0")
+        path = Registry(params).fetch("detector@v1.0.0")
 
         assert path == Path("models/registered/detector@v1.0.0.pt")
         assert path.read_text() == "first weights"
@@ -486,45 +485,45 @@ class TestFetch:
     def test_a_fresh_clone_fetches_from_the_dvc_remote(
         self, shared: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        registry.register(params)
+        Registry(params).register()
         sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
         monkeypatch.chdir(tmp_path / "clone")
 
-        assert registry.fetch(params, "v1.0.0").read_text() == "first weights"
+        assert Registry(params).fetch("v1.0.0").read_text() == "first weights"
 
     def test_what_is_here_and_right_is_kept_and_what_is_wrong_is_replaced(self, root: Path, params: Params) -> None:
-        registry.register(params)
-        path = registry.fetch(params, "v1.0.0")
+        Registry(params).register()
+        path = Registry(params).fetch("v1.0.0")
         before = path.stat()
 
-        registry.fetch(params, "v1.0.0")
+        Registry(params).fetch("v1.0.0")
         assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
         path.write_text("first weightz")
-        assert registry.fetch(params, "v1.0.0").read_text() == "first weights"
+        assert Registry(params).fetch("v1.0.0").read_text() == "first weights"
 
     def test_a_changed_byte_in_the_cache_is_not_passed_on(self, root: Path, params: Params) -> None:
-        version = registry.register(params)
+        version = Registry(params).register()
         assert version.record is not None
         cached = root / ".dvc/cache/files/md5" / version.record.md5[:2] / version.record.md5[2:]
         cached.chmod(0o644)
         cached.write_text("first weightz")
 
-        error = the_error(lambda: registry.fetch(params, "v1.0.0"))
+        error = the_error(lambda: Registry(params).fetch("v1.0.0"))
 
         assert error.where == "detector@v1.0.0"
         assert not list((root / "models/registered").iterdir())
 
     def test_an_unknown_version_names_the_known_ones(self, root: Path, params: Params) -> None:
-        registry.register(params)
+        Registry(params).register()
 
-        assert the_error(lambda: registry.fetch(params, "v7.0.0")).what == "no version v7.0.0 of detector; known: v1.0.0"
+        assert the_error(lambda: Registry(params).fetch("v7.0.0")).what == "no version v7.0.0 of detector; known: v1.0.0"
 
     def test_a_version_that_gto_registered_by_hand_can_be_fetched(self, root: Path, params: Params) -> None:
         sh("gto", "register", "detector", "HEAD", "--version", "v1.0.0")
 
-        assert registry.show(params, "v1.0.0").record is None
-        assert registry.fetch(params, "v1.0.0").read_text() == "first weights"
+        assert Registry(params).show("v1.0.0").record is None
+        assert Registry(params).fetch("v1.0.0").read_text() == "first weights"
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import registry
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.registry import Registry
 from tasks.registry.in_git import chain, witness
 from tests import workspace as ws
 from tests.registry_data import WHO, day, make_version, ref
@@ -52,15 +52,15 @@ def write_trail(params: Params) -> None:
     Path(".dvc").mkdir()
     sh("git", "commit", "-qm", "Start", "--allow-empty")
     one, two = make_version(params, "one"), make_version(params, "two")
-    registry.promote(params, one, **WHO, when=day(1))
-    registry.promote(params, two, **WHO, when=day(2))
+    Registry(params).promote(one, **WHO, when=day(1))
+    Registry(params).promote(two, **WHO, when=day(2))
     three = make_version(params, "three")
-    registry.refuse(params, three, "rejected", approver="B", reason="labels", question="q")
-    registry.promote(params, one, **WHO, when=day(3))
-    registry.promote(params, three, **WHO, when=day(4))
-    registry.deprecate(params, two, **WHO)
-    registry.rollback(params, **WHO, when=day(5))
-    registry.promote(replace(params, registry=replace(params.registry, stage="staging")), one, **WHO, when=day(5))
+    Registry(params).refuse(three, "rejected", approver="B", reason="labels", question="q")
+    Registry(params).promote(one, **WHO, when=day(3))
+    Registry(params).promote(three, **WHO, when=day(4))
+    Registry(params).deprecate(two, **WHO)
+    Registry(params).rollback(**WHO, when=day(5))
+    Registry(replace(params, registry=replace(params.registry, stage="staging"))).promote(one, **WHO, when=day(5))
 
 
 def rewrite(name: str, change: Callable[[str], str], target: str = "") -> None:
@@ -282,7 +282,7 @@ def test_a_trail_of_an_earlier_release_is_accepted_and_goes_on_as_a_chain(
     assert found() == set()
 
     caplog.set_level("INFO")
-    registry.promote(params, "v1.2.0", **WHO)
+    Registry(params).promote("v1.2.0", **WHO)
     assert found() == set()
     assert "detector#production: 6 assignments, linked from detector#production#6 on; 5 of an earlier release" in caplog.text
 
@@ -310,13 +310,13 @@ def test_an_assignment_by_hand_in_an_old_trail_is_a_warning(trail: Path, caplog:
 def test_a_record_of_the_far_future_does_not_push_the_next_one_there(
     trail: Path, params: Params, caplog: pytest.LogCaptureFixture
 ) -> None:
-    registry.promote(params, "v1.2.0", **WHO, when=datetime(2099, 1, 1, tzinfo=UTC))
+    Registry(params).promote("v1.2.0", **WHO, when=datetime(2099, 1, 1, tzinfo=UTC))
 
-    registry.promote(params, "v1.0.0", **WHO)
+    Registry(params).promote("v1.0.0", **WHO)
 
-    past = registry.history(params)
+    past = Registry(params).history()
     assert abs(past[-1].created - datetime.now(UTC)) < timedelta(minutes=10)
-    assert registry.champion(params) == "v1.0.0"
+    assert Registry(params).champion() == "v1.0.0"
     assert "detector#production#6: dated in the future" in caplog.text
     assert found() == {"v1.2.0 detector#production#6: its time"}
 
@@ -326,12 +326,12 @@ def test_a_clock_that_is_hours_ahead_keeps_the_order_and_those_after_say_their_t
     trail: Path, params: Params, caplog: pytest.LogCaptureFixture
 ) -> None:
     ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=5)
-    registry.promote(params, "v1.2.0", **WHO, when=ahead)
+    Registry(params).promote("v1.2.0", **WHO, when=ahead)
     assert "clock" not in caplog.text
 
-    registry.promote(params, "v1.0.0", **WHO)
+    Registry(params).promote("v1.0.0", **WHO)
 
-    assert registry.history(params)[-1].created == ahead + timedelta(seconds=1)
+    assert Registry(params).history()[-1].created == ahead + timedelta(seconds=1)
     assert f"dated {(ahead + timedelta(seconds=1)).isoformat()}, to keep the order" in caplog.text
     assert found() == set()
 
@@ -356,7 +356,7 @@ def test_a_record_of_any_shape_is_a_fault_and_no_traceback(trail: Path, params: 
         for name, tag_id in texts.items():
             edit(name, **{key: value})
             list(chain.faults(NAME))
-            registry.history(params)
+            Registry(params).history()
             sh("git", "update-ref", name, tag_id)
 
 
@@ -375,8 +375,8 @@ def test_a_tag_by_hand_of_any_kind_is_a_fault_and_no_traceback(trail: Path, para
         sh("git", "tag", "detector#production#6", {"file": blob, "folder": tree}[kind])
 
     assert found() != set()
-    assert registry.history(params)
+    assert Registry(params).history()
     try:
-        registry.list_versions(params, with_deprecated=True)
+        Registry(params).list_versions(with_deprecated=True)
     except RegistryError as error:
         assert "made by hand: detector#production#" in error.what  # noqa: PT017 - GTO reads some of them

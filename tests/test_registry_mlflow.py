@@ -22,16 +22,15 @@ from typing import Any
 
 import pytest
 
-from tasks import registry
 from tasks.common import isolation
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.measure.decision import Verdict
 from tasks.measure.exported import Exported, ExportedFormat, KeptFile
-from tasks.registry.backend import chosen
-from tasks.registry.in_mlflow import client as connection
-from tasks.registry.in_mlflow import journal
+from tasks.registry import Registry
+from tasks.registry.in_mlflow import MlflowBackend
+from tasks.registry.in_mlflow.client import ENTRY
 from tests import workspace as ws
 from tests.api import free_port
 from tests.registry_data import RECORD, WHO, day, the_error
@@ -114,7 +113,7 @@ def make_version(params: Params, content: str, files: dict[str, str] | None = No
     cached.write_text(content)
     head = sh("git", "rev-parse", "HEAD")
     record = replace(RECORD, md5=md5, code=head, files=files or {"reports/report.md": ""}, **changes)
-    return chosen(params).add(params, record, head).version
+    return Registry(params).backend.add(record, head).version
 
 
 def stored(server: Server, name: str) -> Path:
@@ -170,14 +169,14 @@ class TestRegister:
     ) -> None:
         (root / "stage.py").write_text(ws.STAGE + "\n# edited, not committed\n")
 
-        version = registry.register(params)
+        version = Registry(params).register()
 
         assert (version.version, version.commit) == ("v1.1.0", sh("git", "rev-parse", "HEAD"))
         assert version.record is not None
         assert version.record.md5 == hashlib.md5(b"first weights").hexdigest()
         assert sh("git", "tag") == ""
         assert version.link == f"{server.uri}/#/models/{params.registry.name}/versions/1"
-        with connection.speaking(params) as client:
+        with MlflowBackend(params).client() as client:
             found = client.get_model_version(params.registry.name, "1")
             run = client.get_run(found.run_id)
         assert found.description == version.record.summary()
@@ -186,9 +185,9 @@ class TestRegister:
         assert {"params.yaml", "dvc.lock", "reports/decision.json", "reports/evaluation.json", "reports/report.md"} <= set(
             version.record.files
         )
-        assert registry.read_file(params, version, "reports/report.md") == b"the report of first weights"
-        assert b"+# edited, not committed" in registry.read_file(params, version, "code.patch")
-        assert json.loads(registry.read_file(params, version, "record.json"))["md5"] == version.record.md5
+        assert Registry(params).read_file(version, "reports/report.md") == b"the report of first weights"
+        assert b"+# edited, not committed" in Registry(params).read_file(version, "code.patch")
+        assert json.loads(Registry(params).read_file(version, "record.json"))["md5"] == version.record.md5
 
     def test_another_workspace_fetches_the_weights_from_the_server(
         self, bare: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -198,7 +197,7 @@ class TestRegister:
         (other / ".dvc").mkdir(parents=True)
         monkeypatch.chdir(other)
 
-        path = registry.fetch(params, version)
+        path = Registry(params).fetch(version)
 
         assert path == Path(f"models/registered/{params.registry.name}@v1.1.0.pt")
         assert path.read_text() == "one"
@@ -227,15 +226,15 @@ class TestRegister:
         (other / ".dvc").mkdir(parents=True)
         monkeypatch.chdir(other)
 
-        found = registry.artifacts(params, version, Path("served/here"))
+        found = Registry(params).artifacts(version, Path("served/here"))
 
         assert (found / "onnx/model.onnx").read_bytes() == content
         assert [path.name for path in found.parent.iterdir()] == ["here"]
         assert (found / "version.txt").read_text() == f"{params.registry.name}@{version}\n"
         stored(server, "model.onnx").write_bytes(b"something else")
-        assert "registered was " + digest in the_error(lambda: registry.artifacts(params, version, Path("again"))).what
+        assert "registered was " + digest in the_error(lambda: Registry(params).artifacts(version, Path("again"))).what
         assert not Path("again").exists()
-        assert "models/export/onnx/model.onnx in MLflow" in [fault.what for fault in registry.verify(params)]
+        assert "models/export/onnx/model.onnx in MLflow" in [fault.what for fault in Registry(params).verify()]
 
     def test_a_version_without_artifacts_says_so(self, bare: Path, params: Params) -> None:
         Exported(verdict=Verdict.PROMOTE, exported=True, reason="", formats={}).write()
@@ -243,11 +242,11 @@ class TestRegister:
         sh("git", "commit", "-qm", "Export nothing")
         version = make_version(params, "one", files=dict.fromkeys(("reports/report.md", "reports/export.json"), ""))
 
-        assert "no artifact was kept with it" in the_error(lambda: registry.artifacts(params, version, Path("served"))).what
+        assert "no artifact was kept with it" in the_error(lambda: Registry(params).artifacts(version, Path("served"))).what
 
     def test_the_same_model_twice_is_one_version(self, root: Path, params: Params) -> None:
-        assert registry.register(params) == registry.register(params)
-        assert len(registry.list_versions(params)) == 1
+        assert Registry(params).register() == Registry(params).register()
+        assert len(Registry(params).list_versions()) == 1
 
     def test_other_classes_are_a_major_step(self, bare: Path, params: Params) -> None:
         names = [("bolt", "nut"), ("nut",), ("nut",)]
@@ -258,11 +257,11 @@ class TestRegister:
 
     def test_a_model_that_somebody_logged_by_hand_is_not_a_version(self, bare: Path, params: Params) -> None:
         make_version(params, "one")
-        with connection.speaking(params) as client:
+        with MlflowBackend(params).client() as client:
             own = client.get_model_version(params.registry.name, "1")
             client.create_model_version(params.registry.name, own.source, own.run_id)
 
-        assert [v.version for v in registry.list_versions(params)] == ["v1.1.0"]
+        assert [v.version for v in Registry(params).list_versions()] == ["v1.1.0"]
         assert make_version(params, "two") == "v1.3.0"
 
     def test_a_registration_that_broke_leaves_no_version(
@@ -270,15 +269,15 @@ class TestRegister:
     ) -> None:
         make_version(params, "one")
         with pytest.raises(FileNotFoundError):
-            chosen(params).add(params, replace(RECORD, md5="f" * 32, code="HEAD"), "HEAD")
+            Registry(params).backend.add(replace(RECORD, md5="f" * 32, code="HEAD"), "HEAD")
 
-        assert [v.version for v in registry.list_versions(params)] == ["v1.1.0"]
+        assert [v.version for v in Registry(params).list_versions()] == ["v1.1.0"]
 
     def test_ten_at_once_are_all_distinct_and_none_is_lost(self, bare: Path, params: Params) -> None:
         made = at_once(NUM_AT_ONCE, lambda i: make_version(params, f"weights {i}"))
 
         assert len(set(made)) == NUM_AT_ONCE
-        versions = registry.list_versions(params)
+        versions = Registry(params).list_versions()
         assert {v.version for v in versions} == set(made)
         expected = {hashlib.md5(f"weights {i}".encode()).hexdigest() for i in range(NUM_AT_ONCE)}
         assert {v.record.md5 for v in versions if v.record} == expected
@@ -286,128 +285,128 @@ class TestRegister:
     def test_the_same_weights_at_once_are_one_version(self, bare: Path, params: Params) -> None:
         made = at_once(4, lambda i: make_version(params, "the same"))
 
-        assert {v.version for v in registry.list_versions(params)} == set(made)
+        assert {v.version for v in Registry(params).list_versions()} == set(made)
         assert len(set(made)) == 1
 
 
 class TestStages:
     def test_the_alias_follows_and_history_says_who_and_why(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
-        registry.promote(params, one, **WHO, when=day(18))
+        Registry(params).promote(one, **WHO, when=day(18))
 
-        found = registry.promote(params, two, approver="B", reason='any\n"characters"\0 ä', when=day(20), expected_champion=one)
+        found = Registry(params).promote(two, approver="B", reason='any\n"characters"\0 ä', when=day(20), expected_champion=one)
 
-        assert (found.stages, registry.champion(params)) == (("production",), two)
-        with connection.speaking(params) as client:
+        assert (found.stages, Registry(params).champion()) == (("production",), two)
+        with MlflowBackend(params).client() as client:
             assert client.get_model_version_by_alias(params.registry.name, "production").version == "2"
             entry = client.get_model_version(f"{params.registry.name}.history", "2")
         assert (entry.tags["approver"], entry.tags["reason"]) == ("B", 'any "characters" ä')
-        past = registry.history(params)
+        past = Registry(params).history()
         assert [(a.number, a.previous, a.version, a.approver) for a in past] == [
             (1, None, one, "A. Reviewer"),
             (2, one, two, "B"),
         ]
         assert past[1].reason == 'any\n"characters"\0 ä'
         assert past[1].report == hashlib.sha256(b"the report").hexdigest()
-        on = [[a.version for a in registry.history(params, on=date(2026, 11, n))] for n in (17, 18, 19, 20, 21)]
+        on = [[a.version for a in Registry(params).history(on=date(2026, 11, n))] for n in (17, 18, 19, 20, 21)]
         assert on == [[], [one], [one], [one, two], [two]]
 
     def test_the_champion_again_changes_nothing(self, bare: Path, params: Params) -> None:
         one = make_version(params, "one")
 
-        assert registry.promote(params, one, **WHO) == registry.promote(params, one, approver="B", reason="clicked twice")
-        assert len(registry.history(params)) == 1
+        assert Registry(params).promote(one, **WHO) == Registry(params).promote(one, approver="B", reason="clicked twice")
+        assert len(Registry(params).history()) == 1
 
     def test_a_champion_that_moved_meanwhile_is_refused(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
-        registry.promote(params, one, **WHO)
+        Registry(params).promote(one, **WHO)
 
-        error = the_error(lambda: registry.promote(params, two, **WHO, expected_champion=None))
+        error = the_error(lambda: Registry(params).promote(two, **WHO, expected_champion=None))
         assert error.what == "the champion is v1.1.0 now, expected was none"
-        assert "no version v9.0.0" in the_error(lambda: registry.promote(params, "v9.0.0", **WHO)).what
+        assert "no version v9.0.0" in the_error(lambda: Registry(params).promote("v9.0.0", **WHO)).what
 
     def test_rollback_goes_back_one_each_time_past_deprecated_ones(self, bare: Path, params: Params) -> None:
         names = [make_version(params, name) for name in ("one", "two", "three", "four")]
         for name in names:
-            registry.promote(params, name, **WHO)
-        registry.deprecate(params, names[2], **WHO)
+            Registry(params).promote(name, **WHO)
+        Registry(params).deprecate(names[2], **WHO)
 
-        assert registry.rollback(params, **WHO).version == names[1]
-        assert registry.rollback(params, **WHO).version == names[0]
-        assert the_error(lambda: registry.rollback(params, **WHO)).what == "no version was champion before v1.1.0"
-        assert journal.alias(params) == "1"
+        assert Registry(params).rollback(**WHO).version == names[1]
+        assert Registry(params).rollback(**WHO).version == names[0]
+        assert the_error(lambda: Registry(params).rollback(**WHO)).what == "no version was champion before v1.1.0"
+        assert MlflowBackend(params).alias() == "1"
 
     def test_a_deprecated_version_can_be_read_and_not_promoted(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
-        registry.promote(params, two, **WHO)
+        Registry(params).promote(two, **WHO)
 
         when = datetime(2099, 1, 2, tzinfo=UTC)
-        found = registry.deprecate(params, one, approver="A", reason="leaked images", when=when)
+        found = Registry(params).deprecate(one, approver="A", reason="leaked images", when=when)
 
         assert found.deprecated == "2099-01-02 by A: leaked images"
-        assert [v.version for v in registry.list_versions(params)] == [two]
-        assert len(registry.list_versions(params, with_deprecated=True)) == 2
-        assert "leaked images" in the_error(lambda: registry.promote(params, one, **WHO)).what
-        assert the_error(lambda: registry.deprecate(params, two, **WHO)).what == "v1.2.0 is in production"
+        assert [v.version for v in Registry(params).list_versions()] == [two]
+        assert len(Registry(params).list_versions(with_deprecated=True)) == 2
+        assert "leaked images" in the_error(lambda: Registry(params).promote(one, **WHO)).what
+        assert the_error(lambda: Registry(params).deprecate(two, **WHO)).what == "v1.2.0 is in production"
 
     def test_a_refusal_is_kept_once_and_moves_nothing(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
-        registry.promote(params, one, **WHO)
+        Registry(params).promote(one, **WHO)
 
-        found = registry.refuse(params, two, "rejected", approver="B", reason="misses\nbolts", question="run 1")
-        at_once(3, lambda _: registry.refuse(params, two, "unanswered", approver="nobody", reason="late", question="run 2"))
+        found = Registry(params).refuse(two, "rejected", approver="B", reason="misses\nbolts", question="run 1")
+        at_once(3, lambda _: Registry(params).refuse(two, "unanswered", approver="nobody", reason="late", question="run 2"))
 
         assert (found.version, found.champion, found.approver, found.reason) == (two, one, "B", "misses\nbolts")
-        assert registry.refuse(params, two, "rejected", approver="C", reason="again", question="run 1") == found
-        assert [(r.outcome, r.approver) for r in registry.refusals(params, two)] == [("rejected", "B"), ("unanswered", "nobody")]
-        assert registry.refusals(params, one) == ()
-        assert registry.champion(params) == one
+        assert Registry(params).refuse(two, "rejected", approver="C", reason="again", question="run 1") == found
+        assert [(r.outcome, r.approver) for r in Registry(params).refusals(two)] == [("rejected", "B"), ("unanswered", "nobody")]
+        assert Registry(params).refusals(one) == ()
+        assert Registry(params).champion() == one
 
     def test_many_at_once_leave_one_history_in_which_each_follows_the_one_before(self, bare: Path, params: Params) -> None:
         names = [make_version(params, str(i)) for i in range(4)]
 
-        at_once(4, lambda i: registry.promote(params, names[i], **WHO))
+        at_once(4, lambda i: Registry(params).promote(names[i], **WHO))
 
-        past = registry.history(params)
+        past = Registry(params).history()
         assert sorted(a.version for a in past) == names
         assert [a.previous for a in past] == [None, *(a.version for a in past[:-1])]
-        assert journal.alias(params) == past[-1].version.split(".")[1]
+        assert MlflowBackend(params).alias() == past[-1].version.split(".")[1]
 
     def test_of_two_decisions_against_the_same_champion_one_is_refused(self, bare: Path, params: Params) -> None:
         names = [make_version(params, str(i)) for i in range(3)]
-        registry.promote(params, names[0], **WHO)
+        Registry(params).promote(names[0], **WHO)
 
         def decide(i: int) -> str:
             try:
-                return registry.promote(params, names[i + 1], **WHO, expected_champion=names[0]).version
+                return Registry(params).promote(names[i + 1], **WHO, expected_champion=names[0]).version
             except RegistryError as error:
                 return error.what.partition(" now")[0]
 
         done = at_once(2, decide)
 
-        winner = registry.champion(params)
+        winner = Registry(params).champion()
         assert sorted(map(str, done)) == sorted([str(winner), f"the champion is {winner}"])
 
     def test_an_alias_that_was_moved_by_hand_is_said_and_moved_back_by_the_next_change(
         self, bare: Path, params: Params, caplog: pytest.LogCaptureFixture
     ) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
-        registry.promote(params, one, **WHO)
-        with connection.speaking(params) as client:
+        Registry(params).promote(one, **WHO)
+        with MlflowBackend(params).client() as client:
             client.set_registered_model_alias(params.registry.name, "production", "2")
 
-        assert registry.pin_champion(params) == one
+        assert Registry(params).pin_champion() == one
         assert "the alias production names version 2, the history says 1" in caplog.text
-        assert "the alias production in MLflow" in [fault.what for fault in registry.verify(params)]
-        registry.promote(params, one, **WHO)
-        assert journal.alias(params) == "1"
-        assert registry.promote(params, two, **WHO).version == two
+        assert "the alias production in MLflow" in [fault.what for fault in Registry(params).verify()]
+        Registry(params).promote(one, **WHO)
+        assert MlflowBackend(params).alias() == "1"
+        assert Registry(params).promote(two, **WHO).version == two
 
     def test_champion_yaml_pins_the_version_and_its_weights(self, bare: Path, params: Params) -> None:
-        assert registry.pin_champion(params) is None
-        registry.promote(params, make_version(params, "one"), **WHO)
+        assert Registry(params).pin_champion() is None
+        Registry(params).promote(make_version(params, "one"), **WHO)
 
-        assert registry.pin_champion(params) == "v1.1.0"
+        assert Registry(params).pin_champion() == "v1.1.0"
         name = params.registry.name
         lines = Path("champion.yaml").read_text().splitlines()[1:]
         assert lines == [
@@ -420,15 +419,15 @@ class TestStages:
 
 class TestVerify:
     def test_one_byte_of_any_artifact_is_named(self, root: Path, params: Params, server: Server) -> None:
-        registry.register(params)
-        registry.promote(params, "v1.1.0", **WHO)
-        assert registry.verify(params) == ()
+        Registry(params).register()
+        Registry(params).promote("v1.1.0", **WHO)
+        assert Registry(params).verify() == ()
 
         for file in ("best.pt", "report.md", "decision.json", "dvc.lock", "record.json"):
             path = stored(server, file)
             content = path.read_bytes()
             path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-            faults = registry.verify(params, "v1.1.0")
+            faults = Registry(params).verify("v1.1.0")
             path.write_bytes(content)
 
             assert len(faults) == 1, faults
@@ -438,30 +437,30 @@ class TestVerify:
     def test_another_metric_and_a_deleted_entry_of_the_history_are_named(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
         for name in (one, two):
-            registry.promote(params, name, **WHO)
-        with connection.speaking(params) as client:
+            Registry(params).promote(name, **WHO)
+        with MlflowBackend(params).client() as client:
             client.log_metric(client.get_model_version(params.registry.name, "1").run_id, "box/mAP50", 0.61)
             client.delete_model_version(f"{params.registry.name}.history", "1")
 
-        what = [fault.what for fault in registry.verify(params)]
+        what = [fault.what for fault in Registry(params).verify()]
 
         assert "the metric box/mAP50 in MLflow" in what
         assert f"entry 1 of {params.registry.name}.history" in what
-        assert registry.champion(params) == two
+        assert Registry(params).champion() == two
 
     def test_an_entry_of_the_history_that_was_changed_emptied_or_made_by_hand_is_named(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
         for version in (one, two, one):
-            registry.promote(params, version, **WHO)
+            Registry(params).promote(version, **WHO)
         name = f"{params.registry.name}.history"
 
         def faults_with(number: str, change: Callable[[dict[str, Any]], object]) -> set[str]:
-            with connection.speaking(params) as client:
-                text = client.get_model_version(name, number).tags[connection.ENTRY]
+            with MlflowBackend(params).client() as client:
+                text = client.get_model_version(name, number).tags[ENTRY]
                 changed = json.loads(text)
-                client.set_model_version_tag(name, number, connection.ENTRY, str(change(changed) or json.dumps(changed)))
-                found = {fault.what for fault in registry.verify(params) if "entry" in fault.what}
-                client.set_model_version_tag(name, number, connection.ENTRY, text)
+                client.set_model_version_tag(name, number, ENTRY, str(change(changed) or json.dumps(changed)))
+                found = {fault.what for fault in Registry(params).verify() if "entry" in fault.what}
+                client.set_model_version_tag(name, number, ENTRY, text)
             return found
 
         link = "hash of the entry before"
@@ -472,10 +471,10 @@ class TestVerify:
         assert faults_with("3", lambda body: body.update({"from": None})) == {"entry 3 (assign): the version before"}
         assert faults_with("3", lambda body: body.update(commit="0" * 40)) == {"entry 3 (assign): what it is about"}
         assert faults_with("3", lambda body: body.update(time="2099-01-01T00:00:00+00:00")) == {"entry 3 (assign): its time"}
-        with connection.speaking(params) as client:
+        with MlflowBackend(params).client() as client:
             at = client.get_model_version(name, "3")
             client.create_model_version(name, at.source, at.run_id, {}, await_creation_for=0)
-        assert {fault.what for fault in registry.verify(params) if "entry" in fault.what} == {f"entry 4 of {name}"}
+        assert {fault.what for fault in Registry(params).verify() if "entry" in fault.what} == {f"entry 4 of {name}"}
 
 
 class TestErrors:
@@ -485,7 +484,7 @@ class TestErrors:
         away = replace(params, registry=replace(params.registry, mlflow_uri=None))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
 
-        error = the_error(lambda: registry.list_versions(away))
+        error = the_error(lambda: Registry(away).list_versions())
 
         assert error.what.startswith("the MLflow server does not answer or refuses")
         assert error.fix.startswith("Start it, or correct registry.mlflow_uri")
@@ -502,7 +501,7 @@ class TestErrors:
 
         with failing(code) as uri:
             away = replace(params, registry=replace(params.registry, mlflow_uri=uri))
-            error = the_error(lambda: registry.list_versions(away))
+            error = the_error(lambda: Registry(away).list_versions())
 
         assert error.fix.startswith(fix)
         assert time.monotonic() - began < 20  # it says Retry-After: 3600
@@ -520,23 +519,23 @@ class TestErrors:
         self, bare: Path, params: Params, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("one", "two"):
-            registry.promote(params, make_version(params, name), **WHO)
+            Registry(params).promote(make_version(params, name), **WHO)
         monkeypatch.setattr("mlflow.MlflowClient.set_registered_model_alias", refuses("alias"))
 
-        error = the_error(lambda: registry.rollback(params, **WHO))
+        error = the_error(lambda: Registry(params).rollback(**WHO))
 
-        assert registry.champion(params) == "v1.1.0"
+        assert Registry(params).champion() == "v1.1.0"
         assert "history` first: if it was recorded, another rollback goes one further back" in error.fix
 
     def test_no_address_at_all_is_said(self, bare: Path, params: Params) -> None:
         nowhere = replace(params, registry=replace(params.registry, mlflow_uri=None))
 
-        assert the_error(lambda: registry.champion(nowhere)).what == "no MLflow server is named"
+        assert the_error(lambda: Registry(nowhere).champion()).what == "no MLflow server is named"
 
     def test_a_missing_file_of_a_version_is_said(self, bare: Path, params: Params) -> None:
-        version = registry.show(params, make_version(params, "one"))
+        version = Registry(params).show(make_version(params, "one"))
 
-        assert "MLflow" in the_error(lambda: registry.read_file(params, version, "reports/none.md")).what
+        assert "MLflow" in the_error(lambda: Registry(params).read_file(version, "reports/none.md")).what
 
 
 def test_the_verbs_print_the_same_words_for_both_backends(root: Path, params: Params) -> None:

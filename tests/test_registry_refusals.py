@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import registry
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.registry import Registry
 from tests import workspace as ws
 from tests.workspace import sh
 
@@ -30,21 +30,21 @@ def verb(*args: str) -> str:
 
 
 def test_a_refusal_says_who_why_and_what_stayed_and_every_tool_still_reads_the_versions(shared: Path, params: Params) -> None:
-    registry.register(params)
-    registry.promote(params, "v1.0.0", approver="A", reason="b")
+    Registry(params).register()
+    Registry(params).promote("v1.0.0", approver="A", reason="b")
     ws.run_stages(shared, weights="second weights")
-    version = registry.register(params)
+    version = Registry(params).register()
     shown = sh("gto", "show", "detector", "--json")
 
-    found = registry.refuse(params, "v1.1.0", "rejected", question="run 1", **NO)
+    found = Registry(params).refuse("v1.1.0", "rejected", question="run 1", **NO)
 
     assert (found.version, found.outcome, found.champion, found.approver) == ("v1.1.0", "rejected", "v1.0.0", "Grace Hopper")
     assert (found.reason, found.commit) == (NO["reason"], version.commit)
     assert version.record
     assert found.report == version.record.files["reports/report.md"]
-    assert registry.champion(params) == "v1.0.0"
-    assert [v.version for v in registry.list_versions(params, with_deprecated=True)] == ["v1.0.0", "v1.1.0"]
-    assert registry.verify(params) == ()
+    assert Registry(params).champion() == "v1.0.0"
+    assert [v.version for v in Registry(params).list_versions(with_deprecated=True)] == ["v1.0.0", "v1.1.0"]
+    assert Registry(params).verify() == ()
     assert sh("gto", "show", "detector", "--json") == shown
     assert "v1.1.0" in sh("gto", "history", "detector")
     ws.dvc("artifacts", "get", ".", "detector", "--rev", "v1.1.0", "-o", "second.pt")
@@ -61,32 +61,32 @@ def test_a_refusal_says_who_why_and_what_stayed_and_every_tool_still_reads_the_v
 
 
 def test_one_question_is_recorded_once_and_another_one_again(shared: Path, params: Params) -> None:
-    registry.register(params)
+    Registry(params).register()
 
-    first = registry.refuse(params, "v1.0.0", "rejected", question="run 1", **NO)
+    first = Registry(params).refuse("v1.0.0", "rejected", question="run 1", **NO)
 
-    assert registry.refuse(params, "v1.0.0", "rejected", question="run 1", approver="B", reason="c") == first
-    second = registry.refuse(params, "detector@v1.0.0", "unanswered", question="run 2", approver="nobody", reason="silence")
-    assert registry.refusals(params) == registry.refusals(params, "v1.0.0") == (first, second)
-    assert registry.refusals(params, "v1.1.0") == ()
-    assert registry.promote(params, "v1.0.0", approver="A", reason="b").stages == ("production",)
+    assert Registry(params).refuse("v1.0.0", "rejected", question="run 1", approver="B", reason="c") == first
+    second = Registry(params).refuse("detector@v1.0.0", "unanswered", question="run 2", approver="nobody", reason="silence")
+    assert Registry(params).refusals() == Registry(params).refusals("v1.0.0") == (first, second)
+    assert Registry(params).refusals("v1.1.0") == ()
+    assert Registry(params).promote("v1.0.0", approver="A", reason="b").stages == ("production",)
 
 
 def test_a_refusal_reaches_the_git_remote_and_other_clones(
     shared: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry.register(params)
+    Registry(params).register()
     subprocess.run(["git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "other")], check=True)
 
-    found = registry.refuse(params, "v1.0.0", "rejected", question="run 1", **NO)
+    found = Registry(params).refuse("v1.0.0", "rejected", question="run 1", **NO)
 
     monkeypatch.chdir(tmp_path / "other")
-    assert registry.refusals(params) == ()
-    assert registry.refuse(params, "v1.0.0", "rejected", question="run 1", approver="B", reason="c") == found
+    assert Registry(params).refusals() == ()
+    assert Registry(params).refuse("v1.0.0", "rejected", question="run 1", approver="B", reason="c") == found
 
 
 def test_a_version_that_does_not_exist_cannot_be_refused(root: Path, params: Params) -> None:
     with pytest.raises(RegistryError, match=r"no version v9\.0\.0 of detector"):
-        registry.refuse(params, "v9.0.0", "rejected", question="run 1", **NO)
+        Registry(params).refuse("v9.0.0", "rejected", question="run 1", **NO)
 
     assert sh("git", "tag") == ""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import registry
 from tasks.common import params as params_module
 from tasks.common.errors import ParamsError
 from tasks.common.params import Params
+from tasks.registry import Registry, is_approver
 from tests import workspace as ws
 from tests.registry_data import WHO, day, make_version, ref, the_error
 from tests.workspace import sh
@@ -77,7 +77,7 @@ def gpg_key(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def verified(params: Params) -> set[str]:
     """The faults about records; the versions of these tests have no weights."""
-    faults = [fault for fault in registry.verify(params) if "production" in fault.what or "signature" in fault.what]
+    faults = [fault for fault in Registry(params).verify() if "production" in fault.what or "signature" in fault.what]
     return {f"{fault.what}: {fault.found}" for fault in faults}
 
 
@@ -86,9 +86,9 @@ def test_ssh_signs_every_tag_and_verify_says_who_did(ssh_key: Path, caplog: pyte
     params = load(*SIGNED)
     caplog.set_level("INFO")
     one, two = make_version(params, "one"), make_version(params, "two")
-    registry.promote(params, one, **WHO)
-    registry.refuse(params, two, "rejected", approver="B", reason="no", question="q")
-    registry.deprecate(params, two, **WHO)
+    Registry(params).promote(one, **WHO)
+    Registry(params).refuse(two, "rejected", approver="B", reason="no", question="q")
+    Registry(params).deprecate(two, **WHO)
 
     tags = sh("git", "tag").split()
 
@@ -99,8 +99,8 @@ def test_ssh_signs_every_tag_and_verify_says_who_did(ssh_key: Path, caplog: pyte
     assert verified(params) == set()
     fingerprint = sh("ssh-keygen", "-lf", str(ssh_key)).split()[1]
     assert f"signed by ada@example.org ({fingerprint}): detector#production#1, detector@v1.0.0, detector@v1.1.0" in caplog.text
-    assert [(a.approver, a.reason, a.authenticated) for a in registry.history(params)] == [(*WHO.values(), True)]
-    assert registry.show(params, one).record is not None
+    assert [(a.approver, a.reason, a.authenticated) for a in Registry(params).history()] == [(*WHO.values(), True)]
+    assert Registry(params).show(one).record is not None
     assert sh("gto", "show", "detector#production", "--version") == one
     assert sh("git", "for-each-ref", "refs/heads", "--format=%(refname)") == "refs/heads/main"
 
@@ -110,7 +110,7 @@ def test_gpg_signs_too(gpg_key: str, caplog: pytest.LogCaptureFixture) -> None:
     params = load(*SIGNED)
     caplog.set_level("INFO")
 
-    registry.promote(params, make_version(params, "one"), **WHO)
+    Registry(params).promote(make_version(params, "one"), **WHO)
 
     assert "-----BEGIN PGP SIGNATURE-----" in sh("git", "cat-file", "tag", "detector#production#1")
     assert verified(params) == set()
@@ -123,10 +123,10 @@ def stranger(tmp_path: Path) -> None:
 
 FORGED: dict[str, tuple[Callable[[Path, Params], object], str]] = {
     "an unsigned record": (
-        lambda _, params: registry.promote(load("registry.push=false"), "v1.1.0", **WHO), "{p}2: its signature: none"
+        lambda _, params: Registry(load("registry.push=false")).promote("v1.1.0", **WHO), "{p}2: its signature: none"
     ),
     "an unsigned record that is dated before": (
-        lambda _, params: [registry.promote(load("registry.push=false"), "v1.1.0", **WHO), backdate(ref(2))],
+        lambda _, params: [Registry(load("registry.push=false")).promote("v1.1.0", **WHO), backdate(ref(2))],
         "{p}2: its signature: none",
     ),
     "a record changed under its signature": (
@@ -134,7 +134,7 @@ FORGED: dict[str, tuple[Callable[[Path, Params], object], str]] = {
     ),
     "a signature taken out": (lambda _, params: edit_unsigned(ref(1)), "{p}1: its signature: none"),
     "a stranger's key": (
-        lambda folder, params: [stranger(folder), registry.promote(params, "v1.1.0", **WHO)], "{p}2: its signature: "
+        lambda folder, params: [stranger(folder), Registry(params).promote("v1.1.0", **WHO)], "{p}2: its signature: "
     ),
 }  # fmt: skip
 
@@ -168,7 +168,7 @@ def test_a_record_that_is_not_well_signed_is_a_fault(
     params = load(*SIGNED)
     make_version(params, "two")
     make_version(params, "one")
-    registry.promote(params, "v1.0.0", **WHO)
+    Registry(params).promote("v1.0.0", **WHO)
     assert verified(params) == set()
 
     forge(tmp_path, params)
@@ -180,12 +180,12 @@ def test_a_record_that_is_not_well_signed_is_a_fault(
 def test_records_from_before_signing_are_accepted(ssh_key: Path, caplog: pytest.LogCaptureFixture) -> None:
     unsigned, params = load("registry.push=false"), load(*SIGNED)
     one = make_version(unsigned, "one")
-    registry.promote(unsigned, one, **WHO, when=day(1))
+    Registry(unsigned).promote(one, **WHO, when=day(1))
 
     assert verified(params) == set()
     assert "no record of detector is signed yet" in caplog.text
 
-    registry.promote(params, make_version(params, "two"), **WHO)
+    Registry(params).promote(make_version(params, "two"), **WHO)
     assert verified(params) == set()
 
 
@@ -221,14 +221,14 @@ def test_a_signer_that_fails_is_one_block_and_nothing_is_published(
     before = sh("git", "for-each-ref")
     break_it(tmp_path)
 
-    error = the_error(lambda: registry.promote(params, version, **WHO))
+    error = the_error(lambda: Registry(params).promote(version, **WHO))
 
     first, _, words = error.what.partition("\n")
     assert first == "git cannot sign the tag detector#production#1: no tag was made"
     assert words
     assert error.where == "params.yaml: registry.sign"
     assert sh("git", "for-each-ref") == before
-    assert registry.history(params) == ()
+    assert Registry(params).history() == ()
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def test_an_allowed_signers_file_that_is_missing_is_said(ssh_key: Path) -> None:
     make_version(params, "one")
     sh("git", "config", "--unset", "gpg.ssh.allowedSignersFile")
 
-    assert "no allowed-signers file" in the_error(lambda: registry.verify(params)).what
+    assert "no allowed-signers file" in the_error(lambda: Registry(params).verify()).what
 
 
 @pytest.mark.slow
@@ -249,7 +249,7 @@ def test_a_signed_tag_is_pushed_and_a_colleague_verifies_it(
     params = load("registry.sign=true")
     key = make_key(tmp_path, "ada")
     use(key)
-    registry.promote(params, make_version(params, "one"), **WHO)
+    Registry(params).promote(make_version(params, "one"), **WHO)
     sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
     monkeypatch.chdir(tmp_path / "clone")
     (tmp_path / "allowed").write_text(f"ada@example.org {key.with_suffix('.pub').read_text()}")
@@ -269,9 +269,9 @@ class TestApprovers:
     @pytest.mark.parametrize(
         "verb",
         [
-            lambda params, who: registry.promote(params, "v1.0.0", approver=who, reason="r"),
-            lambda params, who: registry.rollback(params, approver=who, reason="r"),
-            lambda params, who: registry.deprecate(params, "v1.0.0", approver=who, reason="r"),
+            lambda params, who: Registry(params).promote("v1.0.0", approver=who, reason="r"),
+            lambda params, who: Registry(params).rollback(approver=who, reason="r"),
+            lambda params, who: Registry(params).deprecate("v1.0.0", approver=who, reason="r"),
         ],
         ids=["promote", "rollback", "deprecate"],
     )
@@ -298,26 +298,26 @@ class TestApprovers:
         ids=["same", "spaces around", "decomposed", "capitals", "inner spaces", "two in one", "without accents", "a part"],
     )  # fmt: skip
     def test_names_are_compared_exactly_but_for_spaces_around_and_the_unicode_form(self, name: str, may: bool) -> None:
-        assert registry.is_approver(load("promote.approvers=[José Núñez]").promote, name) is may
+        assert is_approver(load("promote.approvers=[José Núñez]").promote, name) is may
 
     def test_each_of_two_must_be_one_of_them(self, version: str) -> None:
         params = load("registry.push=false", "promote.approvers=[Ada, Grace]")
 
-        assert "Eve may not" in the_error(lambda: registry.promote(params, version, approver=["Ada", "Eve"], reason="r")).what
-        registry.promote(params, version, approver=["Ada ", "Grace"], reason="r", via="UI")
-        assert [a.approver for a in registry.history(params)] == ["Ada and Grace"]
+        assert "Eve may not" in the_error(lambda: Registry(params).promote(version, approver=["Ada", "Eve"], reason="r")).what
+        Registry(params).promote(version, approver=["Ada ", "Grace"], reason="r", via="UI")
+        assert [a.approver for a in Registry(params).history()] == ["Ada and Grace"]
 
     def test_what_came_in_by_the_ui_is_recorded_as_not_authenticated(self, version: str) -> None:
         params = load("registry.push=false")
-        registry.refuse(params, version, "rejected", approver="Ada", reason="no", question="q")
-        registry.promote(params, version, approver="Ada", reason="yes", via="UI")
+        Registry(params).refuse(version, "rejected", approver="Ada", reason="no", question="q")
+        Registry(params).promote(version, approver="Ada", reason="yes", via="UI")
 
-        [assignment], [refusal] = registry.history(params), registry.refusals(params)
+        [assignment], [refusal] = Registry(params).history(), Registry(params).refusals()
 
         assert (assignment.via, assignment.authenticated) == (refusal.via, refusal.authenticated) == ("UI", False)
         assert assignment.summary().endswith("Ada: yes  [answered in the UI, not authenticated]")
         assert refusal.summary().endswith("Ada: no  [answered in the UI, not authenticated]")
-        registry.deprecate(params, make_version(params, "two"), **WHO)
+        Registry(params).deprecate(make_version(params, "two"), **WHO)
         body = sh("git", "for-each-ref", "--format=%(contents:body)", "refs/tags/detector@v1.1.0!")
         assert json.loads(body)["via"] == "command line"
 
@@ -326,10 +326,10 @@ class TestApprovers:
         version = make_version(params, "one")
 
         for via in ("UI", "gate"):
-            error = the_error(lambda via=via: registry.promote(params, version, approver="A", reason="r", via=via))  # type: ignore[misc]
+            error = the_error(lambda via=via: Registry(params).promote(version, approver="A", reason="r", via=via))  # type: ignore[misc]
             assert error.what.startswith("promote.signed_only is true")
-        registry.promote(params, version, approver="A", reason="r")
-        assert registry.champion(params) == version
+        Registry(params).promote(version, approver="A", reason="r")
+        assert Registry(params).champion() == version
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks import registry
 from tasks.common import git
 from tasks.common import params as params_module
 from tasks.common.params import Params
+from tasks.registry import Fault, Registry
 from tasks.registry import record as rec
-from tasks.registry.history import line_of
+from tasks.registry.stages import line_of
 from tests import workspace as ws
 from tests.registry_data import RECORD, WHO, day, make_version, the_error
 from tests.workspace import sh
@@ -54,11 +54,11 @@ class TestPromote:
         self, bare: Path, params: Params, tmp_path: Path
     ) -> None:
         first, second = make_version(params, "one"), make_version(params, "two")
-        registry.promote(params, first, **WHO, when=day(18))
+        Registry(params).promote(first, **WHO, when=day(18))
 
-        found = registry.promote(params, f"detector@{second}", **WHO, when=day(20))
+        found = Registry(params).promote(f"detector@{second}", **WHO, when=day(20))
 
-        assert (found.version, found.stages, registry.champion(params)) == (second, ("production",), second)
+        assert (found.version, found.stages, Registry(params).champion()) == (second, ("production",), second)
         message = sh(
             "git", "for-each-ref", "--format=%(contents)", "refs/tags/detector#production#2", cwd=tmp_path / "origin.git"
         )
@@ -84,42 +84,42 @@ class TestPromote:
 
     def test_the_champion_again_changes_nothing(self, bare: Path, params: Params) -> None:
         version = make_version(params, "one")
-        registry.promote(params, version, **WHO)
+        Registry(params).promote(version, **WHO)
 
-        again = registry.promote(params, version, approver="Another", reason="clicked twice", expected_champion=None)
+        again = Registry(params).promote(version, approver="Another", reason="clicked twice", expected_champion=None)
 
         assert again.stages == ("production",)
-        assert [(a.number, a.approver) for a in registry.history(params)] == [(1, "A. Reviewer")]
+        assert [(a.number, a.approver) for a in Registry(params).history()] == [(1, "A. Reviewer")]
 
     def test_a_reason_of_any_characters_survives(self, bare: Path, params: Params) -> None:
         reason = 'first line\n\n{"approver": "forged"}\0 Prüfung'
 
-        registry.promote(params, make_version(params, "one"), approver="A", reason=reason)
+        Registry(params).promote(make_version(params, "one"), approver="A", reason=reason)
 
-        assert [(a.approver, a.reason) for a in registry.history(params)] == [("A", reason)]
+        assert [(a.approver, a.reason) for a in Registry(params).history()] == [("A", reason)]
 
     def test_an_unknown_version_and_an_empty_reason_are_refused(self, bare: Path, params: Params) -> None:
         make_version(params, "one")
 
-        assert "no version v9.0.0" in the_error(lambda: registry.promote(params, "v9.0.0", **WHO)).what
-        error = the_error(lambda: registry.promote(params, "v1.0.0", approver="A", reason=" "))
+        assert "no version v9.0.0" in the_error(lambda: Registry(params).promote("v9.0.0", **WHO)).what
+        error = the_error(lambda: Registry(params).promote("v1.0.0", approver="A", reason=" "))
         assert error.what == "the reason is empty"
-        assert registry.history(params) == ()
+        assert Registry(params).history() == ()
 
     def test_a_champion_that_moved_meanwhile_elsewhere_is_refused(
         self, bare: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         versions = [make_version(params, name) for name in ("one", "two", "three")]
-        registry.promote(params, versions[0], **WHO)
+        Registry(params).promote(versions[0], **WHO)
         monkeypatch.chdir(clone_here(tmp_path, "clone"))
-        registry.promote(params, versions[1], **WHO)
+        Registry(params).promote(versions[1], **WHO)
         monkeypatch.chdir(bare)
 
-        error = the_error(lambda: registry.promote(params, versions[2], **WHO, expected_champion=versions[0]))
+        error = the_error(lambda: Registry(params).promote(versions[2], **WHO, expected_champion=versions[0]))
 
         assert error.what == "the champion is v1.1.0 now, expected was v1.0.0"
-        assert registry.promote(params, versions[2], **WHO, expected_champion="v1.1.0").stages == ("production",)
-        assert [(a.previous, a.version) for a in registry.history(params)] == [
+        assert Registry(params).promote(versions[2], **WHO, expected_champion="v1.1.0").stages == ("production",)
+        assert [(a.previous, a.version) for a in Registry(params).history()] == [
             (None, "v1.0.0"),
             ("v1.0.0", "v1.1.0"),
             ("v1.1.0", "v1.2.0"),
@@ -135,9 +135,9 @@ class TestPromote:
                         f" --version {one} --stage production --push\n")  # fmt: skip
         hook.chmod(0o755)
 
-        registry.promote(params, two, **WHO)
+        Registry(params).promote(two, **WHO)
 
-        past = registry.history(params)
+        past = Registry(params).history()
         assert [(a.number, a.previous, a.version) for a in past] == [(1, None, one), (2, one, two)]
         assert past[0].approver == "A User"
         assert sh("git", "tag", "-l", "*#*", cwd=tmp_path / "origin.git").split() == [a.tag for a in past]
@@ -145,18 +145,18 @@ class TestPromote:
     def test_a_version_that_the_remote_lacks_is_refused_and_says_what_to_push(self, bare: Path, params: Params) -> None:
         make_version(replace(params, registry=replace(params.registry, push=False)), "here alone")
 
-        error = the_error(lambda: registry.promote(params, "v1.0.0", **WHO))
+        error = the_error(lambda: Registry(params).promote("v1.0.0", **WHO))
 
         assert (error.what, error.where) == ("this version is not on the remote", "detector@v1.0.0")
-        assert registry.history(params) == ()
+        assert Registry(params).history() == ()
 
     def test_what_was_promoted_without_the_remote_is_pushed_with_the_next(
         self, bare: Path, params: Params, tmp_path: Path
     ) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
-        registry.promote(replace(params, registry=replace(params.registry, push=False)), one, **WHO)
+        Registry(replace(params, registry=replace(params.registry, push=False))).promote(one, **WHO)
 
-        registry.promote(params, two, **WHO)
+        Registry(params).promote(two, **WHO)
 
         tags = sh("git", "tag", "-l", "*#*", cwd=tmp_path / "origin.git").split()
         assert tags == ["detector#production#1", "detector#production#2"]
@@ -165,10 +165,10 @@ class TestPromote:
         versions = [make_version(params, str(i)) for i in range(6)]
         clones = [clone_here(tmp_path, f"clone{i}") for i in range(6)]
 
-        assert at_once(clones, lambda i: registry.promote(params, versions[i], **WHO)) == [0] * 6
+        assert at_once(clones, lambda i: Registry(params).promote(versions[i], **WHO)) == [0] * 6
 
         sh("git", "fetch", "-q", "--tags", "origin")
-        past = registry.history(params)
+        past = Registry(params).history()
         assert [a.number for a in past] == [1, 2, 3, 4, 5, 6]
         assert sorted(a.version for a in past) == versions
         assert [a.previous for a in past[1:]] == [a.version for a in past[:-1]]
@@ -179,46 +179,46 @@ class TestPromote:
 class TestRollback:
     def test_it_goes_back_one_champion_each_time_in_seconds(self, bare: Path, params: Params) -> None:
         for name in ("one", "two", "three"):
-            registry.promote(params, make_version(params, name), **WHO)
+            Registry(params).promote(make_version(params, name), **WHO)
         started = time.monotonic()
 
-        assert registry.rollback(params, approver="On call", reason="misses bolts").version == "v1.1.0"
+        assert Registry(params).rollback(approver="On call", reason="misses bolts").version == "v1.1.0"
         assert time.monotonic() - started < 10
-        assert registry.rollback(params, approver="On call", reason="so does this").version == "v1.0.0"
-        error = the_error(lambda: registry.rollback(params, approver="On call", reason="and this"))
+        assert Registry(params).rollback(approver="On call", reason="so does this").version == "v1.0.0"
+        error = the_error(lambda: Registry(params).rollback(approver="On call", reason="and this"))
         assert error.what == "no version was champion before v1.0.0"
-        assert [(a.previous, a.version, a.is_rollback) for a in registry.history(params)[-2:]] == [
+        assert [(a.previous, a.version, a.is_rollback) for a in Registry(params).history()[-2:]] == [
             ("v1.2.0", "v1.1.0", True),
             ("v1.1.0", "v1.0.0", True),
         ]
         assert sh("gto", "show", "detector@v1.0.0", "--json").count('"production"') > 0
 
     def test_without_a_champion_it_is_refused(self, bare: Path, params: Params) -> None:
-        assert the_error(lambda: registry.rollback(params, **WHO)).what == "there is no champion yet"
+        assert the_error(lambda: Registry(params).rollback(**WHO)).what == "there is no champion yet"
 
     def test_a_deprecated_version_is_passed_over(self, bare: Path, params: Params) -> None:
         for name in ("one", "two", "three"):
-            registry.promote(params, make_version(params, name), **WHO)
-        registry.deprecate(params, "v1.1.0", **WHO)
+            Registry(params).promote(make_version(params, name), **WHO)
+        Registry(params).deprecate("v1.1.0", **WHO)
 
-        assert registry.rollback(params, **WHO).version == "v1.0.0"
+        assert Registry(params).rollback(**WHO).version == "v1.0.0"
 
     def test_a_promotion_by_name_of_an_older_version_can_be_undone(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
         for version in (one, two, one):
-            registry.promote(params, version, **WHO)
+            Registry(params).promote(version, **WHO)
 
-        assert registry.rollback(params, **WHO).version == two
+        assert Registry(params).rollback(**WHO).version == two
 
 
 class TestHistory:
     @pytest.mark.slow
     def test_a_day_names_every_version_that_was_in_production_then(self, bare: Path, params: Params) -> None:
         for name, when in (("one", day(18)), ("two", day(20)), ("three", day(22))):
-            registry.promote(params, make_version(params, name), **WHO, when=when)
+            Registry(params).promote(make_version(params, name), **WHO, when=when)
 
         def on(number: int) -> list[str]:
-            return [a.version for a in registry.history(params, on=date(2026, 11, number))]
+            return [a.version for a in Registry(params).history(on=date(2026, 11, number))]
 
         assert [on(n) for n in (17, 18, 19, 20, 21, 22, 30)] == [
             [],
@@ -233,24 +233,24 @@ class TestHistory:
     @pytest.mark.slow
     def test_time_never_runs_backwards(self, bare: Path, params: Params) -> None:
         one, two = make_version(params, "one"), make_version(params, "two")
-        registry.promote(params, one, **WHO, when=day(20))
+        Registry(params).promote(one, **WHO, when=day(20))
 
-        assert "is before 2026-11-20T12:00:01+00:00" in the_error(lambda: registry.promote(params, two, **WHO, when=day(20))).what
+        assert "is before 2026-11-20T12:00:01+00:00" in the_error(lambda: Registry(params).promote(two, **WHO, when=day(20))).what
 
     def test_another_stage_has_its_own_history(self, bare: Path, params: Params) -> None:
         one = make_version(params, "one")
-        registry.promote(replace(params, registry=replace(params.registry, stage="staging")), one, **WHO)
+        Registry(replace(params, registry=replace(params.registry, stage="staging"))).promote(one, **WHO)
 
-        assert registry.history(params) == ()
-        assert registry.champion(params) is None
+        assert Registry(params).history() == ()
+        assert Registry(params).champion() is None
 
     @pytest.mark.slow
     def test_a_rollback_takes_away_what_it_undid(self, bare: Path, params: Params) -> None:
         for name in ("one", "two"):
-            registry.promote(params, make_version(params, name), **WHO)
-        registry.rollback(params, **WHO)
+            Registry(params).promote(make_version(params, name), **WHO)
+        Registry(params).rollback(**WHO)
 
-        assert line_of(registry.history(params)) == ["v1.0.0"]
+        assert line_of(Registry(params).history()) == ["v1.0.0"]
 
 
 @pytest.mark.slow
@@ -262,12 +262,12 @@ class TestDeprecate:
         make_version(params, "two")
 
         later = datetime(2099, 1, 2, tzinfo=UTC)
-        found = registry.deprecate(params, "v1.0.0", approver="A", reason="trained on leaked images", when=later)
+        found = Registry(params).deprecate("v1.0.0", approver="A", reason="trained on leaked images", when=later)
 
         assert found.deprecated == "2099-01-02 by A: trained on leaked images"
-        assert registry.deprecate(params, "v1.0.0", **WHO) == found
-        assert [v.version for v in registry.list_versions(params)] == ["v1.1.0"]
-        listed = registry.list_versions(params, with_deprecated=True)
+        assert Registry(params).deprecate("v1.0.0", **WHO) == found
+        assert [v.version for v in Registry(params).list_versions()] == ["v1.1.0"]
+        listed = Registry(params).list_versions(with_deprecated=True)
         assert [(v.version, bool(v.deprecated), v.record is not None) for v in listed] == [
             ("v1.0.0", True, True),
             ("v1.1.0", False, True),
@@ -275,35 +275,35 @@ class TestDeprecate:
         assert "v1.0.0" not in sh("gto", "show", "detector")
         assert "deregistration" in sh("gto", "history", "detector")
         assert "detector@v1.0.0!" in sh("git", "tag", cwd=tmp_path / "origin.git").split()
-        assert "leaked images" in the_error(lambda: registry.promote(params, "v1.0.0", **WHO)).what
+        assert "leaked images" in the_error(lambda: Registry(params).promote("v1.0.0", **WHO)).what
         assert make_version(params, "three") == "v1.2.0"
 
     def test_what_gto_deprecated_counts_too(self, bare: Path, params: Params) -> None:
         make_version(params, "one")
         sh("gto", "deprecate", "detector", "v1.0.0")
 
-        assert "A User" in str(registry.show(params, "v1.0.0").deprecated)
+        assert "A User" in str(Registry(params).show("v1.0.0").deprecated)
 
     def test_a_time_before_the_registration_is_refused(self, bare: Path, params: Params) -> None:
         make_version(params, "one")
 
-        assert "is before" in the_error(lambda: registry.deprecate(params, "v1.0.0", **WHO, when=day(1))).what
-        assert registry.show(params, "v1.0.0").deprecated is None
+        assert "is before" in the_error(lambda: Registry(params).deprecate("v1.0.0", **WHO, when=day(1))).what
+        assert Registry(params).show("v1.0.0").deprecated is None
 
     def test_the_champion_is_refused(self, bare: Path, params: Params) -> None:
-        registry.promote(params, make_version(params, "one"), **WHO)
+        Registry(params).promote(make_version(params, "one"), **WHO)
 
-        assert the_error(lambda: registry.deprecate(params, "v1.0.0", **WHO)).what == "v1.0.0 is in production"
+        assert the_error(lambda: Registry(params).deprecate("v1.0.0", **WHO)).what == "v1.0.0 is in production"
 
 
 @pytest.mark.slow
 class TestVerify:
     def test_an_untouched_version_has_no_fault_and_pins_what_it_should(self, shared: Path, params: Params) -> None:
-        version = registry.register(params)
-        registry.promote(params, "v1.0.0", **WHO)
-        registry.fetch(params, "v1.0.0")
+        version = Registry(params).register()
+        Registry(params).promote("v1.0.0", **WHO)
+        Registry(params).fetch("v1.0.0")
 
-        assert registry.verify(params) == registry.verify(params, "v1.0.0") == ()
+        assert Registry(params).verify() == Registry(params).verify("v1.0.0") == ()
         assert version.record is not None
         assert version.record.code == sh("git", "rev-parse", "HEAD")
         assert set(version.record.files) >= {
@@ -316,15 +316,15 @@ class TestVerify:
             "reports/report.md",
         }
         assert version.record.files["dvc.lock"] == hashlib.sha256((shared / "dvc.lock").read_bytes()).hexdigest()
-        assert registry.history(params)[0].report == version.record.files["reports/report.md"]
+        assert Registry(params).history()[0].report == version.record.files["reports/report.md"]
         sh("gto", "deprecate", "detector", "v1.0.0")
-        assert registry.verify(params) == ()
+        assert Registry(params).verify() == ()
 
     def test_one_byte_in_any_copy_is_named(self, shared: Path, params: Params, tmp_path: Path) -> None:
-        version = registry.register(params)
+        version = Registry(params).register()
         assert version.record is not None
-        registry.promote(params, "v1.0.0", **WHO)
-        copy = registry.fetch(params, "v1.0.0")
+        Registry(params).promote("v1.0.0", **WHO)
+        copy = Registry(params).fetch("v1.0.0")
         md5 = version.record.md5
         report = sh("git", "rev-parse", "detector@v1.0.0:reports/report.md")
         statistics = hashlib.md5(Path("reports/evaluation.npz").read_bytes()).hexdigest()
@@ -337,20 +337,20 @@ class TestVerify:
             "data/sample/images/train/0.png in the DVC cache": Path(f".dvc/cache/files/md5/{image[:2]}/{image[2:]}"),
         }
         for place, path in places.items():
-            assert [fault.what for fault in with_one_byte_changed(path, lambda: registry.verify(params))] == [place]
+            assert [fault.what for fault in with_one_byte_changed(path, lambda: Registry(params).verify())] == [place]
 
         loose = Path(f".git/objects/{report[:2]}/{report[2:]}")
         changed = zlib.compress(zlib.decompress(loose.read_bytes()).replace(b"first", b"First"))
-        faults = with_one_byte_changed(loose, lambda: registry.verify(params), changed)
+        faults = with_one_byte_changed(loose, lambda: Registry(params).verify(), changed)
         assert [fault.what for fault in faults] == [
             "reports/report.md in the commit (git's hash)",
             "reports/report.md in the commit",
         ]
-        assert registry.verify(params) == ()
+        assert Registry(params).verify() == ()
 
     @pytest.mark.parametrize("path", ["reports/report.md", "reports/decision.json", "reports/evaluation.json", "dvc.lock"])
     def test_a_tag_that_was_moved_to_another_commit_is_found(self, shared: Path, params: Params, path: str) -> None:
-        registry.register(params)
+        Registry(params).register()
         text = git.git("for-each-ref", "--format=%(contents)", "refs/tags/detector@v1.0.0")
         sh("git", "checkout", "-q", "detector@v1.0.0")
         content = (shared / path).read_bytes()
@@ -358,21 +358,21 @@ class TestVerify:
         sh("git", "commit", "-qam", "Forge")
         sh("git", "tag", "-f", "-a", "-m", text, "detector@v1.0.0")
 
-        faults = registry.verify(params, "v1.0.0")
+        faults = Registry(params).verify("v1.0.0")
 
         assert {fault.what for fault in faults} == {"the tag detector@v1.0.0 here", f"{path} in the commit"}
 
     def test_weights_that_are_nowhere_and_another_data_version_are_found(
         self, shared: Path, params: Params, tmp_path: Path
     ) -> None:
-        version = registry.register(params)
+        version = Registry(params).register()
         assert version.record is not None
         for folder in (Path(".dvc/cache"), tmp_path / "store"):
             (folder / f"files/md5/{version.record.md5[:2]}/{version.record.md5[2:]}").unlink()
         forged = rec.encode("detector", "v1.0.0", replace(version.record, data_version="0" * 32))
         sh("git", "tag", "-f", "-a", "-m", forged, "detector@v1.0.0", "detector@v1.0.0^{}")
 
-        found = {fault.what: fault.found for fault in registry.verify(params)}
+        found = {fault.what: fault.found for fault in Registry(params).verify()}
 
         assert found.pop("the tag detector@v1.0.0 here")
         assert found.pop("models/finetune/best.pt in the DVC cache or on the DVC remote") == "nothing"
@@ -381,26 +381,26 @@ class TestVerify:
     def test_what_the_cache_lacks_is_said_and_no_fault(
         self, shared: Path, params: Params, caplog: pytest.LogCaptureFixture
     ) -> None:
-        registry.register(params)
-        assert registry.verify(params) == ()
+        Registry(params).register()
+        assert Registry(params).verify() == ()
         assert "not hashed" not in caplog.text
         out = Path("data/sample/data.yaml")
         md5 = hashlib.md5(out.read_bytes()).hexdigest()
         (shared / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}").unlink()
 
-        assert registry.verify(params) == ()
+        assert Registry(params).verify() == ()
         assert caplog.messages[-1].splitlines()[1:] == ["data/sample of v1.0.0"]
 
     def test_a_version_made_by_hand_and_one_of_an_earlier_release_are_said_to_pin_less(
         self, shared: Path, params: Params, caplog: pytest.LogCaptureFixture
     ) -> None:
-        version = registry.register(params)
+        version = Registry(params).register()
         assert version.record is not None
         old = rec.encode("detector", "v1.1.0", replace(version.record, files={}, code=""))
         sh("git", "tag", "-a", "-m", old, "detector@v1.1.0", "detector@v1.0.0^{}")
         sh("gto", "register", "detector", "HEAD", "--version", "v1.2.0")
 
-        assert registry.verify(params) == ()
+        assert Registry(params).verify() == ()
         assert "detector@v1.1.0 is of an earlier release" in caplog.text
         assert "detector@v1.2.0 was registered by hand" in caplog.text
 
@@ -448,15 +448,13 @@ def test_many_clones_that_register_at_once_get_distinct_numbers_and_none_is_lost
     assert at_once(clones, lambda i: make_version(params, f"weights {i}")) == [0] * NUM_CLONES
 
     sh("git", "fetch", "-q", "--tags", "origin")
-    versions = registry.list_versions(params)
+    versions = Registry(params).list_versions()
     assert [v.version for v in versions] == [f"v1.{i}.0" for i in range(NUM_CLONES)]
     expected = {hashlib.md5(f"weights {i}".encode()).hexdigest() for i in range(NUM_CLONES)}
     assert {v.record.md5 for v in versions if v.record} == expected
 
 
-def with_one_byte_changed(
-    path: Path, call: Callable[[], tuple[registry.Fault, ...]], changed: bytes | None = None
-) -> tuple[registry.Fault, ...]:
+def with_one_byte_changed(path: Path, call: Callable[[], tuple[Fault, ...]], changed: bytes | None = None) -> tuple[Fault, ...]:
     """What `call` returns while one byte of `path` is another, or while it holds `changed`."""
     before = path.read_bytes()
     path.chmod(0o644)

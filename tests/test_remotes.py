@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import registry, snapshot
+from tasks import snapshot
 from tasks.common import params as params_module
 from tasks.common.errors import PipelineError
 from tasks.common.params import Params
+from tasks.registry import Registry
 from tests import workspace as ws
 from tests.api import free_port
 from tests.deployed import wait_for
@@ -112,7 +113,7 @@ def test_what_is_registered_here_is_fetched_elsewhere_over_ssh(
     ws.sh("git", "commit", "-qam", "Name the DVC remote")
     ws.sh("git", "push", "-q", "origin", "main")
 
-    version = registry.register(params)
+    version = Registry(params).register()
 
     assert ws.sh("git", "--git-dir", str(origin), "tag") == version.tag
     stored = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
@@ -121,9 +122,9 @@ def test_what_is_registered_here_is_fetched_elsewhere_over_ssh(
     ws.dvc("remote", "modify", "--local", "store", "keyfile", str(ssh.key))
     ws.sh("git", "fetch", "-q", "--tags")
     assert not (clone / ".dvc/cache").exists()
-    path = registry.fetch(params, version.version)
+    path = Registry(params).fetch(version.version)
     assert path.read_text() == "first weights"
-    assert registry.verify(params) == ()
+    assert Registry(params).verify() == ()
 
 
 def test_a_dataset_goes_to_the_ssh_remote(ssh: SshServer, root: Path, params: Params, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_key_that_the_server_does_not_know_leaves_no_version_anywhere(
     name_remote(root, ssh.url(tmp_path / "store"), tmp_path / "stranger")
 
     with pytest.raises(PipelineError, match=r"(?i)permission denied|authenti"):
-        registry.register(params)
+        Registry(params).register()
 
     assert ws.sh("git", "tag") == ""
     assert ws.sh("git", "--git-dir", str(origin), "tag") == ""
@@ -157,7 +158,7 @@ def test_an_ssh_server_that_is_gone_leaves_no_version_anywhere(root: Path, origi
     began = time.monotonic()
 
     with pytest.raises(PipelineError) as caught:
-        registry.register(params)
+        Registry(params).register()
 
     assert time.monotonic() - began < 300
     assert PASSPHRASE.split(maxsplit=1)[0] not in str(caught.value)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import registry
 from tasks.common import dvcfiles, params, root
 from tasks.common.champion import pinned_weights
 from tasks.common.errors import WeightsError
+from tasks.registry import Registry
 from tasks.registry import __main__ as command
-from tasks.registry.in_mlflow import client
+from tasks.registry.in_mlflow import MlflowBackend
 from tests import workspace as ws
 
 PRODUCT = Path(__file__).parents[1]
@@ -27,9 +27,9 @@ CHECK = 'python -c \'from tasks.common.champion import pinned_weights as p; open
 def promoted(root: Path) -> Path:
     """A workspace with a champion that champion.yaml pins."""
     settings = params.load()
-    registry.register(settings)
-    registry.promote(settings, "v1.0.0", approver="A", reason="r")
-    registry.pin_champion(settings)
+    Registry(settings).register()
+    Registry(settings).promote("v1.0.0", approver="A", reason="r")
+    Registry(settings).pin_champion()
     return root
 
 
@@ -55,7 +55,7 @@ def test_a_folder_is_named_from_where_the_command_was_typed(
     promoted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     named: list[Path] = []
-    monkeypatch.setattr(registry, "artifacts", lambda values, version, to: named.append(to) or to)
+    monkeypatch.setattr(Registry, "artifacts", lambda self, version, to: named.append(to) or to)
 
     for folder, to in (("control", "here"), ("control", "../there"), (".", "here"), ("control", str(promoted / "any"))):
         monkeypatch.chdir(promoted / folder)
@@ -166,6 +166,6 @@ def test_a_hook_of_another_repository_does_not_lead_us_there(promoted: Path, tmp
 def test_what_an_mlflow_server_says_has_its_own_next_step(words: str, step: str) -> None:
     settings = params.load(PRODUCT / "params.yaml", ["registry.backend=mlflow", "registry.mlflow_uri=http://host"])
 
-    error = client.refusal(settings, words)
+    error = MlflowBackend(settings).refusal(words)
 
     assert error.fix.startswith(step) or step in error.fix

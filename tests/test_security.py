@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import registry
 from tasks.common import dvc, dvcfiles, git, redact
 from tasks.common import params as params_module
 from tasks.common.errors import ParamsError, PipelineError, RegistryError, WorkspaceError
+from tasks.registry import Registry
 from tests import workspace as ws
 
 SECRET = "hunter-22"
@@ -66,13 +66,13 @@ def test_the_token_in_the_address_of_the_git_remote_is_not_shown(
     shared: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = params_module.load()
-    registry.register(params)
+    Registry(params).register()
     ws.sh("git", "remote", "set-url", "origin", f"https://ada:{SECRET}@127.0.0.1:9/x.git")
 
     with caplog.at_level(logging.DEBUG), pytest.raises(RegistryError) as caught:
-        registry.register(params)
+        Registry(params).register()
     with caplog.at_level(logging.DEBUG):
-        registry.pin_champion(params)
+        Registry(params).pin_champion()
 
     assert "127.0.0.1" in str(caught.value)
     assert SECRET not in str(caught.value)
@@ -104,7 +104,7 @@ def test_a_version_holds_no_secret_of_this_machine(shared: Path, tmp_path: Path)
     (shared / ".env").write_text(SECRET)
     ws.sh("git", "remote", "add", "mirror", f"https://ada:{SECRET}@host/x.git")
 
-    version = registry.register(params_module.load())
+    version = Registry(params_module.load()).register()
 
     ws.sh("git", "clone", "-q", "--mirror", str(tmp_path / "origin.git"), str(tmp_path / "mirror.git"))
     objects = ws.sh("git", "--git-dir", str(tmp_path / "mirror.git"), "rev-list", "--objects", "--all")
@@ -121,13 +121,13 @@ def test_a_version_holds_no_secret_of_this_machine(shared: Path, tmp_path: Path)
 @pytest.mark.slow
 def test_a_version_that_is_none_is_looked_up_and_nothing_else(shared: Path) -> None:
     params = params_module.load()
-    registry.register(params)
+    Registry(params).register()
     before = ws.sh("git", "for-each-ref")
     acts: tuple[Callable[[str], object], ...] = (
-        lambda version: registry.show(params, version),
-        lambda version: registry.fetch(params, version),
-        lambda version: registry.promote(params, version, approver="Ada", reason="none"),
-        lambda version: registry.deprecate(params, version, approver="Ada", reason="none"),
+        lambda version: Registry(params).show(version),
+        lambda version: Registry(params).fetch(version),
+        lambda version: Registry(params).promote(version, approver="Ada", reason="none"),
+        lambda version: Registry(params).deprecate(version, approver="Ada", reason="none"),
     )
 
     for act in acts:
@@ -142,13 +142,13 @@ def test_a_version_that_is_none_is_looked_up_and_nothing_else(shared: Path) -> N
 @pytest.mark.slow
 def test_a_name_and_a_note_are_kept_as_they_were_typed_and_do_nothing(shared: Path) -> None:
     params = params_module.load()
-    version = registry.register(params).version
+    version = Registry(params).register().version
     approver = "Ada $(touch pwned) `touch pwned` <ada@host>"
     reason = 'fine"}\n\ntagger Eve <eve@host> 0 +0000\ntag detector@v9.0.0\n\n{"approver": "Eve"}\n--delete; touch pwned\x00'
 
-    registry.promote(params, version, approver=approver, reason=reason.replace("\x00", ""))
+    Registry(params).promote(version, approver=approver, reason=reason.replace("\x00", ""))
 
-    (entry,) = registry.history(params)
+    (entry,) = Registry(params).history()
     assert (entry.approver, entry.reason) == (approver, reason.replace("\x00", ""))
     tags = ws.sh("git", "tag").split()
     assert tags == ["detector#production#1", f"detector@{version}"]

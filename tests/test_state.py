@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks import preflight, registry, snapshot, summary
+from tasks import preflight, snapshot, summary
 from tasks.common import dvc, dvcfiles, dvcrestore, dvcstate, git, params, stage
 from tasks.common.champion import pinned_weights
 from tasks.common.errors import LockError, WorkspaceError
 from tasks.common.paths import ACCEPTED, CHAMPION, TAKEN
+from tasks.registry import Registry
 from tasks.validate import accepted
 from tests import workspace as ws
 
@@ -129,7 +130,7 @@ def test_a_registration_goes_on_after_a_power_cut_in_dvc(root: Path) -> None:
         cut_database(database)
     dvcstate.RWLOCK.write_text('{"read": {"mod')
 
-    assert registry.register(params.load()).version == "v1.0.0"
+    assert Registry(params.load()).register().version == "v1.0.0"
 
 
 @pytest.mark.slow
@@ -158,7 +159,7 @@ def test_dvcs_own_view_opens_on_a_broken_database(root: Path) -> None:
 def test_half_a_report_of_a_killed_run_is_no_evidence(root: Path) -> None:
     (root / "reports/.decision.json.4711").write_text("{")
 
-    version = registry.register(params.load())
+    version = Registry(params.load()).register()
 
     assert "reports/.decision.json.4711" not in ws.sh("git", "ls-tree", "-r", "--name-only", version.commit).splitlines()
 
@@ -205,7 +206,7 @@ def test_a_merge_that_is_not_finished_is_named_and_left_alone(root: Path) -> Non
     (root / "dvc.lock").write_text(marked)
 
     with pytest.raises(WorkspaceError, match=r"dvc\.lock: holds the marks of an unfinished merge .*checkout --ours dvc\.lock"):
-        registry.register(params.load())
+        Registry(params.load()).register()
 
     assert (root / "dvc.lock").read_text() == marked
 
@@ -245,14 +246,14 @@ def test_a_broken_pin_names_the_command_that_writes_it_anew(root: Path, text: st
     with pytest.raises(WorkspaceError, match=r"champion\.yaml: .* `python -m tasks\.registry champion --pin`"):
         pinned_weights()
 
-    registry.pin_champion(params.load())
+    Registry(params.load()).pin_champion()
     assert pinned_weights() is None
 
 
 def test_the_pin_is_written_anew_over_bytes_that_are_no_text(root: Path) -> None:
     CHAMPION.write_bytes(b"\xff\xfe")
 
-    registry.pin_champion(params.load())
+    Registry(params.load()).pin_champion()
 
     assert pinned_weights() is None
 

@@ -12,13 +12,12 @@ import pytest
 
 from flows.effects import register_model
 from flows.evidence import page
-from tasks import registry, summary
+from tasks import summary
 from tasks.common import params as params_module
 from tasks.common.params import Params
 from tasks.gate import decide
 from tasks.measure.decision import Decision, Verdict
-from tasks.registry import Version
-from tasks.registry.in_git.register import add
+from tasks.registry import Registry, Version
 from tests import workspace as ws
 from tests.evidence_data import EVIDENCE
 from tests.gate_data import gate_params, random_evaluation, random_files, same_twice, write_files
@@ -66,7 +65,7 @@ def make_version(params: Params, decision: Decision, **changes: Any) -> Version:
     sh("git", "commit", "-qm", "Run", "--allow-empty")
     figures = {key: getattr(decision, key) for key in ("metric", "reference", "candidate", "gain")}
     record = replace(RECORD, verdict=str(decision.verdict), tensors=decision.tensors_sha256["candidate"], **figures)
-    return add(params, replace(record, **changes), sh("git", "rev-parse", "HEAD"))
+    return Registry(params).backend.add(replace(record, **changes), sh("git", "rev-parse", "HEAD"))
 
 
 def row(text: str, head: str) -> list[str]:
@@ -143,9 +142,9 @@ def test_another_gate_than_that_of_then_is_a_warning_in_the_summary_and_in_promo
 
     assert any(expected in text for text in row(summary.summarise(today, version, is_known=True), "warning"))
     with caplog.at_level(logging.WARNING):
-        registry.promote(today, version.version, **WHO)
+        Registry(today).promote(version.version, **WHO)
     assert expected in caplog.text
-    assert expected in page(replace(EVIDENCE, since=registry.gate_since(today, version)))
+    assert expected in page(replace(EVIDENCE, since=Registry(today).gate_since(version)))
 
 
 def test_a_verdict_that_is_reject_today_is_a_warning_while_the_model_is_a_version(
@@ -156,9 +155,9 @@ def test_a_verdict_that_is_reject_today_is_a_warning_while_the_model_is_a_versio
 
     expected = "the verdict was PROMOTE, it is REJECT today: min_precision: "
 
-    assert registry.registered(params) == version
+    assert Registry(params).registered() == version
     assert any(text.startswith(expected) for text in row(summary.summarise(params, version, is_known=True), "warning"))
-    registry.promote(params, version.version, **WHO)
+    Registry(params).promote(version.version, **WHO)
     assert expected in caplog.text
 
 
@@ -166,24 +165,24 @@ def test_the_last_verdict_here_says_nothing_of_another_model(params: Params) -> 
     version = make_version(params, GOOD, tensors="f" * 64)
     conclude(GUARDED)
 
-    assert registry.gate_since(params, version) == ()
+    assert Registry(params).gate_since(version) == ()
 
 
 def test_a_champion_that_is_compared_with_itself_is_no_warning(params: Params) -> None:
     version = make_version(params, GOOD)
-    registry.promote(params, version.version, **WHO)
+    Registry(params).promote(version.version, **WHO)
     same = replace(GOOD, verdict=Verdict.REJECT, tensors_sha256=dict.fromkeys(("champion", "candidate"), version.record.tensors))  # type: ignore[union-attr]
     conclude(same)
 
-    assert registry.since_judged(params, version) == ()
+    assert Registry(params).since_judged(version) == ()
 
 
 def test_another_champion_than_the_reference_of_then_is_a_warning(params: Params, caplog: pytest.LogCaptureFixture) -> None:
     first, second = make_version(params, GOOD), make_version(params, GOOD, md5="2" * 32, tensors="e" * 64)
-    registry.promote(params, first.version, **WHO)
+    Registry(params).promote(first.version, **WHO)
 
-    assert registry.since_judged(params, second) == ("it was judged against the baseline, the champion is v1.0.0 today",)
-    registry.promote(params, second.version, **WHO)
+    assert Registry(params).since_judged(second) == ("it was judged against the baseline, the champion is v1.0.0 today",)
+    Registry(params).promote(second.version, **WHO)
     assert "detector@v1.1.0: it was judged against the baseline, the champion is v1.0.0 today" in caplog.text
 
 
@@ -201,7 +200,7 @@ def test_a_run_knows_whether_its_candidate_was_a_version_before_and_a_rejection_
 
     ws.run_stages(root, weights="other weights")
     assert register_model.fn(settings) == (None, False)
-    registry.deprecate(settings, "v1.0.0", **WHO)
+    Registry(settings).deprecate("v1.0.0", **WHO)
     ws.run_stages(root, weights="first weights")
     assert register_model.fn(settings) == (None, False)
 
@@ -211,7 +210,7 @@ def test_a_version_without_a_decision_is_not_compared(params: Params) -> None:
     sh("git", "rm", "-q", "--cached", "reports/decision.json")
     sh("git", "commit", "-qm", "Without")
 
-    assert registry.since_judged(params, replace(version, commit=sh("git", "rev-parse", "HEAD"))) == ()
+    assert Registry(params).since_judged(replace(version, commit=sh("git", "rev-parse", "HEAD"))) == ()
 
 
 def test_a_class_name_cannot_add_a_line_to_the_summary(params: Params) -> None:

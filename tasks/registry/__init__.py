@@ -16,49 +16,27 @@ not promote it. No tag is ever moved. Others read them so (`--rev` takes the bar
     git tag -n1 -l 'detector#production#*'
 
 `registry.backend: mlflow` keeps the same versions in MLflow's model registry instead, see tasks.registry.in_mlflow; every
-verb is the same.
+verb is the same: `Registry(params).promote("v1.2.0", approver=..., reason=...)`.
 """
 
 from tasks.registry.approvers import is_approver
-from tasks.registry.exported import artifacts
-from tasks.registry.history import history
-from tasks.registry.judged import decision_of, gate_since, since_judged, why
+from tasks.registry.judged import why
 from tasks.registry.record import Record, Version
-from tasks.registry.refusals import refusals, refuse
-from tasks.registry.registration import register, registered
-from tasks.registry.stages import deprecate, promote, rollback
+from tasks.registry.registration import Registration
+from tasks.registry.stages import Stages
 from tasks.registry.types import Assignment, Fault, Refusal
-from tasks.registry.verify import verify
-from tasks.registry.versions import champion, doubt, list_versions, read_file, refresh, show
-from tasks.registry.weights import fetch, pin_champion
+from tasks.registry.verify import Verification
+from tasks.registry.weights import Copies
 
-__all__ = [
-    "Assignment",
-    "Fault",
-    "Record",
-    "Refusal",
-    "Version",
-    "artifacts",
-    "champion",
-    "decision_of",
-    "deprecate",
-    "doubt",
-    "fetch",
-    "gate_since",
-    "history",
-    "is_approver",
-    "list_versions",
-    "pin_champion",
-    "promote",
-    "read_file",
-    "refresh",
-    "refusals",
-    "refuse",
-    "register",
-    "registered",
-    "rollback",
-    "show",
-    "since_judged",
-    "verify",
-    "why",
-]
+__all__ = ["Assignment", "Fault", "Record", "Refusal", "Registry", "Version", "is_approver", "why"]
+
+
+class Registry(Registration, Stages, Copies, Verification):
+    """The versions of registry.name, in the place that registry.backend names; each part has the verbs of one kind.
+
+    All of them read: list_versions, show, champion, history, refusals, read_file, doubt, refresh.
+    Registration: register, registered.
+    Stages: promote, rollback, deprecate, refuse; decision_of, gate_since and since_judged say what is another thing since.
+    Copies: fetch, artifacts, pin_champion.
+    Verification: verify.
+    """

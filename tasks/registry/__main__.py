@@ -12,11 +12,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks import registry
 from tasks.common import isolation, params, root, stage
-from tasks.common.params import Params
 from tasks.common.text import line
-from tasks.registry import Version
+from tasks.registry import Assignment, Refusal, Registry, Version
 
 log = logging.getLogger(__name__)
 
@@ -31,80 +29,80 @@ def main(argv: list[str] | None = None) -> None:
     if args.verb == "artifacts":
         args.to = Path(os.path.relpath(typed_in / args.to))
     with stage.user_errors():
-        content, text = _do(args, params.load(overrides=args.set))
+        content, text = _do(args, Registry(params.load(overrides=args.set)))
         print(json.dumps(content, indent=2, ensure_ascii=False, default=_spell) if args.json else text)  # noqa: T201 - the result
     if args.verb == "verify" and content:
         sys.exit(1)
 
 
-def _do(args: argparse.Namespace, values: Params) -> tuple[Any, str]:
+def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
     """The result of a verb, as data and as text."""
-    name = values.registry.name
+    name = registry.name
     match args.verb:
         case "list":
-            versions = registry.list_versions(values, with_deprecated=True)
-            if versions and (text := registry.doubt(values)):
+            versions = registry.list_versions(with_deprecated=True)
+            if versions and (text := registry.doubt()):
                 log.warning(text)
             lines = "\n".join(v.summary() for v in versions)
-            return [_data(v) for v in versions], lines or _none(args, values, f"no version of {name} yet")
+            return [_data(v) for v in versions], lines or _none(args, registry, f"no version of {name} yet")
         case "fetch" | "artifacts":
             is_weights = args.verb == "fetch"
-            path = registry.fetch(values, args.version) if is_weights else registry.artifacts(values, args.version, args.to)
+            path = registry.fetch(args.version) if is_weights else registry.artifacts(args.version, args.to)
             return {"path": str(path)}, str(path)
         case "champion":
-            current = registry.pin_champion(values) if args.pin else registry.champion(values)
-            text = f"{name}@{current}" if current else _none(args, values, f"{name} has no champion yet")
+            current = registry.pin_champion() if args.pin else registry.champion()
+            text = f"{name}@{current}" if current else _none(args, registry, f"{name} has no champion yet")
             return {"name": name, "version": current}, text
         case "history":
-            past = _past(values, args.on)
-            none = f"no version of {name} was in {values.registry.stage}"
-            text = "\n".join(event.summary() for event in past) or _none(args, values, none)
+            past = _past(registry, args.on)
+            none = f"no version of {name} was in {registry.stage}"
+            text = "\n".join(event.summary() for event in past) or _none(args, registry, none)
             return [asdict(event) for event in past], text
         case "verify":
-            faults = registry.verify(values, args.version)
+            faults = registry.verify(args.version)
             good = f"{name} {args.version}: everything is as it was registered"
-            if not registry.list_versions(values, with_deprecated=True):
+            if not registry.list_versions(with_deprecated=True):
                 good = f"{name} has no version yet: nothing to verify"
             return [asdict(fault) for fault in faults], "\n".join(fault.summary() for fault in faults) or good
         case _:
-            version = _version(args, values)
-            return _with_refusals(version, values) if args.verb == "show" else (_data(version), version.summary())
+            version = _version(args, registry)
+            return _with_refusals(version, registry) if args.verb == "show" else (_data(version), version.summary())
 
 
-def _version(args: argparse.Namespace, values: Params) -> Version:
+def _version(args: argparse.Namespace, registry: Registry) -> Version:
     """The result of a verb that names or makes one version."""
     match args.verb:
         case "show":
-            return registry.show(values, args.version)
+            return registry.show(args.version)
         case "register":
-            return registry.register(values, allow_inconclusive=args.allow_inconclusive)
+            return registry.register(allow_inconclusive=args.allow_inconclusive)
         case "rollback":
-            return registry.rollback(values, approver=args.approver, reason=args.reason)
+            return registry.rollback(approver=args.approver, reason=args.reason)
         case "deprecate":
-            return registry.deprecate(values, args.version, approver=args.approver, reason=args.reason)
+            return registry.deprecate(args.version, approver=args.approver, reason=args.reason)
         case _:
             expected = {} if args.expected_champion is None else {"expected_champion": args.expected_champion}
-            return registry.promote(values, args.version, approver=args.approver, reason=args.reason, **expected)
+            return registry.promote(args.version, approver=args.approver, reason=args.reason, **expected)
 
 
-def _none(args: argparse.Namespace, values: Params, sure: str) -> str:
+def _none(args: argparse.Namespace, registry: Registry, sure: str) -> str:
     """`sure`, or where the registry may know more than this clone: that nothing is known here, and what to do."""
-    if not (text := registry.doubt(values)):
+    if not (text := registry.doubt()):
         return sure
-    text = f"{values.registry.name} is not known here, which is not the same as none: {text}"
+    text = f"{registry.name} is not known here, which is not the same as none: {text}"
     if args.json:
         log.warning(text)
     return text
 
 
-def _past(values: Params, on: date | None) -> list[registry.Assignment | registry.Refusal]:
+def _past(registry: Registry, on: date | None) -> list[Assignment | Refusal]:
     """What was put into the stage, and what was refused, in the order of time."""
-    refused = [refusal for refusal in registry.refusals(values) if on in {None, refusal.created.date()}]
-    return sorted([*registry.history(values, on=on), *refused], key=lambda event: event.created)
+    refused = [refusal for refusal in registry.refusals() if on in {None, refusal.created.date()}]
+    return sorted([*registry.history(on=on), *refused], key=lambda event: event.created)
 
 
-def _with_refusals(version: Version, values: Params) -> tuple[dict[str, Any], str]:
-    refusals = registry.refusals(values, version.version)
+def _with_refusals(version: Version, registry: Registry) -> tuple[dict[str, Any], str]:
+    refusals = registry.refusals(version.version)
     lines = "".join(f"\nrefused    {refusal.summary()}" for refusal in refusals)
     return _data(version) | {"refusals": [asdict(refusal) for refusal in refusals]}, _page(version) + lines
 

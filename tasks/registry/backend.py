@@ -1,141 +1,105 @@
-"""Where versions are kept: what the verbs need of a place, and the place that registry.backend names."""
+"""Where versions are kept: what the registry needs of a place."""
 
 from __future__ import annotations
 
-import logging
-import random
-import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, ClassVar
 
-from tasks.common.errors import RegistryError
 from tasks.common.params import Params
 from tasks.registry.record import Record, Version
-from tasks.registry.types import Assignment, Audit, Refusal, Step
-
-if TYPE_CHECKING:
-    from tasks.common.dvcfiles import Settings
-    from tasks.registry import in_git, in_mlflow
-
-MODULES = {"git": "tasks.registry.in_git", "mlflow": "tasks.registry.in_mlflow"}
-MIN_BACKOFF_S = 0.125
-MAX_BACKOFF_S = 60.0
-MAX_TRIES = 60
-MAX_WAIT_S = 900.0
-"""Limits of all tries of one verb together; of 200 registrations at once none needed more than 10 tries and 140 s."""
-TELL_AFTER = 3
-"""Tries after which a line of the log says for whom a verb waits."""
-
-log = logging.getLogger(__name__)
+from tasks.registry.steps import Step
+from tasks.registry.types import Assignment, Audit, Refusal
 
 
-class Backend(Protocol):
-    """A place for versions: the packages tasks.registry.in_git and tasks.registry.in_mlflow have these functions.
+class Backend(ABC):
+    """A place for the versions of registry.name; each method raises RegistryError where the place does not answer or refuses.
 
-    Each raises RegistryError where the place does not answer or refuses.
+    `tasks.registry.in_git` and `tasks.registry.in_mlflow` have one each, in files that each add the methods of one kind.
     """
 
-    HOLDER: str
+    HOLDER: ClassVar[str]
     """What holds a version's files, in words."""
+    KEEPS_WEIGHTS: ClassVar[bool]
+    """Whether it keeps the weights itself, so that DVC alone keeps the dataset and nothing else."""
 
-    def refresh(self, params: Params) -> None:
+    def __init__(self, params: Params) -> None:
+        self.name, self.stage = params.registry.name, params.registry.stage
+
+    @abstractmethod
+    def refresh(self) -> None:
         """Read what others have written since, if this place keeps a copy here."""
 
-    def catch_up(self, params: Params) -> None:
+    @abstractmethod
+    def catch_up(self) -> None:
         """The same before a change, and only where changes are shared with others."""
 
-    def doubt(self, params: Params) -> str:
+    def doubt(self) -> str:
         """Why there may be versions that are not known here, and the command that tells; empty where nothing says so."""
+        return ""
 
-    def add(self, params: Params, record: Record, commit: str) -> Version:
+    @abstractmethod
+    def add(self, record: Record, commit: str) -> Version:
         """A new version with the files of `commit`; where another one with the same weights was first, that one."""
 
-    def finish(self, params: Params, version: Version, settings: Settings) -> Version:
-        """The version, after what an earlier call may have left undone."""
+    def finish(self, version: Version, store: Callable[[], None]) -> Version:
+        """The version, after what an earlier call may have left undone; `store` pushes its files to the DVC remote."""
+        return version
 
-    def list_versions(self, params: Params, *, with_deprecated: bool = False) -> tuple[Version, ...]:
-        """Every version, oldest number first."""
+    @abstractmethod
+    def list_versions(self, *, with_deprecated: bool = False) -> tuple[Version, ...]:
+        """The versions, oldest number first; those that were deprecated only where asked for."""
 
-    def champion(self, params: Params) -> str | None:
-        """The version in registry.stage."""
+    @abstractmethod
+    def champion(self) -> str | None:
+        """The version that is in registry.stage now, such as v1.2.0; None where there is none."""
 
-    def assignments(self, params: Params) -> tuple[Assignment, ...]:
+    @abstractmethod
+    def assignments(self) -> tuple[Assignment, ...]:
         """Every assignment to registry.stage, oldest first."""
 
-    def assign(self, params: Params, version: Version, current: str | None, step: Step) -> bool:
+    @abstractmethod
+    def assign(self, version: Version, current: str | None, step: Step) -> bool:
         """Put `version` into registry.stage after `current`; False where another run was first."""
 
-    def share(self, params: Params, version: Version) -> None:
+    @abstractmethod
+    def share(self, version: Version) -> None:
         """Let others see the assignment of `version`, the champion, where it was made before they could."""
 
-    def withdraw(self, params: Params, version: Version, step: Step, when: datetime) -> bool:
+    @abstractmethod
+    def withdraw(self, version: Version, step: Step, when: datetime) -> bool:
         """Deprecate `version`; False where another run was first."""
 
-    def refuse(self, params: Params, version: Version, key: str, body: dict[str, Any]) -> None:
+    @abstractmethod
+    def refuse(self, version: Version, key: str, body: dict[str, Any]) -> None:
         """Record that `version` was not promoted, once for each `key`."""
 
-    def refusals(self, params: Params) -> tuple[Refusal, ...]:
+    @abstractmethod
+    def refusals(self) -> tuple[Refusal, ...]:
         """Every refusal, in any order."""
 
-    def read_file(self, params: Params, version: Version, path: str) -> bytes:
+    @abstractmethod
+    def read_file(self, version: Version, path: str) -> bytes:
         """The bytes of a file of the version, such as reports/report.md."""
 
-    def copy_weights(self, params: Params, version: Version, record: Record | None, target: Path) -> str | None:
+    @abstractmethod
+    def copy_weights(self, version: Version, record: Record | None, target: Path) -> str | None:
         """Write the version's weights to `target`; their MD5 as registered, None where it is not known."""
 
-    def copy_export(self, params: Params, version: Version, target: Path) -> None:
+    @abstractmethod
+    def copy_export(self, version: Version, target: Path) -> None:
         """Write the version's models/export to the new folder `target`."""
 
+    def commit_of_results(self, version: Version) -> str | None:
+        """The commit that holds the results of the version's run; None where none does."""
+        return None
+
+    @abstractmethod
     def check(self, audit: Audit, versions: tuple[Version, ...]) -> None:
         """Add to `audit` what differs from the records in this place."""
 
+    @abstractmethod
     def stored_weights(self, audit: Audit, version: Version, record: Record) -> dict[str, str | None]:
         """{place: MD5 of the weights there now}, None where they are gone."""
-
-
-class Backoff:
-    """Waits of random length between tries, so that many runs that collide find their turns; it ends after a number or a time.
-
-    The longest wait doubles each time, in units of what the last try took: while hundreds collide a try takes many times as long
-    as alone, and waits that do not grow with it would keep it so.
-    """
-
-    def __init__(self, max_tries: int = MAX_TRIES, limit_s: float = MAX_WAIT_S) -> None:
-        self.num_tries = 0
-        self.max_tries = max_tries
-        self.limit_s = limit_s
-        self.started = self.begun = time.monotonic()
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether the tries or the time are used up."""
-        return self.num_tries + 1 >= self.max_tries or time.monotonic() - self.started >= self.limit_s
-
-    def wait(self) -> None:
-        """Sleep once; the next try begins when it returns.
-
-        Raises:
-            RegistryError: the tries or the time are used up.
-        """
-        now = time.monotonic()
-        if self.is_spent:
-            what = f"other runs wrote first {self.num_tries + 1} times in {now - self.started:.0f} s"
-            raise RegistryError(what, fix="Run again when fewer runs write at once: nothing is lost.")
-        took_s = max(now - self.begun, MIN_BACKOFF_S)
-        self.num_tries += 1
-        if self.num_tries == TELL_AFTER:
-            log.info("other runs write at the same time: trying for up to %.0f s", self.limit_s)
-        longest_s = min(took_s * 2**self.num_tries, MAX_BACKOFF_S, self.started + self.limit_s - now)
-        time.sleep(random.uniform(0, longest_s))  # noqa: S311 - no secret
-        self.begun = time.monotonic()
-
-
-if TYPE_CHECKING:
-    _BACKENDS: tuple[Backend, ...] = (in_git, in_mlflow)
-
-
-def chosen(params: Params) -> Backend:
-    """The place that registry.backend names. MLflow is imported for `mlflow` alone."""
-    return cast(Backend, import_module(MODULES[params.registry.backend]))

@@ -8,38 +8,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasks.common.errors import PipelineError
-from tasks.common.params import GateParams, Params
+from tasks.common.params import GateParams
 from tasks.common.paths import DECISION
 from tasks.measure.decision import Decision
 from tasks.registry.record import Version
-from tasks.registry.versions import champion, read_file
+from tasks.registry.versions import Versions
 
 TOLERANCE = 1e-9
 """Of two figures that JSON and YAML spell differently."""
 
 
-def decision_of(params: Params, version: Version) -> Decision | None:
-    """The decision that the version was registered with; None where it holds none that can be read."""
-    try:
-        return Decision.parse(read_file(params, version, DECISION.as_posix()), version.tag)
-    except PipelineError:
-        return None
+class Judged(Versions):
+    """The registry's knowledge of how its versions were judged."""
 
+    def decision_of(self, version: Version) -> Decision | None:
+        """The decision that the version was registered with; None where it holds none that can be read."""
+        try:
+            return Decision.parse(self.read_file(version, DECISION.as_posix()), version.tag)
+        except PipelineError:
+            return None
 
-def since_judged(params: Params, version: Version, *, today: Decision | None = None) -> tuple[str, ...]:
-    """What differs between the judgement of `version` and one of today, a sentence each: see `gate_since`, and the reference."""
-    return (*gate_since(params, version, today=today), *_reference_change(params, version))
+    def since_judged(self, version: Version, *, today: Decision | None = None) -> tuple[str, ...]:
+        """What differs between the judgement of `version` and one of today, a sentence each: `gate_since`, and the reference."""
+        return (*self.gate_since(version, today=today), *self._reference_change(version))
 
+    def gate_since(self, version: Version, *, today: Decision | None = None) -> tuple[str, ...]:
+        """What differs in metric, threshold, confidence and verdict, a sentence each; none where the version holds no decision.
 
-def gate_since(params: Params, version: Version, *, today: Decision | None = None) -> tuple[str, ...]:
-    """What differs in metric, threshold, confidence and verdict, a sentence each; nothing where the version holds no decision.
+        `today` is a decision about the same model; left out, it is that of the last run here if that judged the same tensors.
+        """
+        then = self.decision_of(version)
+        if then is None:
+            return ()
+        return (*gate_changes(self.params.gate, then), *_verdict_change(then, today or _last_decision(version)))
 
-    `today` is a decision about the same model; left out, it is that of the last run here if that judged the same tensors.
-    """
-    then = decision_of(params, version)
-    if then is None:
-        return ()
-    return (*gate_changes(params.gate, then), *_verdict_change(then, today or _last_decision(version)))
+    def _reference_change(self, version: Version) -> Iterator[str]:
+        parent, current = version.record.parent if version.record else None, self.champion()
+        if version.record and current not in {parent, version.version}:
+            yield f"it was judged against {parent or 'the baseline'}, the champion is {current or 'none'} today"
 
 
 def gate_changes(rule: GateParams, then: Decision) -> tuple[str, ...]:
@@ -56,12 +62,6 @@ def gate_changes(rule: GateParams, then: Decision) -> tuple[str, ...]:
         spelt = ["none" if value is None else f"{value:.4g}" for value in (then.confidence, rule.confidence)]
         words.append(f"it was judged with confidence {spelt[0]}, gate.confidence is {spelt[1]} today")
     return tuple(words)
-
-
-def _reference_change(params: Params, version: Version) -> Iterator[str]:
-    parent, current = version.record.parent if version.record else None, champion(params)
-    if version.record and current not in {parent, version.version}:
-        yield f"it was judged against {parent or 'the baseline'}, the champion is {current or 'none'} today"
 
 
 def _verdict_change(then: Decision, today: Decision | None) -> Iterator[str]:

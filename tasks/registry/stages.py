@@ -1,148 +1,186 @@
-"""Move a stage from one version to another, and withdraw a version; each says who decided, why and when."""
+"""Move a stage from one version to another, withdraw a version, or keep who said no; each says who decided, why and when."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import EllipsisType
 
 from tasks.common.errors import RegistryError
-from tasks.common.params import Params
 from tasks.common.text import line
 from tasks.registry.approvers import Via, require_approvers, require_way
-from tasks.registry.backend import Backoff, chosen
-from tasks.registry.history import history, line_of
-from tasks.registry.judged import since_judged
+from tasks.registry.backoff import Backoff
+from tasks.registry.judged import Judged
 from tasks.registry.record import Version
-from tasks.registry.types import PINNED, Assignment, Step
-from tasks.registry.versions import champion, list_versions, show
+from tasks.registry.steps import Step
+from tasks.registry.types import PINNED, Assignment, Outcome, Refusal
 
 log = logging.getLogger(__name__)
 
 
-MAX_AHEAD = timedelta(days=1)
-"""A record with a later time than this from now is not of a wrong time zone, but of a wrong clock or a wrong hand."""
-MAX_BEHIND = timedelta(minutes=1)
-"""A clock that is further behind the last record is said; less are records in one second, or the clocks of two machines."""
+class Stages(Judged):
+    """The part of the registry in which people decide about versions."""
+
+    def promote(
+        self,
+        version: str,
+        *,
+        approver: str | Sequence[str],
+        reason: str,
+        when: datetime | None = None,
+        expected_champion: str | EllipsisType | None = ...,
+        via: Via = "command line",
+    ) -> Version:
+        """The version, which is in stage registry.stage now; the present champion stays as it is, without a new entry.
+
+        Args:
+            version: `v1.2.0` or `NAME@v1.2.0`.
+            approver: Who decided, one or several; kept in the history.
+            reason: Why; kept in the history.
+            when: Time of the decision; now by default. GTO orders by seconds, so that each assignment is at least one second
+                after the one before it.
+            expected_champion: The champion that the decision was made against, None for no champion; left out, any will do.
+            via: How the decision came in; kept in the history. A name that was typed in the UI is not authenticated.
+
+        Raises:
+            RegistryError: no such version, it is deprecated or not on the remote, the champion is not the expected one, the
+                approver is not one of promote.approvers, or the remote refuses.
+        """
+        return self._move(version, self._step(approver, reason, when, via=via), expected_champion)
+
+    def rollback(self, *, approver: str, reason: str, when: datetime | None = None) -> Version:
+        """The version that was the champion before the present one, which is the champion again now.
+
+        A second call goes one further back, not forth again; deprecated versions are passed over. See `promote`.
+
+        Raises:
+            RegistryError: there is no champion, or none before it.
+        """
+        step = self._step(approver, reason, when, is_rollback=True)
+        self.backend.catch_up()
+        current = self.champion()
+        champions = line_of(self.history())
+        while champions and champions[-1] != current:
+            champions.pop()
+        usable = {version.version for version in self.list_versions()} - {current}
+        target = next((version for version in reversed(champions) if version in usable), None)
+        if target is None:
+            fix = "See `python -m tasks.registry history`; any version can be promoted by name."
+            raise RegistryError(f"no version was champion before {current}" if current else "there is no champion yet", fix=fix)
+        try:
+            return self._move(target, step, current)
+        except RegistryError as error:
+            again = "See `python -m tasks.registry history` first: if it was recorded, another rollback goes one further back."
+            raise RegistryError(error.what, where=error.where, fix=f"{error.fix} {again}".strip()) from None
+
+    def deprecate(self, version: str, *, approver: str, reason: str, when: datetime | None = None) -> Version:
+        """The version, which is withdrawn now: it stays readable and cannot be promoted. See `promote`.
+
+        A promotion made elsewhere in the same moment does not count: a deprecated version is never the champion.
+
+        Raises:
+            RegistryError: no such version, or it is the champion.
+        """
+        step, backoff = self._step(approver, reason, when), Backoff()
+        while True:
+            self.backend.catch_up()
+            found = self.show(version)
+            if found.deprecated:
+                log.info("%s is deprecated", found.tag)
+                return found
+            if self.stage in found.stages:
+                fix = "Promote another version first, or run `python -m tasks.registry rollback`."
+                raise RegistryError(f"{found.version} is in {self.stage}", where=found.tag, fix=fix)
+            time = step.time_after(datetime.fromisoformat(found.created), found)
+            if self.backend.withdraw(found, step, time):
+                log.info("deprecated %s: %s", found.tag, step.reason)
+                return self.show(version)
+            backoff.wait()  # somebody else wrote in the same moment: what they said counts
+
+    def refuse(self, version: str, outcome: Outcome, *, approver: str, reason: str, question: str) -> Refusal:
+        """The record that `version` was not promoted; the same question is recorded once, however often it is called.
+
+        Args:
+            version: `v1.2.0` or `NAME@v1.2.0`.
+            outcome: Somebody rejected it, or nobody answered in time.
+            approver: Who decided; kept.
+            reason: Why; kept.
+            question: What was asked, in a form that no other question has.
+
+        Raises:
+            RegistryError: there is no such version, or the place of the versions refuses.
+        """
+        self.backend.catch_up()
+        found = self.show(version)
+        key = f"{found.tag}.{outcome}.{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+        known = {refusal.tag: refusal for refusal in self.refusals()}
+        if key not in known:
+            files = found.record.files if found.record else {}
+            body = {
+                "version": found.version,
+                "outcome": outcome,
+                "approver": approver,
+                "reason": reason,
+                "time": datetime.now(UTC).replace(microsecond=0).isoformat(),
+                "champion": self.champion(),
+                "via": "UI" if outcome == "rejected" else None,
+                "authenticated": False,
+                **{name: files.get(path) for name, path in PINNED.items()},
+            }
+            self.backend.refuse(found, key, body)
+            log.info("recorded: %s %s, %s: %s", found.tag, outcome, approver, " ".join(reason.split()))
+            known = {refusal.tag: refusal for refusal in self.refusals()}
+        return known[key]
+
+    def _step(
+        self,
+        approver: str | Sequence[str],
+        reason: str,
+        when: datetime | None,
+        *,
+        via: Via = "command line",
+        is_rollback: bool = False,
+    ) -> Step:
+        """The step, if params.yaml lets these people take it in this way."""
+        names = [approver] if isinstance(approver, str) else list(approver)
+        authenticated = self.params.registry.sign and via == "command line"
+        step = Step(" and ".join(name.strip() for name in names), reason, when, is_rollback, via, authenticated)
+        require_approvers(self.params.promote, names)
+        require_way(self.params.promote, via)
+        return step
+
+    def _move(self, version: str, step: Step, expected: str | EllipsisType | None) -> Version:
+        """Assign the stage; where another run was first, look again."""
+        backoff = Backoff()
+        while True:
+            self.backend.catch_up()
+            found, current = self.show(version), self.champion()
+            if found.version == current:
+                log.info("%s is in %s already", found.tag, self.stage)
+                self.backend.share(found)
+                return found
+            _require_allowed(found, current, expected)
+            if not step.is_rollback and not backoff.num_tries:
+                for text in self.since_judged(found):
+                    log.warning("%s: %s", found.tag, line(text))
+            if self.backend.assign(found, current, step):
+                log.info("%s is in %s now, after %s", found.tag, self.stage, current or "none")
+                return self.show(version)
+            backoff.wait()
 
 
-def promote(
-    params: Params,
-    version: str,
-    *,
-    approver: str | Sequence[str],
-    reason: str,
-    when: datetime | None = None,
-    expected_champion: str | EllipsisType | None = ...,
-    via: Via = "command line",
-) -> Version:
-    """The version, which is in stage registry.stage now; the present champion stays as it is, without a new entry.
-
-    Args:
-        params: Backend, name, stage and remote are in section registry.
-        version: `v1.2.0` or `NAME@v1.2.0`.
-        approver: Who decided, one or several; kept in the history.
-        reason: Why; kept in the history.
-        when: Time of the decision; now by default. GTO orders by seconds, so that each assignment is at least one second
-            after the one before it.
-        expected_champion: The champion that the decision was made against, None for no champion; left out, any will do.
-        via: How the decision came in; kept in the history. A name that was typed in the UI is not authenticated.
-
-    Raises:
-        RegistryError: no such version, it is deprecated or not on the remote, the champion is not the expected one, the
-            approver is not one of promote.approvers, or the remote refuses.
-    """
-    return _move(params, version, _step(params, approver, reason, when, via=via), expected_champion)
-
-
-def rollback(params: Params, *, approver: str, reason: str, when: datetime | None = None) -> Version:
-    """The version that was the champion before the present one, which is the champion again now.
-
-    A second call goes one further back, not forth again; deprecated versions are passed over. See `promote`.
-
-    Raises:
-        RegistryError: there is no champion, or none before it.
-    """
-    step = _step(params, approver, reason, when, is_rollback=True)
-    chosen(params).catch_up(params)
-    current = champion(params)
-    line = line_of(history(params))
-    while line and line[-1] != current:
-        line.pop()
-    usable = {version.version for version in list_versions(params)} - {current}
-    target = next((version for version in reversed(line) if version in usable), None)
-    if target is None:
-        fix = "See `python -m tasks.registry history`; any version can be promoted by name."
-        raise RegistryError(f"no version was champion before {current}" if current else "there is no champion yet", fix=fix)
-    try:
-        return _move(params, target, step, current)
-    except RegistryError as error:
-        again = "See `python -m tasks.registry history` first: if it was recorded, another rollback goes one further back."
-        raise RegistryError(error.what, where=error.where, fix=f"{error.fix} {again}".strip()) from None
-
-
-def deprecate(params: Params, version: str, *, approver: str, reason: str, when: datetime | None = None) -> Version:
-    """The version, which is withdrawn now: it stays readable and cannot be promoted. See `promote`.
-
-    A promotion made elsewhere in the same moment does not count: a deprecated version is never the champion.
-
-    Raises:
-        RegistryError: no such version, or it is the champion.
-    """
-    step, backoff = _step(params, approver, reason, when), Backoff()
-    while True:
-        chosen(params).catch_up(params)
-        found = show(params, version)
-        if found.deprecated:
-            log.info("%s is deprecated", found.tag)
-            return found
-        if params.registry.stage in found.stages:
-            fix = "Promote another version first, or run `python -m tasks.registry rollback`."
-            raise RegistryError(f"{found.version} is in {params.registry.stage}", where=found.tag, fix=fix)
-        time = _second(when, datetime.fromisoformat(found.created), found)
-        if chosen(params).withdraw(params, found, step, time):
-            log.info("deprecated %s: %s", found.tag, step.reason)
-            return show(params, version)
-        backoff.wait()  # somebody else wrote in the same moment: what they said counts
-
-
-def _step(
-    params: Params,
-    approver: str | Sequence[str],
-    reason: str,
-    when: datetime | None,
-    *,
-    via: Via = "command line",
-    is_rollback: bool = False,
-) -> Step:
-    """The step, if params.yaml lets these people take it in this way."""
-    names = [approver] if isinstance(approver, str) else list(approver)
-    authenticated = params.registry.sign and via == "command line"
-    step = Step(" and ".join(name.strip() for name in names), reason, when, is_rollback, via, authenticated)
-    require_approvers(params.promote, names)
-    require_way(params.promote, via)
-    return step
-
-
-def _move(params: Params, version: str, step: Step, expected: str | EllipsisType | None) -> Version:
-    """Assign the stage; where another run was first, look again."""
-    backoff, stage, backend = Backoff(), params.registry.stage, chosen(params)
-    while True:
-        backend.catch_up(params)
-        found, current = show(params, version), champion(params)
-        if found.version == current:
-            log.info("%s is in %s already", found.tag, stage)
-            backend.share(params, found)
-            return found
-        _require_allowed(found, current, expected)
-        if not step.is_rollback and not backoff.num_tries:
-            for text in since_judged(params, found):
-                log.warning("%s: %s", found.tag, line(text))
-        if backend.assign(params, found, current, step):
-            log.info("%s is in %s now, after %s", found.tag, stage, current or "none")
-            return show(params, version)
-        backoff.wait()
+def line_of(past: Sequence[Assignment]) -> list[str]:
+    """The champions that led to the present one, oldest first; a rollback takes away what it undid."""
+    champions: list[str] = []
+    for assignment in past:
+        if assignment.is_rollback and assignment.version in champions:
+            while champions[-1] != assignment.version:
+                champions.pop()
+        else:
+            champions.append(assignment.version)
+    return champions
 
 
 def _require_allowed(version: Version, current: str | None, expected: str | EllipsisType | None) -> None:
@@ -151,46 +189,3 @@ def _require_allowed(version: Version, current: str | None, expected: str | Elli
     if not isinstance(expected, EllipsisType) and current != expected:
         what = f"the champion is {current or 'none'} now, expected was {expected or 'none'}"
         raise RegistryError(what, where=version.tag, fix="Read the evidence again, against the present champion.")
-
-
-def entry(version: Version, step: Step, past: tuple[Assignment, ...], current: str | None, stage: str) -> dict[str, object]:
-    """What the history keeps of an assignment that comes after `past`."""
-    time = _second(step.when, _earliest(past), version)
-    files: Mapping[str, str] = version.record.files if version.record else {}
-    return {
-        "version": version.version,
-        "from": current,
-        "to": stage,
-        "approver": step.approver,
-        "reason": step.reason,
-        "time": time.isoformat(),
-        "rollback": step.is_rollback,
-        **step.source(),
-        **{key: files.get(path) for key, path in PINNED.items()},
-    }
-
-
-def _earliest(past: Sequence[Assignment]) -> datetime | None:
-    """One second after the last of `past`; a record of the far future does not push the next one there."""
-    limit = datetime.now(UTC) + MAX_AHEAD
-    if ahead := [assignment.tag for assignment in past if assignment.created > limit]:
-        log.warning(
-            "%s: dated in the future. This one gets the real time; `gto show` and `dvc artifacts get --stage` order by time and"
-            " will not see it. `python -m tasks.registry champion` goes by the number.",
-            ", ".join(ahead),
-        )
-    return max((found.created + timedelta(seconds=1) for found in past if found.created <= limit), default=None)
-
-
-def _second(when: datetime | None, earliest: datetime | None, version: Version) -> datetime:
-    """`when` or now, as a full second in UTC, and not before `earliest`: GTO orders tags by their time alone."""
-    time = (when or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-    if earliest is None or time >= earliest:
-        return time
-    if when:
-        what = f"{time.isoformat()} is before {earliest.isoformat()}, the earliest time that keeps the order of the history"
-        raise RegistryError(what, where=version.tag, fix="Give a later time, or none.")
-    if earliest - time > MAX_BEHIND:
-        words = "the clock here says %s, which is before the last record: dated %s, to keep the order. Is the clock right?"
-        log.warning(f"%s: {words}", version.tag, time.isoformat(), earliest.isoformat())
-    return earliest

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.common import dvcfiles
 from tasks.common.errors import RegistryError
-from tasks.common.params import Params
 from tasks.common.text import line
 from tasks.common.weights import md5_of
-from tasks.registry.approvers import Via
 from tasks.registry.record import Version
 
 PINNED = {"decision": "reports/decision.json", "report": "reports/report.md"}
@@ -22,97 +20,82 @@ PINNED = {"decision": "reports/decision.json", "report": "reports/report.md"}
 Outcome = Literal["rejected", "unanswered"]
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """A version that was put into a stage."""
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that was decided about a version: who did it, why, when, and on which evidence."""
 
     tag: str
     """Its name, such as detector#production#3; a git tag in the backend git."""
-    number: int
-    """Assignments to one stage are ordered by it."""
     version: str
-    previous: str | None
-    """The version that was in the stage before; None for the first."""
-    stage: str
     created: datetime
     """UTC, to the second."""
     approver: str
+    """Who decided; `nobody` where nobody answered in time."""
     reason: str
-    is_rollback: bool
     commit: str
-    decision: str | None
-    """SHA-256 of the decision it rests on; None where the version pins none."""
-    report: str | None
-    """SHA-256 of the report it rests on; None where the version pins none."""
+    decision: str | None = None
+    """SHA-256 of the decision that it rests on; None where the version pins none."""
+    report: str | None = None
+    """SHA-256 of the report that it rests on; None where the version pins none."""
     via: str | None = None
-    """How the decision came in: `command line`, `UI` or `gate`; None in records of an earlier release."""
+    """How the decision came in: `command line`, `UI` or `gate`; None where nobody answered, and in an earlier release."""
     authenticated: bool | None = None
     """Whether it was signed by whoever decided; a name that was typed proves nothing."""
+
+    def _line(self, what: str) -> str:
+        """Time, `what` happened, who and why in one line. An answer in the UI is marked: its author did not log in."""
+        source = "  [answered in the UI, not authenticated]" if self.via == "UI" else ""
+        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {what}  {line(f'{self.approver}: {self.reason}')}{source}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment(Event):
+    """A version that was put into a stage."""
+
+    number: int
+    """Assignments to one stage are ordered by it."""
+    previous: str | None
+    """The version that was in the stage before; None for the first."""
+    stage: str
+    is_rollback: bool
 
     def summary(self) -> str:
         """The assignment in one line."""
         before = f"{self.previous} -> " if self.previous else ""
-        said = line(f"{self.approver}: {self.reason}") + source_note(self.via)
-        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {before}{self.version}  {said}"
+        return self._line(f"{before}{self.version}")
 
 
-def source_note(via: str | None) -> str:
-    """What a line of the history says of a decision that came in by the UI: whoever typed the name, it was no login."""
-    return "  [answered in the UI, not authenticated]" if via == "UI" else ""
-
-
-@dataclass(frozen=True)
-class Refusal:
+@dataclass(frozen=True, kw_only=True)
+class Refusal(Event):
     """A version that was not promoted when somebody was asked."""
 
-    tag: str
-    """Its name, and the git tag, such as detector@v1.2.0.rejected.0123456789ab."""
-    version: str
     outcome: Outcome
-    created: datetime
-    """UTC, to the second."""
-    approver: str
-    """Who said no; `nobody` where nobody answered in time."""
-    reason: str
     champion: str | None
     """The version that stayed in the stage; None for none."""
-    commit: str
-    decision: str | None
-    """SHA-256 of the decision that was shown; None where the version pins none."""
-    report: str | None
-    """SHA-256 of the report that was shown; None where the version pins none."""
-    via: str | None = None
-    """How the decision came in; None where nobody answered, and in records of an earlier release."""
-    authenticated: bool | None = None
-    """Whether it was signed by whoever decided."""
+
+    @classmethod
+    def of(cls, tag: str, commit: str, body: Mapping[str, Any]) -> Refusal:
+        """The refusal that `body` records."""
+        return cls(
+            tag=tag,
+            version=body["version"],
+            outcome=body["outcome"],
+            created=datetime.fromisoformat(body["time"]),
+            approver=body["approver"],
+            reason=body["reason"],
+            champion=body.get("champion"),
+            commit=commit,
+            **evidence_of(body),
+        )
 
     def summary(self) -> str:
         """The refusal in one line, in the form of `Assignment.summary`."""
-        kept = f"kept {self.champion}" if self.champion else "kept none"
-        said = line(f"{self.approver}: {self.reason}") + source_note(self.via)
-        return f"{self.created:%Y-%m-%d %H:%M:%S}Z  {self.version} {self.outcome}, {kept}  {said}"
+        return self._line(f"{self.version} {self.outcome}, kept {self.champion or 'none'}")
 
 
-@dataclass(frozen=True)
-class Step:
-    """Who moves the stage, why and when."""
-
-    approver: str
-    reason: str
-    when: datetime | None
-    is_rollback: bool = False
-    via: Via = "command line"
-    authenticated: bool = False
-    """Whether the record carries the approver's own signature: it is made at the command line and signed."""
-
-    def __post_init__(self) -> None:
-        for name in ("approver", "reason"):
-            if not getattr(self, name).strip():
-                raise RegistryError(f"the {name} is empty", fix=f"Say it with --{name}: the history keeps it.")
-
-    def source(self) -> dict[str, object]:
-        """What a record keeps of how the decision came in."""
-        return {"via": self.via, "authenticated": self.authenticated}
+def evidence_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an event that records of an earlier release may lack: what it rests on, and how it came in."""
+    return {key: body.get(key) for key in (*PINNED, "via", "authenticated")}
 
 
 @dataclass(frozen=True)
@@ -135,9 +118,7 @@ class Fault:
 class Audit:
     """One walk over versions; an object that several of them pin is hashed once."""
 
-    params: Params
     settings: dvcfiles.Settings
-    past: tuple[Assignment, ...]
     read: Callable[[Version, str], bytes]
     """The bytes of a file of a version."""
     faults: list[Fault] = field(default_factory=list)

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import registry
 from tasks.common.accepted import unchanged
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.errors import DatasetError, EvaluationError, RegistryError
@@ -29,6 +28,7 @@ from tasks.common.replace import replace_files
 from tasks.common.stage import as_json
 from tasks.measure.evaluation import Evaluation, Split
 from tasks.measure.splits import describe_split
+from tasks.registry import Registry
 from tasks.watch import drift, drop, pictures
 from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import MISSED_MOST, page, pictured
@@ -52,15 +52,16 @@ def run(params: Params) -> Watch:
     """
     if params.watch.path is None:
         raise DatasetError("nothing to watch", where="watch.path", fix="Name the folder of the new data in params.yaml.")
-    version = registry.champion(params)
+    registry = Registry(params)
+    version = registry.champion()
     if version is None:
         fix = "Promote a version first: `python -m tasks.registry promote VERSION --approver NAME --reason WHY`."
-        raise RegistryError("there is no champion to watch", where=params.registry.name, fix=fix)
+        raise RegistryError("there is no champion to watch", where=registry.name, fix=fix)
     dataset = read_dataset(Path(params.watch.path))
     if params.watch.split not in dataset.splits:
         raise DatasetError(f"no split `{params.watch.split}`", where=f"{dataset.root}/data.yaml", fix="Correct watch.split.")
-    then = registered(params, version)
-    weights = registry.fetch(params, version)
+    then = registered(registry, version)
+    weights = registry.fetch(version)
     with unchanged(dataset, params.watch.split) as sha256:
         now = measure(params, weights, dataset, describe_split(dataset, params.watch.split, sha256), then)
         watch = judge(params, version, then, now)

@@ -17,7 +17,7 @@ from gto.tag import parse_name
 from tasks.registry.in_git.links import BEFORE, VERSION_TAG, notes, seen, trail
 from tasks.registry.in_git.tags import Tag, read_tags
 from tasks.registry.record import NUMBER, Record, decode, parse_number
-from tasks.registry.stages import MAX_AHEAD
+from tasks.registry.steps import MAX_AHEAD
 from tasks.registry.types import Fault
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from gto.constants import COUNTER, STAGE
 from gto.tag import parse_name
 
-from tasks.common.params import Params
-from tasks.registry.in_git.tags import Tag, is_shared, read_tags, refs_there
+from tasks.registry.in_git.tags import Tag, read_tags
 
 BEFORE = "hash_before"
 """Key of a record: git's hash of the assignment before it; null for none."""
@@ -32,15 +31,6 @@ def trail(name: str, stage: str) -> list[tuple[int, Tag]]:
     found = [(parse_name(tag.name, raise_on_fail=False), tag) for tag in read_tags(name, "#")]
     own = [(int(event.get(COUNTER, 0)), tag) for event, tag in found if event and event[STAGE] == stage]
     return sorted(own, key=lambda item: (item[0], item[1].name))
-
-
-def link(params: Params) -> dict[str, str | None]:
-    """What a withdrawal, a refusal or a version holds of the trail that others have too."""
-    past = [tag for _, tag in trail(params.registry.name, params.registry.stage)]
-    if past and is_shared(params):
-        there = refs_there(params)
-        past = [tag for tag in past if there.get(f"refs/tags/{tag.name}") == tag.id]
-    return {BEFORE: past[-1].id if past else None}
 
 
 def next_link(name: str, past: Sequence[tuple[int, Tag]], version_tag: str) -> dict[str, object]:

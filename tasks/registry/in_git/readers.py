@@ -6,24 +6,23 @@ import logging
 from collections.abc import Iterable
 
 from tasks.common import git
-from tasks.common.params import Params
 from tasks.registry.in_git import objects
-from tasks.registry.in_git.tags import is_shared, refusal
+from tasks.registry.in_git.tags import Tags, refusal
 from tasks.registry.record import Version
 from tasks.registry.types import Audit
 
 log = logging.getLogger(__name__)
 
 
-def check(audit: Audit, versions: tuple[Version, ...]) -> None:
+def check(tags: Tags, audit: Audit, versions: tuple[Version, ...]) -> None:
     """Fetch the weights of each version as a fresh clone would, hash the bytes, and say from where they came.
 
     They are read from the DVC remote that the default branch of the git remote names, past every cache.
     """
-    if not is_shared(audit.params):
+    if not tags.is_shared():
         return
-    remote = audit.params.registry.git_remote
-    seen = objects.default_remote(_published_head(audit.params))
+    remote = tags.remote
+    seen = objects.default_remote(_published_head(remote))
     here = objects.default_remote("HEAD")
     what = f"the DVC remote that a fresh clone of {remote} reads, in its .dvc/config"
     if seen is None or audit.settings.default_remote != seen[0]:
@@ -43,11 +42,11 @@ def check(audit: Audit, versions: tuple[Version, ...]) -> None:
         read += [version.version] if there == version.record.md5 else []
     if read:
         log.info("a fresh clone of %s fetches %s from the DVC remote %s (%s)", remote, ", ".join(read), *seen)
-    for text in advice(audit.params, versions):
+    for text in advice(versions):
         log.warning(text)
 
 
-def advice(params: Params, versions: Iterable[Version]) -> list[str]:
+def advice(versions: Iterable[Version]) -> list[str]:
     """A sentence for each version whose commit names another DVC remote than today's: the command that still gets it."""
     today = objects.default_remote("HEAD")
     if today is None:
@@ -68,9 +67,8 @@ def on_remote(audit: Audit, md5: str) -> str | None:
     return audit.known[place] or None
 
 
-def _published_head(params: Params) -> str:
+def _published_head(remote: str) -> str:
     """The commit of the default branch of the git remote, which is fetched where it is not here."""
-    remote = params.registry.git_remote
     result = git.attempt("ls-remote", remote, "HEAD")
     if result.returncode != 0:
         raise refusal(remote, result.stderr)

@@ -15,6 +15,7 @@ from typing import Any
 from tasks.common import dvcfiles, git, gitwords
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.registry.backend import Backend
 from tasks.registry.in_git import signing
 
 log = logging.getLogger(__name__)
@@ -79,41 +80,100 @@ def _tag(row: Sequence[str]) -> Tag:
     return Tag(name, peeled or own, who, created, message, own, inner_name, points_to, bool(signature))
 
 
-def fetch_tags(params: Params) -> None:
-    """Bring the tags of the artifact from the git remote, where there is one; a tag that is here is never replaced.
+class Tags(Backend):
+    """The tags of registry.name here and on the git remote: the base of the parts of GitBackend."""
 
-    Raises:
-        RegistryError: the remote cannot be reached.
-    """
-    remote, name = params.registry.git_remote, params.registry.name
-    if not git.has_remote(remote):
-        if params.registry.push and (text := wrong_remote(params)):
-            log.warning(text)
-        return
-    refspecs = [f"refs/tags/{name}{mark}*:refs/tags/{name}{mark}*" for mark in "@#"]
-    result = git.attempt("fetch", "--no-tags", "--no-write-fetch-head", remote, *refspecs)
-    if "would clobber existing tag" in result.stderr:
-        log.warning("some tags of %s differ between here and %s; those here are kept:\n%s", name, remote, result.stderr.strip())
-    elif result.returncode != 0:
-        raise refusal(remote, result.stderr)
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.remote = params.registry.git_remote
+        self.lock_wait_s = params.flow.lock_wait_s
+        self.push, self.sign = params.registry.push, params.registry.sign
 
+    def refresh(self) -> None:
+        """Bring the tags of the artifact from the git remote, where there is one; a tag that is here is never replaced.
 
-def catch_up(params: Params) -> None:
-    """Fetch tags before a change that is going to be pushed."""
-    git.require_repository()
-    if is_shared(params) or wrong_remote(params):
-        fetch_tags(params)
+        Raises:
+            RegistryError: the remote cannot be reached.
+        """
+        remote, name = self.remote, self.name
+        if not git.has_remote(remote):
+            if self.push and (text := self.wrong_remote()):
+                log.warning(text)
+            return
+        refspecs = [f"refs/tags/{name}{mark}*:refs/tags/{name}{mark}*" for mark in "@#"]
+        result = git.attempt("fetch", "--no-tags", "--no-write-fetch-head", remote, *refspecs)
+        if "would clobber existing tag" in result.stderr:
+            log.warning(
+                "some tags of %s differ between here and %s; those here are kept:\n%s", name, remote, result.stderr.strip()
+            )
+        elif result.returncode != 0:
+            raise refusal(remote, result.stderr)
 
+    def catch_up(self) -> None:
+        """Fetch tags before a change that is going to be pushed."""
+        git.require_repository()
+        if self.is_shared() or self.wrong_remote():
+            self.refresh()
 
-def wrong_remote(params: Params) -> str:
-    """That git remotes are configured and none is the one that params.yaml names; empty where that is not so."""
-    wanted, remotes = params.registry.git_remote, git.attempt("remote").stdout.split()
-    if not remotes or wanted in remotes:
-        return ""
-    return (
-        f"no git remote is called {wanted}, so that tags are neither fetched nor pushed: set registry.git_remote in params.yaml "
-        f"({' or '.join(remotes)}), or run `git remote rename {remotes[0]} {wanted}`"
-    )
+    def wrong_remote(self) -> str:
+        """That git remotes are configured and none is the one that params.yaml names; empty where that is not so."""
+        wanted, remotes = self.remote, git.attempt("remote").stdout.split()
+        if not remotes or wanted in remotes:
+            return ""
+        return (
+            f"no git remote is called {wanted}, so that tags are neither fetched nor pushed: set registry.git_remote in "
+            f"params.yaml ({' or '.join(remotes)}), or run `git remote rename {remotes[0]} {wanted}`"
+        )
+
+    def replaced(self, tag_name: str, here: str, there: str) -> RegistryError:
+        """The error of a tag that is another one on the remote: which is right, only a person can say."""
+        remote, ref = self.remote, f"refs/tags/{tag_name}"
+        what = f"the remote has another tag of this name\nhere: {here}\non {remote}: {there}"
+        fix = (
+            f"Look at both: git cat-file tag {here}; git fetch --no-tags {remote} {ref} && git cat-file tag FETCH_HEAD. "
+            f"Is yours right: git push --force {remote} {ref}. "
+            f"Is that one right: git tag -d {tag_name} && git fetch {remote} tag {tag_name}"
+        )
+        return RegistryError(what, where=tag_name, fix=fix)
+
+    def is_shared(self) -> bool:
+        """Whether tags are pushed: params.yaml wants it, the git remote is configured, and a DVC remote has the weights.
+
+        A tag for weights that nobody else can fetch would be worse than none: every clone has a git remote.
+        """
+        return self.push and git.has_remote(self.remote) and bool(dvcfiles.settings().remotes)
+
+    def refs_here(self) -> dict[str, str]:
+        """{ref: hash of the tag} of the artifact in this clone."""
+        name = self.name
+        listing = git.git("for-each-ref", "--format=%(objectname)\t%(refname)", *(f"refs/tags/{name}{mark}*" for mark in "@#"))
+        return _refs(listing)
+
+    def refs_there(self) -> dict[str, str]:
+        """{ref: hash of the tag} of the artifact on the git remote.
+
+        Raises:
+            RegistryError: the remote cannot be reached.
+        """
+        remote, name = self.remote, self.name
+        result = git.attempt("ls-remote", "--refs", remote, *(f"refs/tags/{name}{mark}*" for mark in "@#"))
+        if result.returncode != 0:
+            raise refusal(remote, result.stderr)
+        return _refs(result.stdout)
+
+    def tag_object(self, tag_name: str, commit: str, message: str, when: datetime | None = None) -> str:
+        """The hash of an annotated tag in git's store, made now or at `when`; no ref names it yet.
+
+        It is signed where registry.sign wants that.
+
+        Raises:
+            RegistryError: it cannot be signed.
+        """
+        env = git.identity() | ({"GIT_COMMITTER_DATE": f"@{int(when.timestamp())} +0000"} if when else {})
+        if self.sign:
+            return signing.signed_tag(tag_name, commit, message, env)
+        tagger = git.git("var", "GIT_COMMITTER_IDENT", env=env)
+        return git.git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag_name}\ntagger {tagger}\n\n{message}")
 
 
 def refusal(remote: str, words: str) -> RegistryError:
@@ -121,61 +181,6 @@ def refusal(remote: str, words: str) -> RegistryError:
     text = gitwords.short(words)
     fix = f"{gitwords.fix_there(text)} Or keep versions here: registry.push: false in params.yaml."
     return RegistryError(f"git cannot use the remote:\n{text}", where=remote, fix=fix)
-
-
-def replaced(params: Params, tag_name: str, here: str, there: str) -> RegistryError:
-    """The error of a tag that is another one on the remote: which is right, only a person can say."""
-    remote, ref = params.registry.git_remote, f"refs/tags/{tag_name}"
-    what = f"the remote has another tag of this name\nhere: {here}\non {remote}: {there}"
-    fix = (
-        f"Look at both: git cat-file tag {here}; git fetch --no-tags {remote} {ref} && git cat-file tag FETCH_HEAD. "
-        f"Is yours right: git push --force {remote} {ref}. "
-        f"Is that one right: git tag -d {tag_name} && git fetch {remote} tag {tag_name}"
-    )
-    return RegistryError(what, where=tag_name, fix=fix)
-
-
-def is_shared(params: Params) -> bool:
-    """Whether tags are pushed: params.yaml wants it, the git remote is configured, and a DVC remote has the weights.
-
-    A tag for weights that nobody else can fetch would be worse than none: every clone has a git remote.
-    """
-    return params.registry.push and git.has_remote(params.registry.git_remote) and bool(dvcfiles.settings().remotes)
-
-
-def refs_here(params: Params) -> dict[str, str]:
-    """{ref: hash of the tag} of the artifact in this clone."""
-    name = params.registry.name
-    listing = git.git("for-each-ref", "--format=%(objectname)\t%(refname)", *(f"refs/tags/{name}{mark}*" for mark in "@#"))
-    return _refs(listing)
-
-
-def refs_there(params: Params) -> dict[str, str]:
-    """{ref: hash of the tag} of the artifact on the git remote.
-
-    Raises:
-        RegistryError: the remote cannot be reached.
-    """
-    remote, name = params.registry.git_remote, params.registry.name
-    result = git.attempt("ls-remote", "--refs", remote, *(f"refs/tags/{name}{mark}*" for mark in "@#"))
-    if result.returncode != 0:
-        raise refusal(remote, result.stderr)
-    return _refs(result.stdout)
-
-
-def tag_object(params: Params, tag_name: str, commit: str, message: str, when: datetime | None = None) -> str:
-    """The hash of an annotated tag in git's store, made now or at `when`; no ref names it yet.
-
-    It is signed where registry.sign wants that.
-
-    Raises:
-        RegistryError: it cannot be signed.
-    """
-    env = git.identity() | ({"GIT_COMMITTER_DATE": f"@{int(when.timestamp())} +0000"} if when else {})
-    if params.registry.sign:
-        return signing.signed_tag(tag_name, commit, message, env)
-    tagger = git.git("var", "GIT_COMMITTER_IDENT", env=env)
-    return git.git("mktag", stdin=f"object {commit}\ntype commit\ntag {tag_name}\ntagger {tagger}\n\n{message}")
 
 
 def _refs(listing: str) -> dict[str, str]:

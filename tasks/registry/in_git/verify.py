@@ -9,48 +9,47 @@ from collections.abc import Iterator
 from tasks.common import git
 from tasks.common.errors import WorkspaceError
 from tasks.registry.in_git import chain, readers, signatures, witness
-from tasks.registry.in_git.tags import is_shared, read_tags, refs_here, refs_there
-from tasks.registry.in_git.versions import list_versions
+from tasks.registry.in_git.tags import Tags, read_tags
 from tasks.registry.record import Record, Version
 from tasks.registry.types import Audit, Fault
 
 log = logging.getLogger(__name__)
 
 
-def check(audit: Audit, versions: tuple[Version, ...]) -> None:
-    """Tags against those on the git remote and against each other, and every file of the commits."""
-    for version in versions:
-        _check_commit(audit, version)
-    readers.check(audit, versions)
-    name, stage = audit.params.registry.name, audit.params.registry.stage
-    found = [*_differences(audit), *chain.faults(name), *witness.faults(name)]
-    found += signatures.faults(name, stage) if audit.params.registry.sign else []
-    others = {tag.version for tag in list_versions(audit.params, with_deprecated=True)} - {own.version for own in versions}
-    audit.faults += [fault for fault in found if fault.version not in others]
-    if not found:
-        witness.keep(name, stage)
-    if not others:
-        log.info(chain.LIMITS)
+class Checks(Tags):
+    """The part of GitBackend that looks for what was changed."""
 
+    def check(self, audit: Audit, versions: tuple[Version, ...]) -> None:
+        """Tags against those on the git remote and against each other, and every file of the commits."""
+        for version in versions:
+            _check_commit(audit, version)
+        readers.check(self, audit, versions)
+        found = [*self._differences(), *chain.faults(self.name), *witness.faults(self.name)]
+        found += signatures.faults(self.name, self.stage) if self.sign else []
+        others = {tag.version for tag in self.list_versions(with_deprecated=True)} - {own.version for own in versions}
+        audit.faults += [fault for fault in found if fault.version not in others]
+        if not found:
+            witness.keep(self.name, self.stage)
+        if not others:
+            log.info(chain.LIMITS)
 
-def _differences(audit: Audit) -> Iterator[Fault]:
-    """The tags that are not those on the git remote."""
-    if not is_shared(audit.params):
-        return
-    here, there, remote = refs_here(audit.params), refs_there(audit.params), audit.params.registry.git_remote
-    tags = {f"refs/tags/{tag.name}": tag for mark in "@#" for tag in read_tags(audit.params.registry.name, mark)}
-    for ref, tag_id in there.items():
-        found = here.get(ref, "none: deleted here, or not fetched yet (git fetch --tags)")
-        if found != tag_id:
-            tag = ref.removeprefix("refs/tags/")
-            yield Fault(chain.version_of(tags[ref]) if ref in tags else "history", f"the tag {tag} here", tag_id, found)
-    if alone := [ref.removeprefix("refs/tags/") for ref in here if ref not in there]:
-        log.warning("here alone, not on %s (not pushed, or deleted there): %s", remote, ", ".join(alone))
+    def stored_weights(self, audit: Audit, version: Version, record: Record) -> dict[str, str | None]:
+        """{place: MD5 of the weights there}, for the DVC remote where there is one."""
+        return {"on the DVC remote": readers.on_remote(audit, record.md5)} if audit.settings.remotes else {}
 
-
-def stored_weights(audit: Audit, version: Version, record: Record) -> dict[str, str | None]:
-    """{place: MD5 of the weights there}, for the DVC remote where there is one."""
-    return {"on the DVC remote": readers.on_remote(audit, record.md5)} if audit.settings.remotes else {}
+    def _differences(self) -> Iterator[Fault]:
+        """The tags that are not those on the git remote."""
+        if not self.is_shared():
+            return
+        here, there = self.refs_here(), self.refs_there()
+        tags = {f"refs/tags/{tag.name}": tag for mark in "@#" for tag in read_tags(self.name, mark)}
+        for ref, tag_id in there.items():
+            found = here.get(ref, "none: deleted here, or not fetched yet (git fetch --tags)")
+            if found != tag_id:
+                tag = ref.removeprefix("refs/tags/")
+                yield Fault(chain.version_of(tags[ref]) if ref in tags else "history", f"the tag {tag} here", tag_id, found)
+        if alone := [ref.removeprefix("refs/tags/") for ref in here if ref not in there]:
+            log.warning("here alone, not on %s (not pushed, or deleted there): %s", self.remote, ", ".join(alone))
 
 
 def _check_commit(audit: Audit, version: Version) -> None:

@@ -9,33 +9,12 @@
   NAME.history, whose numbers order them; nothing there is ever changed. The alias registry.stage follows it.
 """
 
-from tasks.registry.in_mlflow.files import copy_export, copy_weights, read_file
-from tasks.registry.in_mlflow.journal import assign, assignments, catch_up, champion, refresh, share, withdraw
-from tasks.registry.in_mlflow.refusals import refusals, refuse
-from tasks.registry.in_mlflow.register import add, finish
-from tasks.registry.in_mlflow.verify import check, stored_weights
-from tasks.registry.in_mlflow.versions import doubt, list_versions
+from tasks.registry.in_mlflow.register import Registrar
+from tasks.registry.in_mlflow.verify import Checks
 
-HOLDER = "MLflow"
 
-__all__ = [
-    "HOLDER",
-    "add",
-    "assign",
-    "assignments",
-    "catch_up",
-    "champion",
-    "check",
-    "copy_export",
-    "copy_weights",
-    "doubt",
-    "finish",
-    "list_versions",
-    "read_file",
-    "refresh",
-    "refusals",
-    "refuse",
-    "share",
-    "stored_weights",
-    "withdraw",
-]
+class MlflowBackend(Registrar, Checks):
+    """Versions as those of the registered model registry.name, with everything that belongs to them in their runs."""
+
+    HOLDER = "MLflow"
+    KEEPS_WEIGHTS = True

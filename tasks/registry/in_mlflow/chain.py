@@ -10,11 +10,10 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 
-from tasks.common.params import Params
-from tasks.registry.in_mlflow.client import ENTRY, model_versions
-from tasks.registry.in_mlflow.journal import BEFORE, Entry, entries, journal, parse
+from tasks.registry.in_mlflow.client import ENTRY
+from tasks.registry.in_mlflow.journal import BEFORE, Entry, Journal, parse
 from tasks.registry.record import Version
-from tasks.registry.stages import MAX_AHEAD
+from tasks.registry.steps import MAX_AHEAD
 from tasks.registry.types import Fault
 
 log = logging.getLogger(__name__)
@@ -25,10 +24,10 @@ LIMITS = (
 )
 
 
-def faults(params: Params, versions: Mapping[str, Version]) -> Iterator[Fault]:
+def faults(journal: Journal, versions: Mapping[str, Version]) -> Iterator[Fault]:
     """What is wrong with the entries about `versions`, {v1.2.0: version}."""
-    yield from _missing(params)
-    found = entries(params)
+    yield from _missing(journal)
+    found = journal.entries()
     first = next((entry.number for entry in found if BEFORE in entry.body), None)
     before: Entry | None = None
     last: dict[str, Entry] = {}
@@ -45,13 +44,13 @@ def faults(params: Params, versions: Mapping[str, Version]) -> Iterator[Fault]:
         before = entry
     if found:
         since = f"linked from entry {first} on" if first else "none of them linked"
-        log.info("%s: %d entries count, %s", journal(params), len(found), since)
+        log.info("%s: %d entries count, %s", journal.journal_name, len(found), since)
 
 
-def _missing(params: Params) -> Iterator[Fault]:
+def _missing(journal: Journal) -> Iterator[Fault]:
     """Numbers without an entry, and those whose entry cannot be read."""
-    name = journal(params)
-    rows = {int(row.version): row.tags.get(ENTRY, "") for row in model_versions(params, name)}
+    name = journal.journal_name
+    rows = {int(row.version): row.tags.get(ENTRY, "") for row in journal.model_versions(name)}
     for number in _gaps(rows):
         yield Fault("history", f"entry {number} of {name}", "an entry", "none")
     for number, text in rows.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
+from tasks.registry.backend import Backend
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,16 +34,77 @@ NEXT = {
 ANY = "Look at the server's log, and run again."
 
 
-def address(params: Params) -> str:
-    """The server's address as the client uses it.
+class Client(Backend):
+    """The server by registry.mlflow_uri: the base of the parts of MlflowBackend."""
 
-    Raises:
-        RegistryError: none is named.
-    """
-    if uri := params.registry.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri
-    fix = "Set it, or the variable MLFLOW_TRACKING_URI, to the address of the server, such as http://localhost:5000."
-    raise RegistryError("no MLflow server is named", where="params.yaml: registry.mlflow_uri", fix=fix)
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.mlflow_uri = params.registry.mlflow_uri
+
+    def address(self) -> str:
+        """The server's address as the client uses it.
+
+        Raises:
+            RegistryError: none is named.
+        """
+        if uri := self.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI"):
+            return uri
+        fix = "Set it, or the variable MLFLOW_TRACKING_URI, to the address of the server, such as http://localhost:5000."
+        raise RegistryError("no MLflow server is named", where="params.yaml: registry.mlflow_uri", fix=fix)
+
+    def link(self, number: str) -> str:
+        """The page of MLflow's version `number`; empty where MLflow is a local database and has no address."""
+        uri = without_password(self.address()).rstrip("/")
+        return f"{uri}/#/models/{self.name}/versions/{number}" if uri.startswith("http") else ""
+
+    @contextmanager
+    def client(self, *passes: str) -> Iterator[MlflowClient]:
+        """A client of the server; what MLflow raises becomes a RegistryError, except for errors with a code in `passes`."""
+        client = connect(self.address())
+        from mlflow.exceptions import MlflowException
+        from requests import RequestException
+
+        try:
+            yield client
+        except MlflowException as error:
+            if error.error_code in passes:
+                raise
+            raise self.refusal(str(error)) from None
+        except RequestException as error:
+            raise self.refusal(str(error)) from None
+
+    def refusal(self, words: str) -> RegistryError:
+        """The error of a server that does not answer, or refuses with `words`."""
+        short = without_password(words).strip()[:600]
+        fix = next((step for pattern, step in NEXT.items() if re.search(pattern, short)), ANY)
+        return RegistryError(
+            f"the MLflow server does not answer or refuses:\n{short}", where=without_password(self.address()), fix=fix
+        )
+
+    def model_versions(self, name: str) -> list[ModelVersion]:
+        """Every version of the registered model `name`, in the order of MLflow's numbers; none where there is no such model."""
+        found: list[ModelVersion] = []
+        token: str | None = None
+        with self.client() as client:
+            while True:
+                page = client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
+                found += page
+                if page.token and page.token == token:
+                    raise self.refusal(f"it gives the same page of versions of {name} again and again")
+                token = page.token
+                if not token:
+                    return sorted(found, key=lambda version: int(version.version))
+
+    def ensure_model(self, name: str, description: str) -> None:
+        """Create the registered model `name` unless it is there."""
+        from mlflow.exceptions import MlflowException
+
+        with self.client("RESOURCE_ALREADY_EXISTS") as client:
+            try:
+                client.create_registered_model(name, description=description)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
 
 
 def without_password(text: str) -> str:
@@ -50,70 +112,12 @@ def without_password(text: str) -> str:
     return re.sub(r"//[^/@\s]+@", "//", text)
 
 
-def link(params: Params, number: str) -> str:
-    """The page of MLflow's version `number`; empty where MLflow is a local database and has no address."""
-    uri = without_password(address(params)).rstrip("/")
-    return f"{uri}/#/models/{params.registry.name}/versions/{number}" if uri.startswith("http") else ""
-
-
-@contextmanager
-def speaking(params: Params, *passes: str) -> Iterator[MlflowClient]:
-    """A client of the server; what MLflow raises becomes a RegistryError, except for errors with a code in `passes`."""
-    client = _client(address(params))
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-
-    try:
-        yield client
-    except MlflowException as error:
-        if error.error_code in passes:
-            raise
-        raise refusal(params, str(error)) from None
-    except RequestException as error:
-        raise refusal(params, str(error)) from None
-
-
-def refusal(params: Params, words: str) -> RegistryError:
-    """The error of a server that does not answer, or refuses with `words`."""
-    short = without_password(words).strip()[:600]
-    fix = next((step for pattern, step in NEXT.items() if re.search(pattern, short)), ANY)
-    return RegistryError(
-        f"the MLflow server does not answer or refuses:\n{short}", where=without_password(address(params)), fix=fix
-    )
-
-
 @cache
-def _client(uri: str) -> MlflowClient:
+def connect(uri: str) -> MlflowClient:
+    """A client of the server at `uri`."""
     try:
         from mlflow import MlflowClient
     except ImportError:
         fix = "Run `pip install 'yolo-ratchet[mlflow]'`, or set registry.backend to git."
         raise RegistryError("MLflow is not installed", where="params.yaml: registry.backend", fix=fix) from None
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def model_versions(params: Params, name: str) -> list[ModelVersion]:
-    """Every version of the registered model `name`, in the order of MLflow's numbers; none where there is no such model."""
-    found: list[ModelVersion] = []
-    token: str | None = None
-    with speaking(params) as client:
-        while True:
-            page = client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
-            found += page
-            if page.token and page.token == token:
-                raise refusal(params, f"it gives the same page of versions of {name} again and again")
-            token = page.token
-            if not token:
-                return sorted(found, key=lambda version: int(version.version))
-
-
-def ensure_model(params: Params, name: str, description: str) -> None:
-    """Create the registered model `name` unless it is there."""
-    from mlflow.exceptions import MlflowException
-
-    with speaking(params, "RESOURCE_ALREADY_EXISTS") as client:
-        try:
-            client.create_registered_model(name, description=description)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise

@@ -16,11 +16,11 @@ from datetime import datetime
 from typing import Any
 
 from tasks.common.errors import RegistryError
-from tasks.common.params import Params
-from tasks.registry.in_mlflow.client import ENTRY, ensure_model, model_versions, speaking
+from tasks.registry.backoff import Backoff
+from tasks.registry.in_mlflow.client import ENTRY, Client
 from tasks.registry.record import Version, parse_number
-from tasks.registry.stages import entry
-from tasks.registry.types import Assignment, Step
+from tasks.registry.steps import Step
+from tasks.registry.types import Assignment, Refusal, evidence_of
 
 log = logging.getLogger(__name__)
 MAX_ALIAS_TRIES = 10
@@ -45,20 +45,151 @@ class Entry:
         return str(self.body["version"])
 
 
-def journal(params: Params) -> str:
-    """Name of the registered model that holds the entries; registry.name cannot have a dot."""
-    return f"{params.registry.name}.history"
+class Journal(Client):
+    """The part of MlflowBackend that records what people decided."""
 
+    @property
+    def journal_name(self) -> str:
+        """Name of the registered model that holds the entries; registry.name cannot have a dot."""
+        return f"{self.name}.history"
 
-def entries(params: Params) -> tuple[Entry, ...]:
-    """The entries that count, oldest first."""
-    found: list[Entry] = []
-    for row in model_versions(params, journal(params)):
-        text = row.tags.get(ENTRY, "")
-        body = parse(text)
-        if body is not None and body["after"] >= (found[-1].number if found else 0):
-            found.append(Entry(int(row.version), body, hashlib.sha256(text.encode()).hexdigest()))
-    return tuple(found)
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries that count, oldest first."""
+        found: list[Entry] = []
+        for row in self.model_versions(self.journal_name):
+            text = row.tags.get(ENTRY, "")
+            body = parse(text)
+            if body is not None and body["after"] >= (found[-1].number if found else 0):
+                found.append(Entry(int(row.version), body, hashlib.sha256(text.encode()).hexdigest()))
+        return tuple(found)
+
+    def assignments(self, seen: Sequence[Entry] | None = None) -> tuple[Assignment, ...]:
+        """Every assignment to registry.stage, oldest first; of the entries `seen`, where they were read already."""
+        stage = self.stage
+        rows = [
+            found.body
+            for found in (self.entries() if seen is None else seen)
+            if found.body["kind"] == "assign" and found.body["to"] == stage
+        ]
+        return tuple(
+            Assignment(
+                tag=f"{self.name}#{stage}#{number}",
+                number=number,
+                version=body["version"],
+                previous=body["from"],
+                stage=stage,
+                created=datetime.fromisoformat(body["time"]),
+                approver=body["approver"],
+                reason=body["reason"],
+                is_rollback=body["rollback"],
+                commit=body["commit"],
+                **evidence_of(body),
+            )
+            for number, body in enumerate(rows, start=1)
+        )
+
+    def champion(self) -> str | None:
+        """The version that was put into registry.stage last."""
+        past = self.assignments()
+        return past[-1].version if past else None
+
+    def assign(self, version: Version, current: str | None, step: Step) -> bool:
+        """Write the assignment, then move the alias; False where another entry came between."""
+        seen = self.entries()
+        past = self.assignments(seen)
+        if (past[-1].version if past else None) != current or version.version in withdrawals(seen):
+            return False
+        body = step.assignment(version, past, current, self.stage)
+        written = self.write({**body, "kind": "assign", "commit": version.commit}, version, seen)
+        if written:
+            self.settle()
+        return written
+
+    def share(self, version: Version) -> None:
+        """Nothing: what is written on the server is shared."""
+
+    def withdraw(self, version: Version, step: Step, when: datetime) -> bool:
+        """Write the withdrawal; False where another entry came between, which may have promoted the version."""
+        seen = self.entries()
+        if version.version in withdrawals(seen) or self.stage in stages_of(seen).get(version.version, ()):
+            return False
+        body = {"version": version.version, "approver": step.approver, "reason": step.reason, "time": when.isoformat()}
+        return self.write({**body, **step.source(), "kind": "deprecate"}, version, seen)
+
+    def refuse(self, version: Version, key: str, body: dict[str, Any]) -> None:
+        """Write the entry; where others come between, again. Of two for one question the first counts."""
+        backoff = Backoff()
+        while not any(found.tag == key for found in self.refusals()):
+            if self.write({**body, "kind": "refuse", "tag": key, "commit": version.commit}, version, self.entries()):
+                return
+            backoff.wait()
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Every refusal in the journal, oldest first."""
+        first: dict[str, Refusal] = {}
+        for found in self.entries():
+            if found.body["kind"] == "refuse":
+                first.setdefault(found.body["tag"], Refusal.of(found.body["tag"], found.body["commit"], found.body))
+        return tuple(first.values())
+
+    def write(self, body: dict[str, Any], version: Version, seen: tuple[Entry, ...]) -> bool:
+        """Add an entry after those `seen`; whether it counts."""
+        name, own = self.journal_name, uuid.uuid4().hex
+        body = {**body, "after": seen[-1].number if seen else 0, "id": own, BEFORE: seen[-1].digest if seen else None}
+        plain = {key: " ".join(str(body[key]).split())[:500] for key in ("kind", "version", "approver", "reason", "time")}
+        tags = {ENTRY: json.dumps(body)} | {key: "".join(c for c in text if c.isprintable()) for key, text in plain.items()}
+        self.ensure_model(name, f"Who put which version of {self.name} where, when and why. Never change it.")
+        number = parse_number(version.version)
+        assert number
+        with self.client() as client:
+            at = client.get_model_version(self.name, str(number[1]))
+            assert at.source
+            words = f"{body['kind']} {version.tag}: {tags['reason']}"
+            client.create_model_version(name, at.source, at.run_id, tags, description=words, await_creation_for=0)
+        return any(found.body["id"] == own for found in self.entries())
+
+    def alias(self) -> str | None:
+        """MLflow's number of the version that the alias registry.stage names; None where there is no such alias."""
+        from mlflow.exceptions import MlflowException
+
+        with self.client("RESOURCE_DOES_NOT_EXIST") as client:
+            try:
+                aliases = client.get_registered_model(self.name).aliases
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return None
+        found = aliases.get(self.stage)
+        return None if found is None else str(found)
+
+    def settle(self) -> None:
+        """Point the alias to the champion of the journal; where that moves meanwhile, again."""
+        for _ in range(MAX_ALIAS_TRIES):
+            number = self._champion_number()
+            if number is None or self.alias() == number:
+                return
+            with self.client() as client:
+                client.set_registered_model_alias(self.name, self.stage, number)
+        what = f"the alias {self.stage} in MLflow does not stay at version {number}: set {MAX_ALIAS_TRIES} times"
+        fix = "Ask the owner of the MLflow server what sets it back. The history is written, and counts."
+        raise RegistryError(what, where=self.name, fix=fix)
+
+    def _champion_number(self) -> str | None:
+        number = parse_number(self.champion() or "")
+        return str(number[1]) if number else None
+
+    def refresh(self) -> None:
+        """Say where somebody moved the alias without the journal; there is nothing to fetch."""
+        pointed, number = self.alias(), self._champion_number()
+        if pointed != number:
+            what = f"the alias {self.stage} names version {pointed or 'none'}, the history says {number or 'none'}"
+            log.warning("%s: the history counts (`python -m tasks.registry promote` moves both)", what)
+
+    def catch_up(self) -> None:
+        """Finish what a process left that died between entry and alias."""
+        if self.alias() != self._champion_number():
+            self.refresh()
+            self.settle()
 
 
 def parse(text: str) -> dict[str, Any] | None:
@@ -68,41 +199,6 @@ def parse(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) and isinstance(body.get("after"), int) else None
-
-
-def assignments(params: Params, seen: Sequence[Entry] | None = None) -> tuple[Assignment, ...]:
-    """Every assignment to registry.stage, oldest first; of the entries `seen`, where they were read already."""
-    stage = params.registry.stage
-    rows = [
-        found.body
-        for found in (entries(params) if seen is None else seen)
-        if found.body["kind"] == "assign" and found.body["to"] == stage
-    ]
-    return tuple(
-        Assignment(
-            tag=f"{params.registry.name}#{stage}#{number}",
-            number=number,
-            version=body["version"],
-            previous=body["from"],
-            stage=stage,
-            created=datetime.fromisoformat(body["time"]),
-            approver=body["approver"],
-            reason=body["reason"],
-            is_rollback=body["rollback"],
-            commit=body["commit"],
-            decision=body["decision"],
-            report=body["report"],
-            via=body.get("via"),
-            authenticated=body.get("authenticated"),
-        )
-        for number, body in enumerate(rows, start=1)
-    )
-
-
-def champion(params: Params) -> str | None:
-    """The version that was put into registry.stage last."""
-    past = assignments(params)
-    return past[-1].version if past else None
 
 
 def stages_of(seen: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
@@ -115,94 +211,3 @@ def withdrawals(seen: Sequence[Entry]) -> dict[str, str]:
     """{version: when, by whom and why it was withdrawn}."""
     rows = [found.body for found in seen if found.body["kind"] == "deprecate"]
     return {body["version"]: f"{body['time'][:10]} by {body['approver']}: {body['reason']}" for body in rows}
-
-
-def assign(params: Params, version: Version, current: str | None, step: Step) -> bool:
-    """Write the assignment, then move the alias; False where another entry came between."""
-    seen = entries(params)
-    past = assignments(params, seen)
-    if (past[-1].version if past else None) != current or version.version in withdrawals(seen):
-        return False
-    body = entry(version, step, past, current, params.registry.stage)
-    written = write(params, {**body, "kind": "assign", "commit": version.commit}, version, seen)
-    if written:
-        settle(params)
-    return written
-
-
-def share(params: Params, version: Version) -> None:
-    """Nothing: what is written on the server is shared."""
-
-
-def withdraw(params: Params, version: Version, step: Step, when: datetime) -> bool:
-    """Write the withdrawal; False where another entry came between, which may have promoted the version."""
-    seen = entries(params)
-    if version.version in withdrawals(seen) or params.registry.stage in stages_of(seen).get(version.version, ()):
-        return False
-    body = {"version": version.version, "approver": step.approver, "reason": step.reason, "time": when.isoformat()}
-    return write(params, {**body, **step.source(), "kind": "deprecate"}, version, seen)
-
-
-def write(params: Params, body: dict[str, Any], version: Version, seen: tuple[Entry, ...]) -> bool:
-    """Add an entry after those `seen`; whether it counts."""
-    name, own = journal(params), uuid.uuid4().hex
-    body = {**body, "after": seen[-1].number if seen else 0, "id": own, BEFORE: seen[-1].digest if seen else None}
-    plain = {key: " ".join(str(body[key]).split())[:500] for key in ("kind", "version", "approver", "reason", "time")}
-    tags = {ENTRY: json.dumps(body)} | {key: "".join(c for c in text if c.isprintable()) for key, text in plain.items()}
-    ensure_model(params, name, f"Who put which version of {params.registry.name} where, when and why. Never change it.")
-    number = parse_number(version.version)
-    assert number
-    with speaking(params) as client:
-        at = client.get_model_version(params.registry.name, str(number[1]))
-        assert at.source
-        words = f"{body['kind']} {version.tag}: {tags['reason']}"
-        client.create_model_version(name, at.source, at.run_id, tags, description=words, await_creation_for=0)
-    return any(found.body["id"] == own for found in entries(params))
-
-
-def alias(params: Params) -> str | None:
-    """MLflow's number of the version that the alias registry.stage names; None where there is no such alias."""
-    from mlflow.exceptions import MlflowException
-
-    with speaking(params, "RESOURCE_DOES_NOT_EXIST") as client:
-        try:
-            aliases = client.get_registered_model(params.registry.name).aliases
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-    found = aliases.get(params.registry.stage)
-    return None if found is None else str(found)
-
-
-def settle(params: Params) -> None:
-    """Point the alias to the champion of the journal; where that moves meanwhile, again."""
-    for _ in range(MAX_ALIAS_TRIES):
-        number = _champion_number(params)
-        if number is None or alias(params) == number:
-            return
-        with speaking(params) as client:
-            client.set_registered_model_alias(params.registry.name, params.registry.stage, number)
-    what = f"the alias {params.registry.stage} in MLflow does not stay at version {number}: set {MAX_ALIAS_TRIES} times"
-    fix = "Ask the owner of the MLflow server what sets it back. The history is written, and counts."
-    raise RegistryError(what, where=params.registry.name, fix=fix)
-
-
-def _champion_number(params: Params) -> str | None:
-    number = parse_number(champion(params) or "")
-    return str(number[1]) if number else None
-
-
-def refresh(params: Params) -> None:
-    """Say where somebody moved the alias without the journal; there is nothing to fetch."""
-    pointed, number = alias(params), _champion_number(params)
-    if pointed != number:
-        what = f"the alias {params.registry.stage} names version {pointed or 'none'}, the history says {number or 'none'}"
-        log.warning("%s: the history counts (`python -m tasks.registry promote` moves both)", what)
-
-
-def catch_up(params: Params) -> None:
-    """Finish what a process left that died between entry and alias."""
-    if alias(params) != _champion_number(params):
-        refresh(params)
-        settle(params)

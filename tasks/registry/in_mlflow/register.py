@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import dvcfiles, git
 from tasks.common.errors import RegistryError
-from tasks.common.params import Params
 from tasks.common.paths import EXPORT, PARAMS, REPORT_PAGE
 from tasks.common.yaml import parse_scalar
 from tasks.registry.candidate import EVIDENCE
-from tasks.registry.in_mlflow.client import MAJOR, RECORD, ensure_model, model_versions, speaking
-from tasks.registry.in_mlflow.versions import list_versions
+from tasks.registry.in_mlflow.client import MAJOR, RECORD, Client
 from tasks.registry.record import Record, Version, next_number, parse_number, to_json
 
 if TYPE_CHECKING:
@@ -37,33 +35,60 @@ MAX_VALUE = 6000
 """Characters of a parameter that MLflow takes."""
 
 
-def add(params: Params, record: Record, commit: str) -> Version:
-    """The version of `record` with the files of `commit`; of several with the same weights the first."""
-    name = params.registry.name
-    contents = dict(_contents(record, commit))
-    record = replace(record, files={path: hashlib.sha256(content).hexdigest() for path, content in contents.items()})
-    ensure_model(params, name, "Versions that Ratchet registered; see the tags and the run of each.")
-    with speaking(params) as client:
-        run = client.create_run(_experiment(params), run_name=record.summary(), tags={"ratchet.code": record.code})
-        try:
-            _upload(client, run.info.run_id, record, contents)
-            _log(client, run.info.run_id, record, contents)
-        except BaseException:
-            with suppress(Exception):  # a server that is gone takes no mark either, and the first error counts
-                client.set_terminated(run.info.run_id, "FAILED")
-            raise
-        client.set_terminated(run.info.run_id)
-        tags = {RECORD: to_json(record), MAJOR: str(_major(list_versions(params, with_deprecated=True), record))}
-        source = run.info.artifact_uri
-        client.create_model_version(name, source, run.info.run_id, tags, description=record.summary(), await_creation_for=0)
-    version = _first(params, record, run.info.run_id)
-    log.info("registered %s on the MLflow server: %s", version.tag, record.summary())
-    return version
+class Registrar(Client):
+    """The part of MlflowBackend that makes versions."""
 
+    def add(self, record: Record, commit: str) -> Version:
+        """The version of `record` with the files of `commit`; of several with the same weights the first."""
+        name = self.name
+        contents = dict(_contents(record, commit))
+        record = replace(record, files={path: hashlib.sha256(content).hexdigest() for path, content in contents.items()})
+        self.ensure_model(name, "Versions that Ratchet registered; see the tags and the run of each.")
+        with self.client() as client:
+            run = client.create_run(self._experiment(), run_name=record.summary(), tags={"ratchet.code": record.code})
+            try:
+                _upload(client, run.info.run_id, record, contents)
+                _log(client, run.info.run_id, record, contents)
+            except BaseException:
+                with suppress(Exception):  # a server that is gone takes no mark either, and the first error counts
+                    client.set_terminated(run.info.run_id, "FAILED")
+                raise
+            client.set_terminated(run.info.run_id)
+            tags = {RECORD: to_json(record), MAJOR: str(_major(self.list_versions(with_deprecated=True), record))}
+            source = run.info.artifact_uri
+            client.create_model_version(name, source, run.info.run_id, tags, description=record.summary(), await_creation_for=0)
+        version = self._first(record, run.info.run_id)
+        log.info("registered %s on the MLflow server: %s", version.tag, record.summary())
+        return version
 
-def finish(params: Params, version: Version, settings: dvcfiles.Settings) -> Version:
-    """The version as it is: it was complete when it came to be."""
-    return version
+    def _experiment(self) -> str:
+        """The id of the experiment registry.name, made where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        name = self.name
+        with self.client("RESOURCE_ALREADY_EXISTS") as client:
+            try:
+                found = client.get_experiment_by_name(name)
+                return str(found.experiment_id) if found else str(client.create_experiment(name))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            if found := client.get_experiment_by_name(name):  # made by another run in the same moment
+                return str(found.experiment_id)
+        what = f"MLflow says that the experiment {name} exists, and does not show it"
+        see = "run `mlflow experiments search --view all`"
+        fix = f"It may be deleted or not yours to read: {see}, and `restore` it or ask its owner."
+        raise RegistryError(what, where=name, fix=fix)
+
+    def _first(self, record: Record, run: str) -> Version:
+        """The version that counts of those with these weights, the first; another one that this run made is taken back."""
+        same = [version for version in self.list_versions() if version.record and version.record.md5 == record.md5]
+        first = parse_number(same[0].version)
+        with self.client() as client:
+            for entry in self.model_versions(self.name):
+                if entry.run_id == run and first and first[1] != int(entry.version):
+                    client.delete_model_version(self.name, entry.version)
+        return same[0]
 
 
 def _contents(record: Record, commit: str) -> Iterator[tuple[str, bytes]]:
@@ -129,37 +154,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _experiment(params: Params) -> str:
-    """The id of the experiment registry.name, made where there is none."""
-    from mlflow.exceptions import MlflowException
-
-    name = params.registry.name
-    with speaking(params, "RESOURCE_ALREADY_EXISTS") as client:
-        try:
-            found = client.get_experiment_by_name(name)
-            return str(found.experiment_id) if found else str(client.create_experiment(name))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        if found := client.get_experiment_by_name(name):  # made by another run in the same moment
-            return str(found.experiment_id)
-    what = f"MLflow says that the experiment {name} exists, and does not show it"
-    fix = "It may be deleted or not yours to read: run `mlflow experiments search --view all`, and `restore` it or ask its owner."
-    raise RegistryError(what, where=name, fix=fix)
-
-
 def _major(versions: tuple[Version, ...], record: Record) -> int:
     """The first number of the next version."""
     taken = [number for version in versions if (number := parse_number(version.version))]
     return next_number(taken, versions[-1].record if versions else None, record)[0]
-
-
-def _first(params: Params, record: Record, run: str) -> Version:
-    """The version that counts of those with these weights, the first; another one that this run made is taken back."""
-    same = [version for version in list_versions(params) if version.record and version.record.md5 == record.md5]
-    first = parse_number(same[0].version)
-    with speaking(params) as client:
-        for entry in model_versions(params, params.registry.name):
-            if entry.run_id == run and first and first[1] != int(entry.version):
-                client.delete_model_version(params.registry.name, entry.version)
-    return same[0]

@@ -7,54 +7,49 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import RegistryError
-from tasks.common.params import Params
-from tasks.registry.in_mlflow.client import MAJOR, RECORD, link, model_versions, speaking
-from tasks.registry.in_mlflow.journal import entries, stages_of, withdrawals
+from tasks.registry.in_mlflow.client import MAJOR, RECORD
+from tasks.registry.in_mlflow.journal import Journal, stages_of, withdrawals
 from tasks.registry.record import Version, from_json, parse_number
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-def list_versions(params: Params, *, with_deprecated: bool = False) -> tuple[Version, ...]:
-    """The versions in the order in which MLflow numbered them."""
-    seen = entries(params)
-    stages, withdrawn = stages_of(seen), withdrawals(seen)
-    versions = [version for entry in model_versions(params, params.registry.name) if (version := _version(params, entry))]
-    return tuple(
-        replace(version, stages=stages.get(version.version, ()), deprecated=withdrawn.get(version.version))
-        for version in versions
-        if with_deprecated or version.version not in withdrawn
-    )
+class Reader(Journal):
+    """The part of MlflowBackend that reads."""
 
+    def list_versions(self, *, with_deprecated: bool = False) -> tuple[Version, ...]:
+        """The versions in the order in which MLflow numbered them."""
+        seen = self.entries()
+        stages, withdrawn = stages_of(seen), withdrawals(seen)
+        versions = [version for entry in self.model_versions(self.name) if (version := self._version(entry))]
+        return tuple(
+            replace(version, stages=stages.get(version.version, ()), deprecated=withdrawn.get(version.version))
+            for version in versions
+            if with_deprecated or version.version not in withdrawn
+        )
 
-def doubt(params: Params) -> str:
-    """Nothing: what the server answers is all there is, and where it does not answer that is an error."""
-    return ""
+    def run_of(self, version: Version) -> str:
+        """The id of the run that keeps the version's files."""
+        number = parse_number(version.version)
+        assert number
+        with self.client() as client:
+            run: str | None = client.get_model_version(self.name, str(number[1])).run_id
+        if run is None:
+            raise RegistryError("MLflow names no run for it", where=version.tag, fix="Restore MLflow's database from a backup.")
+        return run
 
-
-def run_of(params: Params, version: Version) -> str:
-    """The id of the run that keeps the version's files."""
-    number = parse_number(version.version)
-    assert number
-    with speaking(params) as client:
-        run: str | None = client.get_model_version(params.registry.name, str(number[1])).run_id
-    if run is None:
-        raise RegistryError("MLflow names no run for it", where=version.tag, fix="Restore MLflow's database from a backup.")
-    return run
-
-
-def _version(params: Params, entry: ModelVersion) -> Version | None:
-    record = from_json(entry.tags.get(RECORD, ""))
-    major = entry.tags.get(MAJOR, "")
-    if record is None or not major.isdecimal():
-        return None
-    return Version(
-        name=params.registry.name,
-        version=f"v{major}.{entry.version}.0",
-        commit=record.code,
-        created=datetime.fromtimestamp(entry.creation_timestamp // 1000, UTC).isoformat(timespec="seconds"),
-        stages=(),
-        record=record,
-        link=link(params, entry.version),
-    )
+    def _version(self, entry: ModelVersion) -> Version | None:
+        record = from_json(entry.tags.get(RECORD, ""))
+        major = entry.tags.get(MAJOR, "")
+        if record is None or not major.isdecimal():
+            return None
+        return Version(
+            name=self.name,
+            version=f"v{major}.{entry.version}.0",
+            commit=record.code,
+            created=datetime.fromtimestamp(entry.creation_timestamp // 1000, UTC).isoformat(timespec="seconds"),
+            stages=(),
+            record=record,
+            link=self.link(entry.version),
+        )
