@@ -74,24 +74,24 @@ def write(content: dict[str, Any], table: str, html: str) -> None:
 
 def look(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[Reviewed]:
     """Every image of `splits` with what the model of `weights` makes of its labels."""
-    from tasks.measure import yolo
+    from tasks.measure import view, yolo
     from tasks.measure.predict import predict
 
     yolo.prepare()
-    yolo.remove_label_caches(dataset)
     model, work = yolo.load(weights), RUNS / "review"
     yolo.require_same_classes("reviewing model", model, dataset)
-    data = yolo.write_data_yaml(dataset, work)
     settings = {
         "imgsz": params.train.imgsz, "batch": params.evaluate.batch, "conf": MIN_CONF, "iou": params.evaluate.iou,
         "max_det": params.evaluate.max_det, "nms": params.evaluate.nms, "device": str(params.train.device),
         "rect": params.evaluate.rect, "half": False,
     }  # fmt: skip
     found = []
-    for split in splits:
-        files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
-        for image in predict(model, data, dataset, settings, split, work):
-            file = files[image.path]
-            names = shown(file, dataset.root), shown(label_file(file), dataset.root)
-            found.append(doubts.reviewed(image, file, names, split, dataset.names, params.review))
+    with view.removed_afterwards(work):
+        data = yolo.write_data_yaml(dataset, work)
+        for split in splits:
+            files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
+            for image in predict(model, data, dataset, settings, split, work):
+                file = files[image.path]
+                names = shown(file, dataset.root), shown(label_file(file), dataset.root)
+                found.append(doubts.reviewed(image, file, names, split, dataset.names, params.review))
     return found

@@ -100,7 +100,7 @@ def look(params: Params, found: Watch, then: Evaluation, seen: Seen) -> None:
 
 def measure(params: Params, weights: Path, dataset: Dataset, then: Evaluation) -> Evaluation:
     """An evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
-    from tasks.measure import yolo
+    from tasks.measure import view, yolo
     from tasks.measure.harness import evaluation_settings, put_together
     from tasks.measure.predict import predict
 
@@ -116,9 +116,9 @@ def measure(params: Params, weights: Path, dataset: Dataset, then: Evaluation) -
     yolo.prepare()
     model = yolo.load(weights)
     yolo.require_same_classes("champion", model, dataset)
-    yolo.remove_label_caches(dataset)
-    data = yolo.write_data_yaml(dataset, RUNS / "watch" / "data")
-    images = predict(model, data, dataset, settings, params.watch.split, RUNS / "watch")
+    work = RUNS / "watch" / "data"
+    with view.removed_afterwards(work):
+        images = predict(model, yolo.write_data_yaml(dataset, work), dataset, settings, params.watch.split, RUNS / "watch")
     return put_together({"candidate": images}, {}, dataset, {}, "candidate")
 
 
