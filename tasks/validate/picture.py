@@ -96,7 +96,7 @@ def read_picture(file: Path) -> Picture:
     open_end = int(kind in ("JPEG", "MPO") and not content.endswith(b"\xff\xd9"))
     wrong_suffix = int(file.suffix.lower() not in SUFFIXES[kind])
     size = float(width), float(height)
-    return Picture(sha256, None, *size, open_end, kind, wrong_suffix, is_rotated, *looks, depth_problem)
+    return Picture(sha256, None, *size, open_end, kind, wrong_suffix, is_rotated, *looks, depth_problem=depth_problem)
 
 
 def _has_page(image: Image.Image, number: int) -> bool:
