@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.common import stage
+from tasks.common import links, stage
 from tasks.common.accepted import metadata_sha256, remember_accepted, require_content
 from tasks.common.dataset import Dataset, digest, read_dataset, without
 from tasks.common.params import Params
@@ -80,6 +80,7 @@ def judge(params: Params) -> Verdict:
     """
     rules, path = params.validate, params.data.path
     dataset = read_dataset(Path(path))
+    links.require_none(dataset.root)
     checks = expectations.load_checks(EXPECTATIONS, expectations.parameters(rules, dataset))
     rows = read_rows(dataset, params, with_metadata=expectations.use_metadata(checks))
     before = accepted.read(path)

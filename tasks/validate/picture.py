@@ -87,16 +87,15 @@ def read_picture(file: Path) -> Picture:
             pixels = as_trained.decode(content, file.suffix.lower(), kind)
             if problem := as_trained.problem(pixels, (width, height), kind):
                 return Picture(sha256, f"{problem} ({kind}, {image.mode})")
-            depth_problem = as_trained.depth_problem(content, pixels)
-            looks = _looks(image if image.mode in GREYABLE else Image.fromarray(np.ascontiguousarray(pixels[..., ::-1])))
+            seen = image if image.mode in GREYABLE else Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+            looks = (*_looks(seen), as_trained.depth_problem(content, pixels))
     except Exception as error:  # Pillow's readers raise nearly anything on malformed bytes
         return Picture(sha256, _reason(error, content))
     if min(width, height) < MIN_SIDE_PX:
         return Picture(sha256, f"{width} x {height} px, and training ignores sides below {MIN_SIDE_PX} px", width, height)
     open_end = int(kind in ("JPEG", "MPO") and not content.endswith(b"\xff\xd9"))
     wrong_suffix = int(file.suffix.lower() not in SUFFIXES[kind])
-    size = float(width), float(height)
-    return Picture(sha256, None, *size, open_end, kind, wrong_suffix, is_rotated, *looks, depth_problem=depth_problem)
+    return Picture(sha256, None, float(width), float(height), open_end, kind, wrong_suffix, is_rotated, *looks)
 
 
 def _has_page(image: Image.Image, number: int) -> bool:
