@@ -99,6 +99,7 @@ def test_a_picture_of_16_bits_of_which_training_sees_next_to_nothing_is_named(
     assert (problem is None) if seen is None else problem is not None and seen in problem
 
 
+@pytest.mark.slow
 def test_dark_16_bits_and_floats_stop_the_stage(data: Path) -> None:
     for name, write in {"deep.png": array(ramp(4096, 64, 64)), "float.tif": pillow("F")}.items():
         write(data / "images/train" / name)
@@ -112,6 +113,7 @@ def test_dark_16_bits_and_floats_stop_the_stage(data: Path) -> None:
     assert found["sixteen-bits"][0].startswith("images/train/deep.png: 16 bits from ")
 
 
+@pytest.mark.slow
 def test_a_label_file_of_two_images_stops_the_stage(data: Path) -> None:
     draw(data / "images/train/1.png", 88)
     draw(data / "images/train/5.png", 89)

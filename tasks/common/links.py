@@ -11,21 +11,22 @@ from tasks.common.text import first, line
 
 
 def require_none(root: Path) -> None:
-    """Refuse links to folders and links that leave the dataset in `root`. Links into the DVC cache are DVC's own.
+    """Refuse links to folders and links that leave the dataset in `root`.
 
     Raises:
         DatasetError: with the first 20 links and their number.
     """
-    kept = homes(root)
-    bad = [
-        line(f"{link}: a link to {os.path.realpath(link)}")
-        for link in sorted(_links(root))
-        if link.is_dir() or not is_below(link, kept)
-    ]
-    if bad:
+    if bad := [line(f"{link}: a link to {target}") for link, target in away(root)]:
         fix = "Replace each link by the files themselves: a version must hold all its files."
         what = f"{len(bad)} links leave the dataset or lead to a folder\n" + first(bad)
         raise DatasetError(what, where=str(root), fix=fix)
+
+
+def away(root: Path) -> list[tuple[Path, str]]:
+    """The links to folders, and those that leave the dataset, sorted, and where each leads; DVC's own lead into its cache."""
+    found = sorted(_links(root))
+    kept = homes(root) if found else ()
+    return [(link, os.path.realpath(link)) for link in found if link.is_dir() or not is_below(link, kept)]
 
 
 def homes(root: Path) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.common import links, stage
+from tasks.common import stage
 from tasks.common.accepted import metadata_sha256, remember_accepted, require_content
 from tasks.common.dataset import Dataset, digest, read_dataset, without
 from tasks.common.params import Params
@@ -80,7 +80,6 @@ def judge(params: Params) -> Verdict:
     """
     rules, path = params.validate, params.data.path
     dataset = read_dataset(Path(path))
-    links.require_none(dataset.root)
     checks = expectations.load_checks(EXPECTATIONS, expectations.parameters(rules, dataset))
     rows = read_rows(dataset, params, with_metadata=expectations.use_metadata(checks))
     before = accepted.read(path)
@@ -118,8 +117,11 @@ def run(params: Params, folder: Path = REPORTS) -> None:
     if not verdict.passed:
         replace_files({at / name: content for at in (folder, REFUSED) for name, content in contents.items()})
         (folder / DATASET.name).unlink(missing_ok=True)
-        raise results.label_error(path, verdict.stopping, verdict.excess)
+        raise results.label_error(path, verdict.stopping, verdict.excess, on_bad=params.validate.on_bad)
     require_still(verdict)
+    if params.evaluate.split not in verdict.dataset.splits:
+        words = "%s: data.yaml has no split `%s`, which the gate needs: add one, or set evaluate.split: val"
+        log.warning(words, path, params.evaluate.split)
     contents[QUARANTINE.name] = verdict.quarantine.table.write_csv().encode()
     contents[DATASET.name] = stage.as_json(manifest(path, verdict))
     replace_files({folder / name: content for name, content in contents.items()})
