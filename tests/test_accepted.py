@@ -19,7 +19,7 @@ from tasks.common.dataset import LINE_BREAKS, digest, label_path, read_dataset
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
 from tasks.measure import yolo
-from tasks.measure.view import place_of
+from tasks.measure.view import images_folder
 from tests import training, validate_data
 from tests.validate_data import LABEL, SQUARE, TRIANGLE, add_image, draw, run
 
@@ -349,8 +349,9 @@ def test_the_order_of_a_digest_is_that_of_paths(data: Path) -> None:
 
 def read_by_ultralytics(data: Path, split: str) -> SimpleNamespace:
     """Ultralytics' dataset of a split, from a view in runs/x."""
-    files = [place_of(file, data, Path("runs/x")) for file in sorted((data / f"images/{split}").iterdir())]
-    return SimpleNamespace(labels=[{"im_file": file, "cls": np.array([[0], [1]])} for file in files])
+    top = images_folder(Path("runs/x"))
+    files = [top / file.relative_to(data) for file in sorted((data / f"images/{split}").iterdir())]
+    return SimpleNamespace(labels=[{"im_file": str(file), "cls": np.array([[0], [1]])} for file in files])
 
 
 def test_images_and_objects_that_the_trainer_dropped_stop_it_before_the_first_epoch(accepted: Path) -> None:

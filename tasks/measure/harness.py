@@ -43,7 +43,7 @@ def measure(
     images: dict[str, list[Image]] = {}
     known: dict[str, Any] = {}
     with view.removed_afterwards(WORK):
-        data = yolo.write_data_yaml(dataset, WORK)
+        data = yolo.write_data_yaml(yolo.of_split(dataset, split["name"]), WORK)
         for name, model in models.items():
             yolo.require_same_classes(name, model, dataset)
             started = time.monotonic()

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,12 @@ def write_data_yaml(dataset: Dataset, folder: Path) -> Path:
         fix = "Rename the classes."
         raise DatasetError("Ultralytics would read other class names", where=f"{dataset.root}/data.yaml", fix=fix)
     return file
+
+
+def of_split(dataset: Dataset, split: str) -> Dataset:
+    """`dataset` with the images of one split alone; Ultralytics wants a train and a val of every data.yaml."""
+    images = dataset.splits[split]
+    return replace(dataset, splits={"train": images, "val": images, split: images})
 
 
 def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:

@@ -118,7 +118,8 @@ def measure(params: Params, weights: Path, dataset: Dataset, then: Evaluation) -
     yolo.require_same_classes("champion", model, dataset)
     work = RUNS / "watch" / "data"
     with view.removed_afterwards(work):
-        images = predict(model, yolo.write_data_yaml(dataset, work), dataset, settings, params.watch.split, RUNS / "watch")
+        data = yolo.write_data_yaml(yolo.of_split(dataset, params.watch.split), work)
+        images = predict(model, data, dataset, settings, params.watch.split, RUNS / "watch")
     return put_together({"candidate": images}, {}, dataset, {}, "candidate")
 
 
