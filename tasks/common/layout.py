@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,9 @@ def _listed(file: Path, folder: Folder, split: str) -> Iterator[Path]:
     except (UnreadableError, UnicodeDecodeError) as error:
         raise DatasetError(f"cannot be read: {error}", where=str(file), fix="Put a list of images there, in UTF-8.") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    homes = cache(lambda: links.homes(folder.root))  # DVC's settings are read where there is a link
     images, outside, absent = list[Path](), list[tuple[int, str]](), list[tuple[int, str]]()
-    seen, homes = dict[Path, Path | None](), links.homes(folder.root)
+    seen: dict[Path, Path | None] = {}
     for number, line in lines:
         path = _line(line, file, folder, split)
         if path is None:
@@ -161,7 +163,7 @@ def _listed(file: Path, folder: Folder, split: str) -> Iterator[Path]:
         if path.parent not in seen:
             seen[path.parent] = folder.below(path.parent)
         parent = seen[path.parent]
-        if parent is None or (path.is_symlink() and not links.is_below(path, homes)):
+        if parent is None or (path.is_symlink() and not links.is_below(path, homes())):
             outside.append((number, line))
         else:
             images.append(parent / path.name)
