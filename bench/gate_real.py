@@ -52,7 +52,6 @@ def predictions(weights: Path, dataset: Dataset, split: str, flipped: bool) -> l
     """The images of the split with the model's detections, at every scale."""
     own = flip(dataset, split, RUNS / "bench" / "flipped") if flipped else dataset
     yolo.prepare()
-    yolo.remove_label_caches(own)
     data = yolo.write_data_yaml(own, RUNS / "bench" / ("flip" if flipped else "plain"))
     shipped = params.load()
     views = []

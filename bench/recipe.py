@@ -104,7 +104,6 @@ def prepare(name: str) -> Bench:
     splits = {split: images if split == "test" else images[:: setting.every] for split, images in whole.splits.items()}
     dataset = replace(whole, splits=splits)
     yolo.prepare()
-    yolo.remove_label_caches(dataset)
     return Bench(
         name,
         params.load(overrides=(*setting.overrides, "finetune.recipe=origin")),

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks.common import dvc, dvcfiles, git, stage
+from tasks.common import dvc, dvcfiles, git, links, stage
 from tasks.common.dataset import read_dataset
 from tasks.common.dvcfiles import Output
 from tasks.common.errors import DatasetError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import SAMPLE, TAKEN
-from tasks.common.text import first, line
+from tasks.common.text import line
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ def take(params: Params) -> Snapshot:
     require_present(path)
     read_dataset(path)
     settings = dvcfiles.settings()
-    require_no_links(path, settings.cache)
+    links.require_none(path)
     previous, current = track(path, params.flow.lock_wait_s)
     files = dvcfiles.directory_files(settings.cache, current.md5) or {}
     old = dvcfiles.directory_files(settings.cache, previous.md5) if previous else None
@@ -146,48 +145,11 @@ def require_present(path: Path) -> None:
         raise DatasetError("the dataset is under DVC, and its files are not here", where=str(path), fix=fix)
 
 
-def require_no_links(root: Path, cache: Path) -> None:
-    """Refuse links to folders and links that leave the dataset: DVC would skip the first and copy the second.
-
-    Links into the DVC cache are DVC's own.
-
-    Raises:
-        DatasetError: with the first 20 links and their number.
-    """
-    homes = (root.resolve(), cache.resolve())
-    bad = [
-        line(f"{link}: a link to {link.resolve()}")
-        for link in sorted(_links(root))
-        if link.is_dir() or not _is_below(link, homes)
-    ]
-    if bad:
-        fix = "Replace each link by the files themselves: a version must hold all its files."
-        raise DatasetError(
-            f"{len(bad)} links leave the dataset or lead to a folder\n" + first(bad),
-            where=str(root),
-            fix=fix,
-        )
-
-
 def run(params: Params) -> Snapshot:
     """Take a snapshot and log its summary."""
     snapshot = take(params)
     log.info("%s", snapshot.summary())
     return snapshot
-
-
-def _links(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                yield Path(entry.path)
-            elif entry.is_dir():
-                yield from _links(Path(entry.path))
-
-
-def _is_below(link: Path, homes: tuple[Path, ...]) -> bool:
-    target = link.resolve()
-    return target.is_file() and any(target.is_relative_to(home) for home in homes)
 
 
 def _put_back(file: Path, text: str | None) -> None:

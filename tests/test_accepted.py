@@ -19,6 +19,7 @@ from tasks.common.dataset import LINE_BREAKS, digest, label_path, read_dataset
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
 from tasks.measure import yolo
+from tasks.measure.view import images_folder
 from tests import training, validate_data
 from tests.validate_data import LABEL, SQUARE, TRIANGLE, add_image, draw, run
 
@@ -334,7 +335,7 @@ def test_an_odd_path_is_read_from_the_list_as_it_was_written(data: Path, name: s
     file = yolo.write_data_yaml(dataset, Path("runs/x"))
 
     listed = file.with_name("train.txt").read_text(encoding="utf-8-sig").strip().splitlines()
-    assert listed == [str(image.absolute()) for image in dataset.splits["train"]]
+    assert [Path(line).resolve() for line in listed] == [image.resolve() for image in dataset.splits["train"]]
 
 
 def test_the_order_of_a_digest_is_that_of_paths(data: Path) -> None:
@@ -347,8 +348,10 @@ def test_the_order_of_a_digest_is_that_of_paths(data: Path) -> None:
 
 
 def read_by_ultralytics(data: Path, split: str) -> SimpleNamespace:
-    files = sorted((data / f"images/{split}").iterdir())
-    return SimpleNamespace(labels=[{"im_file": str(file.absolute()), "cls": np.zeros((2, 1))} for file in files])
+    """Ultralytics' dataset of a split, from a view in runs/x."""
+    top = images_folder(Path("runs/x"))
+    files = [top / file.relative_to(data) for file in sorted((data / f"images/{split}").iterdir())]
+    return SimpleNamespace(labels=[{"im_file": str(file), "cls": np.array([[0], [1]])} for file in files])
 
 
 def test_images_and_objects_that_the_trainer_dropped_stop_it_before_the_first_epoch(accepted: Path) -> None:
@@ -357,23 +360,32 @@ def test_images_and_objects_that_the_trainer_dropped_stop_it_before_the_first_ep
     own = {split: read_by_ultralytics(accepted, split) for split in ("train", "val")}
     plan = SimpleNamespace(stage="baseline")
 
-    counts.require_accepted(plan, own)  # type: ignore[arg-type]
+    counts.require_accepted(plan, own, Path("runs/x"))  # type: ignore[arg-type]
     own["train"].labels[1]["cls"] = np.zeros((1, 1))
-    with pytest.raises(DatasetError, match="read 4 images and 7 objects of split train, accepted were 4 and 8"):
-        counts.require_accepted(plan, own)  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match="read 4 images and 7 objects of split train, accepted were 4 and 8") as caught:
+        counts.require_accepted(plan, own, Path("runs/x"))  # type: ignore[arg-type]
+    assert caught.value.what.endswith("\nimages/train/1.jpg: 1 of 2 objects loaded")
+    own["train"].labels[1]["cls"] = np.array([[0], [0]])
+    with pytest.raises(DatasetError, match=r"\nimages/train/1\.jpg: classes \[0, 0\] loaded, its labels have \[0, 1\]"):
+        counts.require_accepted(plan, own, Path("runs/x"))  # type: ignore[arg-type]
     del own["train"].labels[1]
-    with pytest.raises(DatasetError, match=r"read 3 images and 6 objects .*; without\nimages/train/1\.jpg"):
-        counts.require_accepted(plan, own)  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match=r"read 3 images and 6 objects .*\nimages/train/1\.jpg: not loaded"):
+        counts.require_accepted(plan, own, Path("runs/x"))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
 def test_labels_of_two_images_count_once(data: Path) -> None:
     draw(data / "images/train/1.png", 88)
     assert label_path(str(data / "images/train/1.png")) == str(data / LABEL)
+    checks = Path("expectations.yaml").read_text()  # `label-of-two-images` stops the run unless somebody lets it pass
+    lenient = checks.replace(
+        "{column: label_shared_with}\n    severity: critical", "{column: label_shared_with}\n    severity: warning"
+    )
+    Path("expectations.yaml").write_text(lenient)
     run()
     from tasks.train import counts
 
-    counts.require_accepted(SimpleNamespace(stage="x"), {"train": read_by_ultralytics(data, "train")})  # type: ignore[arg-type]
+    counts.require_accepted(SimpleNamespace(stage="x"), {"train": read_by_ultralytics(data, "train")}, Path("runs/x"))  # type: ignore[arg-type]
 
 
 def test_ultralytics_does_not_write_into_the_dataset(data: Path) -> None:

@@ -99,6 +99,10 @@ def test_links_out_of_the_dataset_and_devices_are_no_trouble(data: Path, tmp_pat
     found = failing(check())
 
     assert found.pop("orphan-label") == ["labels/train/stray.txt: no image of that name"]
+    away = found.pop("links-away")[0]
+    assert away.startswith("data.yaml: 3 links: images/train/loop: a link to ")
+    assert "labels/train/out.txt: a link to" in away
+    assert "labels/train/up.txt: a link to" in away
     assert {line.partition(":")[0] for line in found.pop("label-unreadable")} == {
         f"labels/train/{name}.txt" for name in ("around", "up", "zero")
     }

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tasks.common.errors import DatasetError
 from tasks.common.metadata import read_metadata
-from tasks.validate import labels, overlaps, picture
+from tasks.validate import labels, overlaps
 from tasks.validate.labels import _measure
 from tasks.validate.lines import MAX_LABEL_BYTES, MAX_LINES, MAX_VALUES, LabelFile, Text, parse, read_text
 from tasks.validate.picture import MAX_PAGES, read_picture
@@ -154,17 +154,6 @@ class TestAnImage:
         (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + end)
 
         assert "exceeds limit" in (read_picture(tmp_path / "a.png").read_error or "")
-
-    def test_of_16_bits_is_looked_at_in_part(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        pixels = np.linspace(0, 60_000, 300 * 200).astype(np.uint16).reshape(200, 300)
-        Image.fromarray(pixels).save(tmp_path / "a.png")
-        whole = read_picture(tmp_path / "a.png")
-        monkeypatch.setattr(picture, "MAX_FLOAT_PX", 300 * 200 // 4)
-
-        part = read_picture(tmp_path / "a.png")
-
-        assert (part.width, part.height) == (whole.width, whole.height)
-        assert part.brightness == pytest.approx(whole.brightness, abs=2)
 
 
 @pytest.mark.parametrize("kind", ["columns", "pipe", "sparse"])

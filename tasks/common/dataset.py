@@ -9,28 +9,29 @@ The entries of data.yaml are resolved here and handed to Ultralytics as absolute
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from tasks.common.errors import DatasetError
-from tasks.common.files import UnreadableError, exists, read_bytes
+from tasks.common.files import exists
+from tasks.common.layout import Folder, folder_of, images_of, without_split
 from tasks.common.text import first
 from tasks.common.yaml import line_of, load_yaml
 
 SPLITS = ("train", "val", "test")
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-MAX_LIST_BYTES = 2**28
-"""Of a list of images: three million of them."""
 LINE_BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 """Where `str.splitlines` splits."""
 NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode's categories of control characters, lone surrogates, and separators of lines and paragraphs."""
 IMAGENET_CODE = re.compile(r"n\d{8}")
+DIGITS = re.compile(r"[0-9]{1,9}")
 MAX_CLASS_NAME = 200
 """Characters."""
 MISSING, UNREADABLE = "missing", "unreadable"
@@ -68,13 +69,16 @@ def read_dataset(root: Path) -> Dataset:
             fix="Name the folder that holds data.yaml in params.yaml, or draw the sample: `dvc repro sample`.",
         )
     if not exists(file):
-        raise DatasetError("no such file", where=str(file), fix="Add a data.yaml with train, val, test and names.")
+        others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
+        fix = f"Rename {others[0]} to data.yaml." if len(others) == 1 else "Add a data.yaml with train, val, test and names."
+        there = f"; there is {first(others)}" if others else ""
+        raise DatasetError(f"no such file{there}", where=str(file), fix=fix)
     layout = load_yaml(file)
     if not isinstance(layout, dict):
         raise DatasetError(
             "expected keys train, val, test and names", where=str(file), fix="See data/sample/data.yaml for an example."
         )
-    if "download" in layout:
+    if layout.get("download"):
         raise DatasetError(
             "`download:` is refused, since Ultralytics would execute it",
             where=f"{file}:{line_of(layout, ['download'])}",
@@ -86,12 +90,13 @@ def read_dataset(root: Path) -> Dataset:
             where=shown(root.absolute(), Path()),
             fix="Move the checkout, or the dataset, to a folder with another name.",
         )
-    base = _inside(root, layout.get("path", "."), file, line_of(layout, ["path"]))
-    splits = {split: _images(base, layout, split, file) for split in SPLITS if layout.get(split) is not None}
+    names, folder = _names(layout, file), folder_of(root, file, layout)
+    keys = {split: "validation" if split == "val" and "val" not in layout else split for split in SPLITS}
+    splits = {split: _images(folder, layout, split, key) for split, key in keys.items() if layout.get(key)}
     for split in ("train", "val"):
         if split not in splits:
             raise DatasetError(f"split `{split}` is missing", where=str(file), fix=f"Add `{split}: images/{split}`.")
-    return Dataset(root, _names(layout, file), splits)
+    return Dataset(root, names, splits)
 
 
 def without(dataset: Dataset, left_out: Mapping[str, Iterable[str]]) -> Dataset:
@@ -175,12 +180,13 @@ def name_problem(path: str) -> str | None:
 
 
 def _names(layout: Mapping[str, Any], file: Path) -> tuple[str, ...]:
-    names = layout.get("names")
+    """The class names by their ids.
+
+    Raises:
+        DatasetError: ids are no numbers from 0 without a gap, a name cannot be used, or `nc` is another number.
+    """
     where = f"{file}:{line_of(layout, ['names'])}"
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not names:
-        raise DatasetError("`names` must list the classes", where=where, fix="Add `names: {0: first class, 1: second class}`.")
+    names = _numbered(layout.get("names"), where)
     if set(names) != set(range(len(names))):
         raise DatasetError(
             f"class ids must be 0 to {len(names) - 1}", where=where, fix="Number the classes from 0 without a gap."
@@ -191,7 +197,35 @@ def _names(layout: Mapping[str, Any], file: Path) -> tuple[str, ...]:
     problems = [f"class {i}: {problem}" for i in range(len(names)) if (problem := _class_problem(names, i, earliest))]
     if problems:
         raise DatasetError(first(problems), where=where, fix="Correct the names of the classes.")
+    if "nc" in layout and _whole(layout["nc"]) != len(names):
+        what = f"`nc: {ascii(layout['nc'])[:40]}`, but `names` has {len(names)} classes"
+        fix = "Correct the names, or remove `nc:`: the names are counted."
+        raise DatasetError(what, where=f"{file}:{line_of(layout, ['nc'])}", fix=fix)
     return tuple(str(names[i]) for i in range(len(names)))
+
+
+def _numbered(names: Any, where: str) -> dict[int, Any]:
+    """{class id: name} of a list, or of a mapping whose keys are whole numbers or their digits, as Ultralytics takes them."""
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not names:
+        raise DatasetError("`names` must list the classes", where=where, fix="Add `names: {0: first class, 1: second class}`.")
+    fix = "Write `names: {0: first class, 1: second class}`, or a list."
+    bad = [f"{ascii(key)[:40]} is none of the class ids, which are whole numbers from 0" for key in names if _whole(key) is None]
+    if bad:
+        raise DatasetError(first(bad), where=where, fix=fix)
+    if twice := [f"class {i} has {times} names" for i, times in Counter(map(_whole, names)).items() if times > 1]:
+        raise DatasetError(first(twice), where=where, fix=fix)
+    return {int(key): name for key, name in names.items()}
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that a value of YAML is, or whose digits it holds; None where it is none."""
+    if isinstance(value, str) and DIGITS.fullmatch(value):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value != int(value):
+        return None
+    return int(value)
 
 
 def _class_problem(names: Mapping[int, Any], i: int, earliest: Mapping[str, int]) -> str | None:
@@ -215,52 +249,18 @@ def _class_problem(names: Mapping[int, Any], i: int, earliest: Mapping[str, int]
     return None if earliest[text] == i else f"the same name as class {earliest[text]}, {text!a}"
 
 
-def _images(base: Path, layout: Mapping[str, Any], split: str, file: Path) -> tuple[Path, ...]:
-    where = line_of(layout, [split])
-    entries = layout[split] if isinstance(layout[split], list) else [layout[split]]
-    images: set[Path] = set()
-    for entry in entries:
-        path = _inside(base, entry, file, where)
-        if path.is_dir():
-            images.update(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        elif path.is_file() and path.suffix == ".txt":
-            lines = [line.strip() for line in _read_list(path).splitlines()]
-            images.update(_inside(path.parent, line, path, n) for n, line in enumerate(lines, 1) if line)
-        else:
-            raise DatasetError(
-                f"split `{split}` names {entry}, which is neither a folder nor a .txt list",
-                where=f"{file}:{where}",
-                fix=f"Create the folder or correct `{split}:`.",
-            )
+def _images(folder: Folder, layout: Mapping[str, Any], split: str, key: str) -> tuple[Path, ...]:
+    """The images of a split, sorted."""
+    images, where = images_of(folder, layout, split, key), f"{folder.file}:{line_of(layout, [key])}"
     if not images:
-        raise DatasetError(f"split `{split}` has no images", where=f"{file}:{where}", fix="Add images, or correct the entry.")
-    return tuple(sorted(images, key=_order))
-
-
-def _read_list(file: Path) -> str:
-    try:
-        return read_bytes(file, MAX_LIST_BYTES).decode("utf-8-sig")
-    except (UnreadableError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot be read: {error}", where=str(file), fix="Put a list of images there, in UTF-8.") from None
-
-
-def _inside(base: Path, entry: Any, file: Path, line: int) -> Path:
-    """`entry` below `base`; an absolute path, a URL or a way out of the dataset is refused."""
-    text = str(entry)
-    where = f"{file}:{line}"
-    if re.match(r"^(/|~|[A-Za-z]:[\\/]|[a-z]+://)", text):
+        fix = "Add images, or correct the entry." + without_split(split)
+        raise DatasetError(f"split `{split}` has no images", where=where, fix=fix)
+    inside = f"{folder.root}{os.sep}"
+    if away := next((image for image in images if not label_path(str(image)).startswith(inside)), None):
         raise DatasetError(
-            f"absolute path or URL {text}", where=where, fix="Use a path relative to data.yaml, such as images/train."
-        )
-    if "\0" in text:
-        raise DatasetError(
-            f"{text!a} holds a NUL byte", where=where, fix="Use a path relative to data.yaml, such as images/train."
-        )
-    path = Path(base / text)
-    if ".." in PurePosixPath(text).parts or not path.resolve().is_relative_to(base.resolve()):
-        raise DatasetError(
-            f"{text} leaves the dataset folder",
+            f"labels of {shown(away, folder.root)} belong into {label_path(str(away))}, outside the dataset, since a folder above"
+            " it is called images",
             where=where,
-            fix="Keep images below the folder of data.yaml: a version must hold all its files.",
+            fix="Rename that folder, or move the images into a folder `images` below data.yaml, and the labels into `labels`.",
         )
-    return path
+    return tuple(sorted(images, key=_order))

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from tasks.common.accepted import Accepted, accepted_dataset, unchanged
 from tasks.common.champion import pinned_weights
-from tasks.common.dataset import Dataset, label_file, read_dataset
-from tasks.common.errors import DatasetError
+from tasks.common.dataset import read_dataset
 from tasks.common.params import Params
 from tasks.common.paths import BASELINE, CANDIDATE, METRICS, SPEED
 from tasks.common.stage import as_json
 from tasks.measure import files, yolo
 from tasks.measure.evaluation import Evaluation
 from tasks.measure.harness import latency, measure, model_facts
+from tasks.measure.loaded import require_loaded
 from tasks.measure.splits import describe_split, gate_split
 
 log = logging.getLogger(__name__)
@@ -59,22 +59,11 @@ def compare(params: Params, accepted: Accepted) -> tuple[Evaluation, dict[str, d
             log.warning("evaluate: evaluate.nms false is without effect for the %s, which has no head without suppression", name)
     facts = {name: model_facts(weights[name], model) for name, model in models.items()}
     evaluation = measure(models, facts, dataset, split, params)
-    require_objects(evaluation.split["instances"], manifest.splits[split["name"]].instances, dataset, split["name"])
+    loaded = {path: list(evaluation.targets.cls[evaluation.targets.img == i]) for i, path in enumerate(evaluation.images)}
+    require_loaded(dataset, split["name"], manifest.splits[split["name"]], loaded, "evaluate")
     if params.evaluate.golden is not None:
         golden = read_dataset(Path(params.evaluate.golden))
         with unchanged(golden, params.evaluate.split) as sha256:
             its_split = describe_split(golden, params.evaluate.split, sha256)
             evaluation = replace(evaluation, golden=measure(models, facts, golden, its_split, params))
     return evaluation, latency(models, params.train.imgsz)
-
-
-def require_objects(read: int, accepted: int, dataset: Dataset, split: str) -> None:
-    """Nothing, if the harness read as many objects as were accepted; a label file of two images counts once.
-
-    Raises:
-        DatasetError: it read fewer or more.
-    """
-    labels = [label_file(image) for image in dataset.splits[split]]
-    if read != accepted and len(set(labels)) == len(labels):
-        fix = "Look for rows that are equal but for rounding, which Ultralytics drops."
-        raise DatasetError(f"Ultralytics read {read} of {accepted} objects of split `{split}`", where=str(dataset.root), fix=fix)

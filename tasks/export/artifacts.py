@@ -73,7 +73,6 @@ def gather(params: Params, accepted: Accepted) -> Run:
     require_weights(CANDIDATE)
     dataset, manifest = accepted.dataset, accepted.manifest
     split = gate_split(params, dataset, manifest)
-    yolo.remove_label_caches(dataset)
     end2end = not params.evaluate.nms and accuracy.has_nms_free_head(CANDIDATE)
     return Run(params, manifest, scores, dataset, split, yolo.write_data_yaml(dataset, WORK / "data"), end2end)
 

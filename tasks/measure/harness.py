@@ -19,12 +19,13 @@ from tasks.common.errors import EvaluationError
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import RUNS
-from tasks.measure import yolo
+from tasks.measure import view, yolo
 from tasks.measure.evaluation import Evaluation, Model, Split
 from tasks.measure.figures import detected, labelled, metrics
 from tasks.measure.predict import Image, evaluation_settings, predict
 
 log = logging.getLogger(__name__)
+WORK = RUNS / "evaluate"
 NUM_TIMED = 20
 """Forward passes timed for a model's latency."""
 
@@ -36,22 +37,22 @@ def measure(models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Datase
         EvaluationError: a model has other classes than the data, or the split has no labelled object.
         DatasetError: Ultralytics dropped an image.
     """
-    yolo.remove_label_caches(dataset)
-    data = yolo.write_data_yaml(dataset, RUNS / "evaluate")
     settings, versions = evaluation_settings(params), yolo.library_versions()
     images: dict[str, list[Image]] = {}
     known: dict[str, Any] = {}
-    for name, model in models.items():
-        yolo.require_same_classes(name, model, dataset)
-        started = time.monotonic()
-        images[name] = predict(model, data, dataset, settings, split["name"], RUNS / "evaluate")
-        known[name] = facts[name] | metrics(images[name], dataset.names)
-        known[name] |= {"split_sha256": split["sha256"], "settings": settings, "versions": versions}
-        log.info(
-            "evaluate %s: %d images of %s, box mAP50 %.4f, mAP50-95 %.4f, %.1f s",
-            *(name, len(images[name]), split["dataset"], known[name]["box"]["mAP50"], known[name]["box"]["mAP50-95"]),
-            time.monotonic() - started,
-        )
+    with view.removed_afterwards(WORK):
+        data = yolo.write_data_yaml(yolo.of_split(dataset, split["name"]), WORK)
+        for name, model in models.items():
+            yolo.require_same_classes(name, model, dataset)
+            started = time.monotonic()
+            images[name] = predict(model, data, dataset, settings, split["name"], WORK)
+            known[name] = facts[name] | metrics(images[name], dataset.names)
+            known[name] |= {"split_sha256": split["sha256"], "settings": settings, "versions": versions}
+            log.info(
+                "evaluate %s: %d images of %s, box mAP50 %.4f, mAP50-95 %.4f, %.1f s",
+                *(name, len(images[name]), split["dataset"], known[name]["box"]["mAP50"], known[name]["box"]["mAP50-95"]),
+                time.monotonic() - started,
+            )
     evaluation = put_together(images, known, dataset, split, "champion" if "champion" in models else "baseline")
     if not len(evaluation.targets.cls):
         raise EvaluationError("the split has no labelled object", where=f"{dataset.root} {split['name']}", fix="Label it.")

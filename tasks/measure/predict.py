@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tasks.common.dataset import Dataset, shown
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
-from tasks.measure import yolo
+from tasks.measure import view, yolo
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
     """
     from tasks.measure.recorder import recorder
 
-    validator = recorder(model.task, dataset.root.resolve())(
+    validator = recorder(model.task, view.images_folder(data.parent))(
         args={
             **{key: value for key, value in settings.items() if key not in ("half", "device", "nms")},
             "nms": yolo.nms_argument(settings["nms"]),

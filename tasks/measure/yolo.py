@@ -5,13 +5,13 @@ Only `train`, `evaluate`, `review` and `export` import this module; it imports t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import logging
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from tasks.common.dataset import Dataset, name_problem, shown
 from tasks.common.errors import DatasetError, EvaluationError, ParamsError, WeightsError
 from tasks.common.stage import write_text
 from tasks.common.weights import FIX, require_weights
+from tasks.measure import view
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
@@ -100,7 +101,7 @@ def load(weights: Path) -> YOLO:
 
 
 def write_data_yaml(dataset: Dataset, folder: Path) -> Path:
-    """A data.yaml in `folder` with absolute paths, each split a list of its images; read back as Ultralytics reads it.
+    """A data.yaml in `folder` whose splits are lists of the images in a new `view` there; read back as Ultralytics reads it.
 
     Ultralytics would resolve relative entries against its own settings; lists also let a run leave images out.
 
@@ -110,14 +111,13 @@ def write_data_yaml(dataset: Dataset, folder: Path) -> Path:
     from ultralytics.nn.autobackend import check_class_names
     from ultralytics.utils import YAML
 
-    content: dict[str, Any] = {"path": str(dataset.root.resolve())}
-    for split, images in dataset.splits.items():
+    for image in dataset.images:
+        if problem := name_problem(str(image.absolute())):
+            where, fix = f"{shown(image, dataset.root)}: {problem}", "Rename the files, or the folders that they lie in."
+            raise DatasetError("a path that Ultralytics cannot read from a list", where=where, fix=fix)
+    content: dict[str, Any] = {"path": str(folder.resolve())}
+    for split, paths in view.build(dataset, folder).items():
         listing = (folder / f"{split}.txt").resolve()
-        paths = [str(image.absolute()) for image in images]
-        bad = [f"{shown(Path(path), dataset.root)}: {problem}" for path in paths if (problem := name_problem(path))]
-        if bad:
-            fix = "Rename the files, or the folders that they lie in."
-            raise DatasetError("a path that Ultralytics cannot read from a list", where=bad[0], fix=fix)
         write_text(listing, "".join(f"{path}\n" for path in paths))
         content[split] = str(listing)
     file = folder / "data.yaml"
@@ -132,11 +132,10 @@ def write_data_yaml(dataset: Dataset, folder: Path) -> Path:
     return file
 
 
-def remove_label_caches(dataset: Dataset) -> None:
-    """Delete the `labels/*.cache` files beside the labels: Ultralytics can take a stale one for true (#22429)."""
-    for cache in dataset.root.rglob("*.cache"):
-        with contextlib.suppress(OSError):  # a read-only dataset has none of ours
-            cache.unlink()
+def of_split(dataset: Dataset, split: str) -> Dataset:
+    """`dataset` with the images of one split alone; Ultralytics wants a train and a val of every data.yaml."""
+    images = dataset.splits[split]
+    return replace(dataset, splits={"train": images, "val": images, split: images})
 
 
 def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:

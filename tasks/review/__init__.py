@@ -74,20 +74,20 @@ def write(content: dict[str, Any], table: str, html: str) -> None:
 
 def review_images(dataset: Dataset, weights: Path, params: Params, splits: tuple[str, ...] = SPLITS) -> list[ReviewedImage]:
     """Every image of `splits` with the findings about its labels from the model of `weights`."""
-    from tasks.measure import yolo
+    from tasks.measure import view, yolo
     from tasks.measure.predict import evaluation_settings, predict
 
     yolo.prepare()
-    yolo.remove_label_caches(dataset)
     model, work = yolo.load(weights), RUNS / "review"
     yolo.require_same_classes("reviewing model", model, dataset)
-    data = yolo.write_data_yaml(dataset, work)
     settings = evaluation_settings(params) | {"conf": MIN_CONF}
     reviewed = []
-    for split in splits:
-        files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
-        for image in predict(model, data, dataset, settings, split, work):
-            file = files[image.path]
-            names = shown(file, dataset.root), shown(label_file(file), dataset.root)
-            reviewed.append(doubts.review_image(image, file, names, split, dataset.names, params.review))
+    with view.removed_afterwards(work):
+        data = yolo.write_data_yaml(dataset, work)
+        for split in splits:
+            files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
+            for image in predict(model, data, dataset, settings, split, work):
+                file = files[image.path]
+                names = shown(file, dataset.root), shown(label_file(file), dataset.root)
+                reviewed.append(doubts.review_image(image, file, names, split, dataset.names, params.review))
     return reviewed

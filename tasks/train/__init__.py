@@ -23,7 +23,7 @@ from tasks.common.errors import WeightsError
 from tasks.common.manifest import Manifest
 from tasks.common.params import FinetuneParams, Params, ScheduleParams
 from tasks.common.paths import BASELINE, CHAMPION, FINETUNE, RUNS
-from tasks.measure import yolo
+from tasks.measure import view, yolo
 from tasks.train import attempt, plan, state
 from tasks.train.plan import COLUMNS, ULTRALYTICS, Plan
 from tasks.train.result import Stage, Training, publish, summarise
@@ -76,9 +76,9 @@ def train(params: Params, name: Stage, dataset: Dataset, manifest: Manifest) -> 
         own = own.halved() if found["num_halvings"] else own
         log.info("%s: continues the unfinished run in %s after epoch %d of %d", name, work, found["epoch"] + 1, own.epochs)
     plan.write(own, work)
-    yolo.remove_label_caches(dataset)
     if found is None or not found["is_over"]:
-        attempt.train(own, model, work, str(yolo.write_data_yaml(dataset, work / "data")))
+        with view.removed_afterwards(work / "data"):
+            attempt.train(own, model, work, str(yolo.write_data_yaml(dataset, work / "data")))
     return own
 
 

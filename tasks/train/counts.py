@@ -6,41 +6,32 @@ reads   reports/dataset.json, the dataset
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tasks.common import accepted
-from tasks.common.dataset import label_path, shown
 from tasks.common.errors import DatasetError
 from tasks.common.manifest import Manifest
 from tasks.common.paths import DATASET
-from tasks.common.text import first
+from tasks.measure import view
+from tasks.measure.loaded import require_loaded
 from tasks.train.plan import SPLITS, Plan
 
 
-def require_accepted(plan: Plan, read: Mapping[str, Any]) -> None:
-    """Compare images and objects of Ultralytics' datasets, by split, with the manifest. Ultralytics drops some with a warning.
+def require_accepted(plan: Plan, read: Mapping[str, Any], work: Path) -> None:
+    """Compare images and objects of Ultralytics' datasets, by split, with the manifest and with the label files.
+
+    `work` is the folder whose data.yaml and view Ultralytics was given.
 
     Raises:
-        DatasetError: it read fewer or more than were accepted; the message has the counts and the images.
+        DatasetError: it read fewer, more or others than were accepted; the message has the counts and the files.
     """
-    manifest = Manifest.read()
+    manifest, top = Manifest.read(), view.images_folder(work)
     dataset = manifest.dataset()
-    for split, own in read.items():
-        known, found = manifest.splits[split], {str(label["im_file"]) for label in own.labels}
-        by_label = {label_path(str(label["im_file"])): len(label["cls"]) for label in own.labels}
-        num_objects = sum(by_label.values())  # a label file that two images share was accepted once
-        if len(found) == known.images and num_objects == known.instances:
-            continue
-        lost = [shown(image, dataset.root) for image in dataset.splits[split] if str(image.absolute()) not in found]
-        names = f"; without\n{first(lost)}" if lost else ""
-        raise DatasetError(
-            f"{plan.stage}: Ultralytics read {len(found)} images and {num_objects} objects of split {split},"
-            f" accepted were {known.images} and {known.instances}{names}",
-            where=str(dataset.root),
-            fix="Look at the labels of these images: rows that are equal but for rounding, coordinates outside 0 to 1."
-            if num_objects != known.instances
-            else "Look at these images and at their labels.",
-        )
+    for split, read_split in read.items():
+        loaded = {Path(label["im_file"]).relative_to(top).as_posix(): label["cls"][:, 0] for label in read_split.labels}
+        classes = {name: [int(cls) for cls in ids] for name, ids in loaded.items()}
+        require_loaded(dataset, split, manifest.splits[split], classes, plan.stage)
 
 
 def require_unchanged(plan: Plan) -> None:

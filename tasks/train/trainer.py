@@ -123,7 +123,8 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
     def _on_train_start(self) -> None:
         self.train_time_start -= self.seconds_before
         if RANK in {-1, 0}:
-            counts.require_accepted(self.plan, {"train": self.train_loader.dataset, "val": self.test_loader.dataset})
+            loaded = {"train": self.train_loader.dataset, "val": self.test_loader.dataset}
+            counts.require_accepted(self.plan, loaded, self.work / "data")
             counts.require_unchanged(self.plan)
             found = contract.build(self, self.plan)
             write_json(self.work / contract.FILE, found)

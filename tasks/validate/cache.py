@@ -20,7 +20,7 @@ from tasks.common import filecache
 from tasks.common.paths import RUNS
 
 FOLDER = RUNS / "validate"
-MEASURING = ("cache", "images", "labels", "lines", "overlaps", "picture", "shapes", "../common/files")
+MEASURING = ("as_trained", "cache", "images", "labels", "lines", "overlaps", "picture", "shapes", "../common/files")
 """The modules that decide what a row holds."""
 
 
@@ -52,5 +52,5 @@ def _file(name: str) -> Path:
 @cache
 def _version() -> str:
     code = b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in MEASURING)
-    libraries = [version(name) for name in ("numpy", "pillow", "polars", "shapely")]
+    libraries = [version(name) for name in ("numpy", "opencv-python", "pillow", "polars", "shapely")]
     return hashlib.sha256(code + repr((libraries, sys.version)).encode()).hexdigest()[:16]

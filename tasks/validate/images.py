@@ -20,6 +20,7 @@ from tasks.common.dataset import SPLITS, Dataset, label_path, name_problem, show
 from tasks.validate import cache
 from tasks.validate.leakage import nearest_across_splits
 from tasks.validate.picture import Picture, read_picture
+from tasks.validate.strays import Strays
 
 NUM_WITH_PROGRESS = 2000
 """From this many images on, a terminal shows a progress bar."""
@@ -28,17 +29,20 @@ KINDS = {str: pl.String, str | None: pl.String, float: pl.Float64, int: pl.Int64
 SCHEMA = {name: KINDS[kind] for name, kind in get_type_hints(Picture).items()}
 
 
-def image_table(dataset: Dataset, leak_distance: int, suspect_distance: int) -> pl.DataFrame:
+def image_table(dataset: Dataset, strays: Strays, leak_distance: int, suspect_distance: int) -> pl.DataFrame:
     """One row an image, in the order of the splits.
 
     Columns: file, line (0), split, name_problem (see `dataset.name_problem`), the fields of `Picture`, side (the shorter, px),
-    aspect (longer over shorter side), has_label;
+    aspect (longer over shorter side), has_label, missing_label (where its label file is looked for, if there is none),
+    label_shared_with (another image with the same label file, else null);
     copy_of (an image with the same bytes, else null), copy_across_splits and copy_within_split; near_of (the image of another
     split that looks most alike, else null), near_distance (bits, NaN for none above `suspect_distance`) and suspect_distance
     (the same where it is above `leak_distance`).
     """
     names = [(shown(file, dataset.root), split) for split, files in dataset.splits.items() for file in files]
-    has_label = [int(os.path.lexists(label_path(str(file)))) for file in dataset.images]
+    labels = [label_path(str(file)) for file in dataset.images]
+    has_label = [int(os.path.lexists(label)) for label in labels]
+    missing = [None if there else strays.about_missing_label(file) for file, there in zip(dataset.images, has_label, strict=True)]
     table = pl.DataFrame(names, schema={"file": pl.String, "split": pl.String}, orient="row").hstack(
         read_pictures(dataset.images)
     )
@@ -46,13 +50,27 @@ def image_table(dataset: Dataset, leak_distance: int, suspect_distance: int) -> 
     sides = {"width": pl.min_horizontal("width", "height"), "height": pl.max_horizontal("width", "height")}
     table = table.with_columns(
         line=pl.lit(0, dtype=pl.Int64), name_problem=pl.Series(problems, dtype=pl.String),
-        has_label=pl.Series(has_label, dtype=pl.Int64),
+        has_label=pl.Series(has_label, dtype=pl.Int64), missing_label=pl.Series(missing, dtype=pl.String),
+        label_shared_with=_sharing(table["file"], labels, has_label),
         side=pl.when(pl.col("read_error").is_null()).then(sides["width"]).otherwise(float("nan")),
         aspect=pl.when(pl.col("read_error").is_null()).then(sides["height"] / sides["width"]).otherwise(float("nan")),
     )  # fmt: skip
     table = _with_copies(table).hstack(nearest_across_splits(table, suspect_distance))
     suspect = pl.when(pl.col("near_distance") > leak_distance).then("near_distance").otherwise(float("nan"))
     return table.with_columns(suspect_distance=suspect)
+
+
+def _sharing(files: pl.Series, labels: Sequence[str], has_label: Sequence[int]) -> pl.Series:
+    """Of each image the first other one whose label file is the same, null where there is none, or no label file."""
+    by_label: dict[str, list[str]] = {}
+    for file, label, is_there in zip(files, labels, has_label, strict=True):
+        if is_there:
+            by_label.setdefault(label, []).append(file)
+    shared = (
+        next((other for other in by_label.get(label, ()) if other != file), None)
+        for file, label in zip(files, labels, strict=True)
+    )
+    return pl.Series(shared, dtype=pl.String)
 
 
 def read_pictures(files: Sequence[Path]) -> pl.DataFrame:

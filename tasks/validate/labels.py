@@ -16,6 +16,7 @@ from tasks.validate import cache
 from tasks.validate.lines import LabelFile, label_files, orphans, parse, read_text
 from tasks.validate.overlaps import overlap_columns
 from tasks.validate.shapes import box_shapes, polygon_shapes
+from tasks.validate.strays import Strays
 
 FILES_A_CHUNK, BYTES_A_CHUNK = 4096, 2**24
 """Files parsed, and kept in the cache, at a time; the bytes, of which one file may have more, bound the memory."""
@@ -36,13 +37,14 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 def label_table(
-    dataset: Dataset, images: pl.DataFrame, coord_tolerance: float, imgsz: int
+    dataset: Dataset, images: pl.DataFrame, strays: Strays, coord_tolerance: float, imgsz: int
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """The table, sorted by split, file and line, and the SHA-256 of every label file that was read.
 
     Args:
         dataset: the layout.
         images: the table `images` of the same dataset, row by row its images.
+        strays: what else lies in its folder.
         coord_tolerance: as `validate.coord_tolerance`.
         imgsz: longer side of an image in training, px; `box_px2` is measured there.
     """
@@ -53,8 +55,9 @@ def label_table(
         frame, sha256 = _chunk(files, stats, now, dataset.root, coord_tolerance, imgsz)
         frames.append(frame)
         hashes.update((str(file.path), sha) for file, sha in zip(files, sha256, strict=True) if sha)
-    strays = [{"file": shown(path, dataset.root), "line": 0, "parse_error": "orphan"} for path in orphans(dataset)]
-    frames.append(_complete(pl.DataFrame(strays, schema={c: COLUMNS[c] for c in ("file", "line", "parse_error")})))
+    columns = ("file", "line", "parse_error", "problem")
+    alone = [(shown(path, dataset.root), 0, "orphan", strays.about_orphan(path)) for path in orphans(dataset)]
+    frames.append(_complete(pl.DataFrame(alone, schema={name: COLUMNS[name] for name in columns}, orient="row")))
     return pl.concat(frames), hashes
 
 

@@ -24,7 +24,10 @@ MAX_LINES = 100_000
 MAX_VALUES = 20_001
 """Of a line: a class and an outline of 10,000 corners."""
 BREAKS = tuple(letter.encode() for letter in LINE_BREAKS)
-NOT_LABELS = frozenset({"classes", "license", "notes", "predefined_classes", "readme", "requirements", "test", "train", "val"})
+NOT_LABELS = frozenset({
+    "classes", "label_map", "labels", "license", "names", "notes", "obj", "predefined_classes", "readme", "requirements", "test",
+    "train", "val",
+})  # fmt: skip
 """Names of text files that labelling tools leave beside labels, up to the first dot."""
 
 VALUES = pl.col("text").str.replace_all(r"\s+", " ").str.strip_chars().str.split(" ")
@@ -77,13 +80,14 @@ def read_text(path: Path) -> Text:
 
 
 def orphans(dataset: Dataset) -> list[Path]:
-    """Label files beside those of the dataset's images that belong to no image, sorted."""
+    """Label files beside those of the dataset's images that belong to no image, sorted; hidden ones are none."""
     expected = {label_file(image) for image in dataset.images}
     image_folders = {image.parent for image in dataset.images}
     found: set[Path] = set()
     for folder in {label.parent for label in expected}:
         for parent, folders, names in os.walk(folder):
-            found.update(Path(parent, name) for name in names if name.endswith(".txt"))
+            found.update(Path(parent, name) for name in names if name.endswith(".txt") and not name.startswith("."))
+            folders[:] = [name for name in folders if not name.startswith(".")]
             if folder in image_folders:  # images and labels in one folder: what lies below may be anything
                 folders.clear()
     return sorted(path for path in found - expected if path.name.partition(".")[0].lower() not in NOT_LABELS)
@@ -150,6 +154,11 @@ def explain(tokens: Sequence[str], values: Sequence[float | None]) -> tuple[str,
     for token, value in zip(tokens, values, strict=True):
         if not np.isfinite(value or 0.0):
             return "not finite", f"{_short(token)} is not finite"
+    if len(values) == 6:
+        return (
+            "wrong count",
+            "6 values: predictions have a confidence at the end (save_conf), rotated boxes an angle; labels have neither",
+        )
     if len(values) < 3 or len(values) % 2 == 0:
         return "wrong count", f"{len(values)} values"
     return "class not integer", f"class {_short(tokens[0])}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tasks.common.files import UnreadableError, read_bytes
+from tasks.validate import as_trained
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """What a dataset's suffixes stand for. Pillow has readers that start programs (EPS), so no other is tried."""
@@ -23,8 +23,8 @@ SUFFIXES = {
 MAX_IMAGE_BYTES = 2**30
 MAX_PAGES = 100
 """Of a TIFF, which Ultralytics decodes whole (ultralytics/utils/patches.py, imread): 18 MB can hold a million pages."""
-MAX_FLOAT_PX = 2**24
-"""Of an image with 16 bits or floats, so many of its pixels are looked at: each takes 24 bytes."""
+GREYABLE = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
+"""Modes of 8 bits, which Pillow turns into grey values by itself; others are looked at as training sees them."""
 MIN_SIDE_PX = 10
 """Ultralytics drops smaller images (ultralytics/data/utils.py, check_image)."""
 SMALL_PX = 64
@@ -65,6 +65,8 @@ class Picture(NamedTuple):
     """64-bit difference hash, as a signed integer."""
     thumb: bytes = b""
     """Grey values of the picture at 16 x 16."""
+    depth_problem: str | None = None
+    """What training makes of a picture of 16 bits, where that is hardly anything."""
 
 
 def read_picture(file: Path) -> Picture:
@@ -82,7 +84,11 @@ def read_picture(file: Path) -> Picture:
                 return Picture(sha256, f"more than {MAX_PAGES} pages, and training decodes them all")
             image.draft("L", (SMALL_PX, SMALL_PX))
             image.load()
-            looks = _looks(image)
+            pixels = as_trained.decode(content, file.suffix.lower(), kind)
+            if problem := as_trained.problem(pixels, (width, height), kind):
+                return Picture(sha256, f"{problem} ({kind}, {image.mode})")
+            seen = image if image.mode in GREYABLE else Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+            looks = (*_looks(seen), as_trained.depth_problem(content, pixels))
     except Exception as error:  # Pillow's readers raise nearly anything on malformed bytes
         return Picture(sha256, _reason(error, content))
     if min(width, height) < MIN_SIDE_PX:
@@ -105,7 +111,7 @@ def _has_page(image: Image.Image, number: int) -> bool:
 
 def _looks(image: Image.Image) -> tuple[float, float, float, float, float, int, bytes]:
     """Brightness, brightest, darkest, contrast, sharpness, hash and thumbnail of a decoded image."""
-    grey = _grey(image)
+    grey = image.convert("L")
     grey = grey.reduce(max(1, min(grey.size) // SMALL_PX))
     values = np.asarray(grey, dtype=np.float32)
     counts = np.cumsum(grey.histogram())
@@ -118,18 +124,6 @@ def _looks(image: Image.Image) -> tuple[float, float, float, float, float, int, 
     dhash = int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big", signed=True)
     thumb = grey.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX).tobytes()
     return float(values.mean()), float(brightest), float(darkest), contrast, sharpness, dhash, thumb
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    """Grey values of 8 bits; of 16-bit and float images their range is stretched, since Pillow would cut it off."""
-    if image.mode == "L":
-        return image
-    if image.mode[0] not in "IF":
-        return image.convert("L")
-    step = math.ceil(math.sqrt(image.width * image.height / MAX_FLOAT_PX))
-    values = np.nan_to_num(np.asarray(image)[::step, ::step].astype(np.float64))
-    low, high = float(values.min()), float(values.max())
-    return Image.fromarray(((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8))
 
 
 def _is_rotated(image: Image.Image) -> int:

@@ -14,10 +14,11 @@ from tasks.common.dataset import SPLITS, Dataset, digest, files_of
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params, ValidateParams
 from tasks.common.yaml import line_of, load_yaml
-from tasks.validate import cache
+from tasks.validate import cache, strays
 from tasks.validate.drift import Accepted, drift_table, identify
 from tasks.validate.images import image_table
 from tasks.validate.labels import label_table
+from tasks.validate.strays import Strays
 from tasks.validate.suspicion import with_missing_class, with_objects, with_suspicion
 
 Task = Literal["segment", "detect"]
@@ -33,6 +34,8 @@ class Rows:
 
     images: pl.DataFrame
     labels: pl.DataFrame
+    strays: Strays
+    """What else lies in the folder."""
     hashes: Mapping[str, str]
     """SHA-256 of every file that was read."""
 
@@ -41,7 +44,7 @@ class Rows:
         labels = self.labels.filter(pl.col("image").is_not_null())
         labels = labels.join(left_out, left_on=["split", "image"], right_on=["split", "file"], how="anti", maintain_order="left")
         images = self.images.join(left_out, on=["split", "file"], how="anti", maintain_order="left")
-        return Rows(images, labels, self.hashes)
+        return Rows(images, labels, self.strays, self.hashes)
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,18 @@ def read_rows(dataset: Dataset, params: Params, *, with_metadata: bool) -> Rows:
     Raises:
         DatasetError: the columns of metadata.csv are asked for, and it cannot be read.
     """
-    now, files = time.time_ns(), [file for image in dataset.images for file in files_of(image)]
+    now = time.time_ns()
+    files = [file for image in dataset.images for file in files_of(image)]
     stats = filecache.stat_table(files)
-    images = image_table(dataset, params.validate.leak_distance_bits, params.validate.suspect_distance_bits)
-    labels, found = label_table(dataset, images, params.validate.coord_tolerance, params.train.imgsz)
+    others = strays.look(dataset)
+    images = image_table(dataset, others, params.validate.leak_distance_bits, params.validate.suspect_distance_bits)
+    labels, found = label_table(dataset, images, others, params.validate.coord_tolerance, params.train.imgsz)
     if with_metadata:
         images = images.hstack(metadata_columns(dataset, images))
     cache.prune()
     found |= {str(file): sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
     hashes.remember(dataset.root, stats, now, [found.get(file) for file in files])
-    return Rows(images, labels, found)
+    return Rows(images, labels, others, found)
 
 
 def tabulate(dataset: Dataset, rows: Rows, rules: ValidateParams, accepted: Accepted) -> Tables:
@@ -87,7 +92,7 @@ def tabulate(dataset: Dataset, rows: Rows, rules: ValidateParams, accepted: Acce
     images = with_suspicion(images, rows.labels)
     frames = {"images": images, "labels": rows.labels.with_columns(_wrong_kind(task))}
     frames["classes"] = class_table(dataset, rows.labels)
-    frames["dataset"] = dataset_table(dataset, images, rows.labels)
+    frames["dataset"] = dataset_table(dataset, images, rows.labels, rows.strays)
     identity = identify(digest(dataset.root, dataset.images, rows.hashes), dataset.names)
     frames["drift"] = drift_table(accepted.reference(identity), frames, rules.min_samples, rules.min_instances)
     return Tables(frames, task, rows.hashes, identity)
@@ -120,18 +125,32 @@ def class_table(dataset: Dataset, labels: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(times_rarer=pl.col("num_all").max() / pl.col("num_all").clip(lower_bound=1), **missing)
 
 
-def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """One row: num_images, num_labels, num_background (images with an empty label file), background_share, val_share (of the
-    images), and what the labels look like if they are for another task: keypoints and oriented_boxes, 0 or 1.
+def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame, others: Strays) -> pl.DataFrame:
+    """One row.
+
+    Columns: num_images, num_labels, num_rows (lines of label files, readable or not), labels_hint (where labels are looked for,
+    if there are none), num_background (images without an object), background (that in words), background_share, val_share (of
+    the images), num_passed_over (files that look like images and are not read), passed_over (which), num_links_away (links that
+    no version can hold), links_away (which), and what the labels look like if they are for another task: keypoints and
+    oriented_boxes, 0 or 1.
     """
-    used = labels.filter(pl.col("image").is_not_null())["image"].unique()
-    num_background = len(images.filter((pl.col("has_label") == 1) & ~pl.col("file").is_in(used.implode())))
+    (num_passed_over, passed_over), (num_links, links_away) = others.passed_over(), others.links_away()
+    used = labels.filter(pl.col("image").is_not_null())
+    has_rows = pl.col("file").is_in(used["image"].unique().implode())
+    num_background = len(images.filter(~has_rows | (pl.col("has_label") == 0)))
+    num_missing = len(images.filter(pl.col("has_label") == 0))
+    counted = f"{num_background} of {len(images)}"
     rows = labels.filter(pl.col("num_values") > 0)
     return pl.DataFrame({
         "file": "data.yaml", "line": 0, "num_images": len(images),
         "num_labels": len(labels.filter(pl.col("kind").is_not_null())),
+        "num_rows": len(used), "labels_hint": others.about_labels(),
         "num_background": num_background, "background_share": num_background / len(images),
+        "background": f"{counted} images have no object, {num_missing} of them no label file" if num_missing
+        else f"{counted} label files are empty",
         "val_share": len(dataset.splits["val"]) / len(images),
+        "num_passed_over": num_passed_over, "passed_over": passed_over,
+        "num_links_away": num_links, "links_away": links_away,
         "keypoints": int("kpt_shape" in load_yaml(dataset.root / "data.yaml") or _has_keypoint_rows(rows)),
         "oriented_boxes": int(_is_oriented(rows)),
     })  # fmt: skip

@@ -102,7 +102,7 @@ def write(params: Params, watch: Watch, then: Evaluation, seen: Seen) -> None:
 
 def measure(params: Params, weights: Path, dataset: Dataset, split: Split, then: Evaluation) -> Evaluation:
     """The evaluation of `weights`, as model `candidate`, on the new images, with the registered settings."""
-    from tasks.measure import yolo
+    from tasks.measure import view, yolo
     from tasks.measure.harness import put_together
     from tasks.measure.predict import evaluation_settings, predict
 
@@ -118,9 +118,10 @@ def measure(params: Params, weights: Path, dataset: Dataset, split: Split, then:
     yolo.prepare()
     model = yolo.load(weights)
     yolo.require_same_classes("champion", model, dataset)
-    yolo.remove_label_caches(dataset)
-    data = yolo.write_data_yaml(dataset, RUNS / "watch" / "data")
-    images = predict(model, data, dataset, settings, split["name"], RUNS / "watch")
+    work = RUNS / "watch" / "data"
+    with view.removed_afterwards(work):
+        data = yolo.write_data_yaml(yolo.of_split(dataset, params.watch.split), work)
+        images = predict(model, data, dataset, settings, params.watch.split, RUNS / "watch")
     return put_together({"candidate": images}, {}, dataset, split, "candidate")
 
 
