@@ -114,6 +114,7 @@ def test_classes_are_judged(root: Path, written: str, what: str) -> None:
     [
         pytest.param(f"path: /nowhere/set\n{PLAIN}", 1, "absolute path or URL /nowhere/set", id="absolute path"),
         pytest.param(f"path: ../other\n{PLAIN}", 1, "../other leaves the dataset folder", id="path beside"),
+        pytest.param(f"path: nowhere\n{PLAIN}", 1, "no such folder: nowhere", id="path that is not there"),
         pytest.param(f"path: ../datasets/mine\n{PLAIN}", 1, "../datasets/mine leaves the dataset folder", id="unknown path"),
         pytest.param(PLAIN.replace("images/val", "@/../other/images"), 2, "absolute path or URL", id="absolute entry"),
         pytest.param(PLAIN.replace("images/val", "../other/images"), 2, "../other/images leaves", id="entry beside"),
@@ -204,6 +205,19 @@ def test_a_line_that_leads_outside_is_refused(root: Path, line: str) -> None:
 
     assert error.value.where == f"{root}/train.txt:2"
     assert "leaves the dataset folder" in error.value.what or "absolute path or URL" in error.value.what
+
+
+def test_links_into_the_cache_of_dvc_are_files(root: Path, tmp_path: Path) -> None:
+    (root / "train.txt").write_text("images/train/0.jpg\nimages/train/1.jpg\n")
+    (root / "data.yaml").write_text(PLAIN.replace("images/train", "train.txt") + NAMES)
+    (tmp_path / "cache").mkdir()
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text(f"[cache]\n    dir = {tmp_path / 'cache'}\n")
+    for number, file in enumerate([file for file in root.rglob("*") if file.is_file()]):
+        file.rename(tmp_path / f"cache/{number}")
+        file.symlink_to(tmp_path / f"cache/{number}")
+
+    assert read(root) == USUAL
 
 
 def test_hidden_files_and_folders_are_no_part_of_a_split(root: Path) -> None:

@@ -63,6 +63,8 @@ def folder_of(root: Path, file: Path, layout: Mapping[str, Any]) -> Folder:
     present = [path for path in candidates if _exists(path)]
     inside = next((path for path in (below(path, root) for path in present) if path is not None), None)
     if inside is None:
+        if candidates and not present and below(candidates[0], root) is not None:
+            raise DatasetError(f"no such folder: {text}", where=where, fix=fix)
         raise _outside(text, where, fix)
     return Folder(root, file, inside)
 
@@ -116,6 +118,9 @@ def _entry(folder: Folder, entry: Any, split: str, where: str) -> Path:
     candidates += [folder.base / spelling[3:] for spelling in spellings if spelling.startswith("../")]
     path = next(filter(_exists, candidates), candidates[0])
     inside = folder.below(path)
+    if inside is None and path.is_symlink() and links.is_below(path, links.homes(folder.root)):  # a list, in a symlink cache
+        parent = folder.below(path.parent)
+        inside = parent / path.name if parent else None
     if inside is None:
         raise _outside(text, where, fix if text.startswith("/") else KEEP + without_split(split))
     return inside
