@@ -160,7 +160,9 @@ def _draw(drawable: list[tuple[list[int], tuple[str, ...]]], nodes: Sequence[Nod
     """Iterative stratification (Sechidis et al., 2011): rare classes first, each to the split that lacks it most."""
     here = [i for i, node in enumerate(nodes) if node.is_here and splits[i] != OUT]
     totals = Counter(name for i in here for name in nodes[i].classes)
-    wanted = {"val": plan.val, "test": plan.test, "train": len(here) - plan.val - plan.test}
+    there = Counter(splits[i] for i in here)
+    wanted = {"val": max(plan.val, there["val"]), "test": max(plan.test, there["test"])}
+    wanted["train"] = max(len(here) - wanted["val"] - wanted["test"], 0)
     lacking = {split: Counter({name: n * wanted[split] / max(len(here), 1) for name, n in totals.items()}) for split in SPLITS}
     room = dict(wanted)
     for i in here:
