@@ -116,7 +116,8 @@ def prepare(options: Options, source: Path, before: pl.DataFrame, known: Sequenc
     pairs = looks.pairs_of(everything, distance)
     num_here = len(export.items)
     plan = power.plan(num_here, values.gate, options.seed or 0, options.val, options.test)
-    assignment = splits.assign(nodes, pairs, plan)
+    followed = looks.followed(everything, [node.known is not None for node in nodes], values.validate.suspect_distance_bits)
+    assignment = splits.assign(nodes, pairs, plan, followed)
     moves = _resplit(assignment, nodes, pairs) if options.resplit else ""
     leaks = _leave_out_leaks(assignment, nodes, everything, distance)
     placed, rows = _place(export, names, assignment, nodes, seen, before, group_names)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tasks.validate.images import read_pictures
-from tasks.validate.leakage import alike_pairs, nearest_across_splits
+from tasks.validate.leakage import alike_pairs, nearest_across_splits, nearest_of
 from tasks.validate.picture import FLAT
 
 MASK = 2**64 - 1
@@ -48,6 +48,11 @@ def stacked(images: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 def pairs_of(looks: pl.DataFrame, max_distance: int) -> npt.NDArray[np.intp]:
     """(P, 2) indices of rows that look alike."""
     return alike_pairs(looks, max_distance)
+
+
+def followed(looks: pl.DataFrame, known: Sequence[bool], max_distance: int) -> dict[int, int]:
+    """{row: the known row that it looks most like}: a copy that was saved anew at a low quality differs in more bits."""
+    return nearest_of(looks, np.asarray(known, dtype=bool), max_distance)
 
 
 def leaks(looks: pl.DataFrame, splits: Sequence[str], max_distance: int) -> list[tuple[int, int]]:

@@ -63,13 +63,16 @@ class Assignment:
     """How many images of the export each rule decided on: known, follows, given, drawn, unclear."""
 
 
-def assign(nodes: Sequence[Node], pairs: npt.NDArray[np.intp], plan: Plan) -> Assignment:
+def assign(
+    nodes: Sequence[Node], pairs: npt.NDArray[np.intp], plan: Plan, followed: Mapping[int, int] | None = None
+) -> Assignment:
     """A split for every node.
 
     Args:
         nodes: the images of the export, and those that were known before.
         pairs: (P, 2) indices of nodes that look alike.
         plan: how many images of all shall judge, where the export does not say.
+        followed: the known node that a new one looks most like, less closely than the `pairs`.
 
     Raises:
         DatasetError: the images that have to stay together leave nothing to judge with.
@@ -82,6 +85,9 @@ def assign(nodes: Sequence[Node], pairs: npt.NDArray[np.intp], plan: Plan) -> As
         if node.known is None and (around := {s for j in neighbours[i] if (s := nodes[j].known) is not None}):
             splits[i] = next(iter(around)) if len(around) == 1 else OUT
             result.reasons["unclear" if splits[i] == OUT else "follows"] += 1
+        elif node.known is None and followed and i in followed:
+            splits[i] = nodes[followed[i]].known
+            result.reasons["follows"] += 1
     linked = components(nodes, pairs)
     for members in linked:  # rule 1: the group, and the looks of looks
         _follow(members, splits, result)

@@ -69,6 +69,18 @@ def alike_pairs(images: pl.DataFrame, max_distance: int) -> Indices:
     return np.unique(ordered[ordered[:, 0] < ordered[:, 1]], axis=0)
 
 
+def nearest_of(images: pl.DataFrame, is_known: npt.NDArray[np.bool_], max_distance: int) -> dict[int, int]:
+    """{row: the known row that it looks most like} of the rows of `images` that are not known and look like a known one."""
+    usable = _usable(images)
+    queries, known = np.flatnonzero(usable & ~is_known), np.flatnonzero(usable & is_known)
+    nearest: dict[int, tuple[int, int]] = {}
+    if len(queries) and len(known):
+        for chunk in _alike(images, queries, known, max_distance):
+            for row, other, distance in zip(*(part.tolist() for part in chunk), strict=True):
+                nearest[row] = min(nearest.get(row, (distance, other)), (distance, other))
+    return {row: other for row, (_, other) in nearest.items()}
+
+
 def _usable(images: pl.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether each picture shows enough to be compared."""
     contrast = pl.col("contrast")
