@@ -207,10 +207,10 @@ def _fill(
         if not spare:
             largest = max((members for members, _ in drawable), key=len)
             raise DatasetError(
-                f"{len(largest)} of {len(nodes)} images have to stay together (copies, look-alikes, a group), so none is left "
-                f"for split {split}",
+                f"{sum(counts.values())} images fall into {len(drawable)} sets that have to stay together (copies, look-alikes, "
+                f"a group), the largest with {len(largest)}: none is left for split {split}",
                 where="splits",
-                fix="Add images of other scenes; or give the splits yourself, as folders train, val and test.",
+                fix="Group more finely (--group), add other scenes, or give the splits yourself: folders train, val and test.",
             )
         place(min(spare, key=lambda members: (-counts[splits[members[0]]], len(members), nodes[members[0]].sha256)), split)
 
