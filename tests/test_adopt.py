@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,31 @@ def test_an_archive_is_adopted_like_its_folder(workspace: Path, tool: str) -> No
 
     assert objects(folder) == expected(shots)
     assert list((workspace / "runs/adopt").glob(".unpacked-*")) == []
+
+
+def test_a_folder_around_the_export_changes_no_name(workspace: Path) -> None:
+    exports.cvat_yolo_1_1(workspace / "download/parts export", shoot(workspace / "shots", 12))
+
+    folder = adopt_export(workspace / "download")
+
+    assert {len(image.relative_to(folder).parts) for image in read_dataset(folder).images} == {3}
+
+
+def test_equal_names_in_two_splits_of_coco_are_told_apart_by_their_folders(workspace: Path) -> None:
+    first, second = shoot(workspace / "a", 10), shoot(workspace / "b", 10, first=50)
+    names = [shot.name for shot in first]
+    renamed = [Shot(s.file.rename(s.file.with_name(name)), s.size, s.things) for s, name in zip(second, names, strict=True)]
+    for split, shots in (("train", first), ("val", renamed)):
+        for shot in shots:
+            exports.put(shot, workspace / "export" / "images" / split / shot.name)
+        (workspace / "export/annotations").mkdir(exist_ok=True)
+        file = workspace / f"export/annotations/instances_{split}.json"
+        file.write_text(json.dumps(exports.coco_content(shots)))
+
+    folder = adopt_export(workspace / "export")
+
+    boxes = {image.read_bytes(): label_file(image).read_text() for image in read_dataset(folder).images}
+    for shot in (*first, *renamed):
+        lines = boxes[shot.file.read_bytes()].splitlines()
+        assert len(lines) == len(shot.things)
+        assert float(lines[0].split()[2]) == pytest.approx((shot.things[0].box[1] + 12) / 64, abs=1e-6)

@@ -275,9 +275,9 @@ def test_a_dataset_in_use_loses_the_judges_that_look_like_teachers_and_keeps_the
     exports.roboflow_coco(workspace / "export", [*listed, Shot(copy.file, copy.size, copy.things, "test")])
     folder = adopt_export(workspace / "export")
 
-    adopt.mend_splits("parts", params.load(), write=False)
+    adopt.mend_splits(folder, params.load(), write=False)
     assert "a_copy" in split_by_stem(folder)
-    adopt.mend_splits("parts", params.load(), write=True)
+    adopt.mend_splits(folder, params.load(), write=True)
 
     assert "a_copy" not in split_by_stem(folder)
     assert (folder / "left-out/images/test/a_copy.jpg").is_file()

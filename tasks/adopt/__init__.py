@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -256,14 +255,9 @@ def _require_same_kind(kind: str, past: str | None, options: Options) -> None:
         raise DatasetError(f"the dataset has {past}, and this export has {kind}", where=str(options.source), fix=fix)
 
 
-def mend_splits(name: str, values: Params, *, write: bool) -> None:
-    """List, or make, the moves after which no image of data/NAME that judges looks like one that teaches."""
+def mend_splits(folder: Path, values: Params, *, write: bool) -> None:
+    """List, or make, the moves after which no image of the dataset `folder` that judges looks like one that teaches."""
     from tasks.adopt.inplace import mend
 
-    with target.alone(name):
-        mend(DATA / name, values, write=write)
-
-
-def shares(assignment: Assignment, num_here: int) -> Counter[str]:
-    """How many images of the export are in each split."""
-    return Counter(assignment.splits[:num_here])
+    with target.alone(folder.name):
+        mend(folder, values, write=write)

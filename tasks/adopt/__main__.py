@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> None:
         if args.path is None:
             if not args.resplit:
                 raise ParamsError("no export is named", where="PATH", fix="Write python -m tasks.adopt /path/to/export.")
-            adopt.mend_splits(args.name or Path(values.data.path).name, values, write=args.write)
+            folder = adopt.DATA / args.name if args.name else Path(values.data.path)
+            adopt.mend_splits(folder, values, write=args.write)
             return
         adopt.run(_options(args, typed_in), values)
 

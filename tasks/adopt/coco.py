@@ -47,7 +47,7 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
     for file, content in files.items():
         by_id: dict[Any, Item] = {}
         for record in content["images"]:
-            image = listing.image(str(record["file_name"]), file.parent)
+            image = listing.image(str(record["file_name"]), file.parent, _split_of_file(file))
             if image is None:
                 missed.append(f"{file.name}: {record['file_name']}")
                 continue
@@ -87,9 +87,13 @@ def _size(record: Mapping[str, Any]) -> tuple[float, float] | None:
 
 def _split(file: Path, image: Path, root: Path) -> str | None:
     """The split that the folder or the name of the annotation file says, as `instances_val2017.json`; else the image's folder."""
-    words = [*file.stem.replace("-", "_").split("_"), file.parent.name]
     folders = image.relative_to(root).parts[:-1] if image.is_relative_to(root) else ()
-    return next((split for word in (*words, *reversed(folders)) if (split := split_of(word))), None)
+    return _split_of_file(file) or next((split for word in reversed(folders) if (split := split_of(word))), None)
+
+
+def _split_of_file(file: Path) -> str | None:
+    words = [*file.stem.replace("-", "_").split("_"), file.parent.name]
+    return next((split for word in words if (split := split_of(word))), None)
 
 
 class _Reader:

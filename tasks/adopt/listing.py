@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from tasks.adopt.types import split_of
 from tasks.common.dataset import IMAGE_SUFFIXES
 from tasks.common.errors import DatasetError
 from tasks.common.files import UnreadableError, read_bytes
@@ -33,6 +34,8 @@ class Listing:
         more = [] if images is None else _walk(images)
         self.images = [path for path in (*self.files, *more) if path.suffix.lower() in IMAGE_SUFFIXES]
         self._known = {str(path) for path in self.files}
+        self.top = Path(os.path.commonpath([path.parent for path in self.files])) if self.files else root
+        """The deepest folder that holds every file: archives often have one folder of the export's name."""
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self.images:
             self._by_name[_key(path.name)].append(path)
@@ -46,10 +49,10 @@ class Listing:
     def has(self, path: str) -> bool:
         return path in self._known
 
-    def image(self, name: str, base: Path | None = None) -> Path | None:
+    def image(self, name: str, base: Path | None = None, split: str | None = None) -> Path | None:
         """The image that `name` means: below `base`, else the one whose path ends with as much of `name` as possible.
 
-        None where there is none, or several that fit equally well.
+        Of several that fit equally well the only one in a folder of `split`, else None, as where there is none.
         """
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         if not parts:
@@ -60,8 +63,11 @@ class Listing:
         if len(candidates) == 1:
             return candidates[0]
         wanted = [_key(part) for part in parts]
-        scored = sorted(((_same_end(wanted, path), path) for path in candidates), key=lambda pair: -pair[0])
-        return scored[0][1] if scored and scored[0][0] > scored[1][0] else None
+        scores = [_same_end(wanted, path) for path in candidates]
+        best = [path for path, score in zip(candidates, scores, strict=True) if score == max(scores)]
+        if len(best) > 1 and split is not None:
+            best = [path for path in best if split in {split_of(part) for part in path.parent.parts[len(self.root.parts) :]}]
+        return best[0] if len(best) == 1 else None
 
     def text(self, stem: str) -> Path | None:
         """The one .txt file with this name, wherever it lies."""

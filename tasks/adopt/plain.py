@@ -81,8 +81,8 @@ def _export(tool: str, listing: Listing, names: list[str], chosen: dict[Path, st
 
 def common_names_of(listing: Listing, images: list[Path]) -> list[str]:
     """`common_names`, where some images may come from the folder of --images."""
-    if all(image.is_relative_to(listing.root) for image in images):
-        return common_names(images, listing.root)
+    if all(image.is_relative_to(listing.top) for image in images):
+        return common_names(images, listing.top)
     return [image.name for image in images]
 
 

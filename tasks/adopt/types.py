@@ -76,7 +76,7 @@ def split_of(word: str) -> str | None:
 
 
 def common_names(paths: Sequence[Path], root: Path) -> list[str]:
-    """The paths below the deepest folder that holds all of `paths`, without folders that are a split, `images` or the like."""
+    """The paths below `root`, without folders that are a split, `images` or the like."""
     relative = [path.relative_to(root).parts for path in paths]
     return ["/".join([part for part in parts[:-1] if not _says_nothing(part)] + [parts[-1]]) for parts in relative]
 

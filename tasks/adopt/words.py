@@ -149,10 +149,11 @@ def ending(options: Options, folder: Path, found: Mapping[str, Any], adoption: A
         lines += [head, suggest.shown(found)]
         if str(found.get("baseline.weights", "")).endswith(".yaml"):
             lines.append("          a pretrained checkpoint in models/ learns faster than this small network from scratch")
-    if adoption.leaks and not options.resplit:
+    if adoption.leaks:
         lines.append(
-            f"next      python -m tasks.adopt --resplit --name {folder.name}   (lists what to leave out; --write does it)"
+            f"next      python -m tasks.adopt --resplit --name {folder.name} --write: leaves out judges that look like teachers;"
         )
+        lines.append("          or, where nothing was trained yet, adopt with --name NEW --resplit: moves them to train")
     lines.append("next      make run")
     return "\n".join(lines)
 

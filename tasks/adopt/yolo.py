@@ -48,9 +48,11 @@ def read(listing: Listing, file: Path) -> Export:
             chosen[image] = None if image in chosen else split
     if twice := sum(split is None for split in chosen.values()):
         notes.append(f"{file.name} puts {twice} images into two splits, as where val is the folder of train: they are drawn anew")
+    if others := len(listing.images) - len(chosen):
+        notes.append(f"{others} images lie in no split of {file.name} and are left out")
     lines = Lines(names, _keypoint_values(layout))
     items = [
-        Item(image, name, given=chosen[image]) for image, name in zip(chosen, common_names([*chosen], listing.root), strict=True)
+        Item(image, name, given=chosen[image]) for image, name in zip(chosen, common_names([*chosen], listing.top), strict=True)
     ]
     read_labels(listing, items, lines, notes)
     export = Export(_tool(layout, file, listing), names, items, notes, metadata=_metadata(listing))
