@@ -202,7 +202,7 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
     "module",
     [
         *("tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train", "tasks.review"),
-        *("tasks.export", "tasks.watch"),
+        *("tasks.export", "tasks.watch", "tasks.adopt"),
     ],
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
+MANY = 1000
+"""Files from which on the whole file system is synced: each call for one file took 2 ms, 400 s for 100,000 images and labels."""
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def replacing(target: Path) -> Iterator[Path]:
     _remove(new, old)
     try:
         yield new
-        sync(path for path in (*new.rglob("*"), new) if not path.is_symlink())
+        _sync_all(new)
         _put(new, target, old)
         sync([target.parent])
     finally:
@@ -56,6 +58,25 @@ def sync(paths: Iterable[Path]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _sync_all(new: Path) -> None:
+    """`sync` of a file, or of a folder with all in it; of very many files with one call for their file system (Linux)."""
+    paths = [path for path in (*new.rglob("*"), new) if not path.is_symlink()]
+    if len(paths) < MANY or not _sync_file_system(new):
+        sync(paths)
+
+
+def _sync_file_system(folder: Path) -> bool:
+    try:
+        sync_all = ctypes.CDLL(None, use_errno=True).syncfs
+    except AttributeError:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        return bool(sync_all(descriptor) == 0)
+    finally:
+        os.close(descriptor)
 
 
 def _put(new: Path, target: Path, old: Path) -> None:

@@ -6,6 +6,8 @@ correlate: hashes of dark fields and blank pages come close by chance. Flat pict
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -13,6 +15,7 @@ import polars as pl
 from tasks.validate.picture import FLAT, THUMB_PX
 
 Hashes = npt.NDArray[np.uint64]
+Indices = npt.NDArray[np.intp]
 
 NUM_BANDS = 4
 BAND_BITS = 16
@@ -33,10 +36,7 @@ def nearest_across_splits(images: pl.DataFrame, max_distance: int) -> pl.DataFra
 
     Pictures with equal bytes are left to the checks of copies.
     """
-    hashes = images["dhash"].to_numpy().view(np.uint64)
-    usable = images.select(ok=(pl.col("contrast") >= FLAT).fill_null(value=False) & pl.col("contrast").is_finite())[
-        "ok"
-    ].to_numpy()
+    usable = _usable(images)
     splits, sha256 = images["split"].to_numpy(), images["sha256"].to_numpy()
     near_of = np.full(len(images), -1)
     near_distance = np.full(len(images), np.nan)
@@ -45,24 +45,62 @@ def nearest_across_splits(images: pl.DataFrame, max_distance: int) -> pl.DataFra
         known = np.flatnonzero(usable & np.isin(splits, others))
         if not len(queries) or not len(known):
             continue
-        thumbs = _normalised(images["thumb"])
-        for start in range(0, len(queries), QUERIES_A_CHUNK):
-            chunk = queries[start : start + QUERIES_A_CHUNK]
-            query, found, distance = _candidates(hashes[chunk], hashes[known], max_distance)
-            query, found = chunk[query], known[found]
-            alike = ((thumbs[query] * thumbs[found]).sum(axis=1) >= MIN_CORRELATION) & (sha256[query] != sha256[found])
-            order = np.lexsort((found[alike], distance[alike]))[::-1]  # the nearest is written last
-            near_of[query[alike][order]] = found[alike][order]
-            near_distance[query[alike][order]] = distance[alike][order]
+        for query, found, distance in _alike(images, queries, known, max_distance):
+            other = sha256[query] != sha256[found]
+            order = np.lexsort((found[other], distance[other]))[::-1]  # the nearest is written last
+            near_of[query[other][order]] = found[other][order]
+            near_distance[query[other][order]] = distance[other][order]
     names = images["file"].gather(np.maximum(near_of, 0)) if len(images) else images["file"]
     is_near = pl.Series(near_of >= 0)
     table = pl.DataFrame({"near_of": names, "near_distance": near_distance})
     return table.with_columns(near_of=pl.when(is_near).then("near_of"))
 
 
-def _candidates(queries: Hashes, known: Hashes, max_distance: int) -> tuple[npt.NDArray[np.intp], ...]:
+def alike_pairs(images: pl.DataFrame, max_distance: int) -> Indices:
+    """(P, 2) indices of the rows of `images` (contrast, dhash, thumb) that look alike, the smaller index first.
+
+    Of a crowd that all look alike not every pair is there, but enough to link them all.
+    """
+    every = np.flatnonzero(_usable(images))
+    if not len(every):
+        return np.empty((0, 2), dtype=np.intp)
+    pairs = [np.stack([query, found], axis=1) for query, found, _ in _alike(images, every, every, max_distance)]
+    ordered = np.sort(np.concatenate(pairs), axis=1)
+    return np.unique(ordered[ordered[:, 0] < ordered[:, 1]], axis=0)
+
+
+def nearest_of(images: pl.DataFrame, is_known: npt.NDArray[np.bool_], max_distance: int) -> dict[int, int]:
+    """{row: the known row that it looks most like} of the rows of `images` that are not known and look like a known one."""
+    usable = _usable(images)
+    queries, known = np.flatnonzero(usable & ~is_known), np.flatnonzero(usable & is_known)
+    nearest: dict[int, tuple[int, int]] = {}
+    if len(queries) and len(known):
+        for chunk in _alike(images, queries, known, max_distance):
+            for row, other, distance in zip(*(part.tolist() for part in chunk), strict=True):
+                nearest[row] = min(nearest.get(row, (distance, other)), (distance, other))
+    return {row: other for row, (_, other) in nearest.items()}
+
+
+def _usable(images: pl.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether each picture shows enough to be compared."""
+    contrast = pl.col("contrast")
+    return images.select(ok=(contrast >= FLAT).fill_null(value=False) & contrast.is_finite())["ok"].to_numpy()
+
+
+def _alike(images: pl.DataFrame, queries: Indices, known: Indices, max_distance: int) -> Iterator[tuple[Indices, ...]]:
+    """Chunk by chunk the rows of `queries`, those of `known` that look alike, and how many bits differ; pairs may repeat."""
+    hashes, thumbs = images["dhash"].to_numpy().view(np.uint64), _normalised(images["thumb"])
+    for start in range(0, len(queries), QUERIES_A_CHUNK):
+        chunk = queries[start : start + QUERIES_A_CHUNK]
+        query, found, distance = _candidates(hashes[chunk], hashes[known], max_distance)
+        query, found = chunk[query], known[found]
+        alike = (thumbs[query] * thumbs[found]).sum(axis=1) >= MIN_CORRELATION
+        yield query[alike], found[alike], distance[alike]
+
+
+def _candidates(queries: Hashes, known: Hashes, max_distance: int) -> tuple[Indices, ...]:
     """Pairs (index of query, index of known) at most `max_distance` bits apart, each with its distance; pairs may repeat."""
-    found: list[tuple[npt.NDArray[np.intp], ...]] = []
+    found: list[tuple[Indices, ...]] = []
     flips = np.array([0, *(1 << bit for bit in range(BAND_BITS))], dtype=np.uint64)
     for band in range(NUM_BANDS):
         shift = np.uint64(band * BAND_BITS)

@@ -1,0 +1,194 @@
+"""COCO instances, as COCO itself, CVAT, Label Studio (result.json), Roboflow (_annotations.coco.json) and FiftyOne write them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.adopt.listing import Listing
+from tasks.adopt.masks import decode_coco, polygon_of_mask, polygon_of_parts
+from tasks.adopt.plain import WITH_IMAGES, common_names_of
+from tasks.adopt.types import Export, Item, Shape, split_of
+from tasks.common.errors import DatasetError
+from tasks.common.text import first
+
+
+def is_coco(content: Any) -> bool:
+    return isinstance(content, dict) and all(
+        isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
+    )
+
+
+def is_results(content: Any) -> bool:
+    """Whether it is COCO's format for what a model detects."""
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and isinstance(content[0], dict)
+        and {"image_id", "score"} <= content[0].keys()
+    )
+
+
+def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
+    """One export of all COCO files: classes are put together by name, whatever ids each file gives them.
+
+    Raises:
+        DatasetError: images are missing, or annotations name a class or an image that is not there.
+    """
+    export = Export(f"COCO ({', '.join(file.name for file in files)})", _class_names(files), [])
+    reader = _Reader(export)
+    chosen: dict[Path, Item] = {}
+    missed: list[str] = []
+    for file, content in files.items():
+        by_id: dict[Any, Item] = {}
+        for record in content["images"]:
+            image = listing.image(str(record["file_name"]), file.parent, _split_of_file(file))
+            if image is None:
+                missed.append(f"{file.name}: {record['file_name']}")
+                continue
+            item = chosen.setdefault(image, Item(image, image.name, given=_split(file, image, listing.root)))
+            item.size_wh = _size(record)
+            by_id[record["id"]] = item
+        if not missed:
+            reader.add(file, content, by_id)
+    if missed:
+        what = f"{len(missed)} images are named and not in the export\n{first(missed, 5)}"
+        raise DatasetError(what, where=str(listing.root), fix=WITH_IMAGES)
+    export.items = list(chosen.values())
+    for item, name in zip(export.items, common_names_of(listing, [*chosen]), strict=True):
+        item.name = name
+    if unnamed := len(listing.images) - len(chosen):
+        export.notes.append(f"{unnamed} images are named by no annotation file and are left out")
+    reader.tell()
+    return export
+
+
+def _class_names(files: Mapping[Path, Any]) -> list[str]:
+    """The classes of all files in the order of their ids; a group name that no object has, as Roboflow adds, is left out."""
+    names: dict[str, None] = {}
+    for content in files.values():
+        used = {annotation.get("category_id") for annotation in content["annotations"]}
+        parents = {str(category.get("supercategory")) for category in content["categories"]}
+        for category in sorted(content["categories"], key=lambda category: category["id"]):
+            is_group = category["id"] not in used and category["name"] in parents and len(content["categories"]) > 1
+            if not is_group:
+                names.setdefault(str(category["name"]))
+    return list(names)
+
+
+def _size(record: Mapping[str, Any]) -> tuple[float, float] | None:
+    return (float(record["width"]), float(record["height"])) if record.get("width") and record.get("height") else None
+
+
+def _split(file: Path, image: Path, root: Path) -> str | None:
+    """The split that the folder or the name of the annotation file says, as `instances_val2017.json`; else the image's folder."""
+    folders = image.relative_to(root).parts[:-1] if image.is_relative_to(root) else ()
+    return _split_of_file(file) or next((split for word in reversed(folders) if (split := split_of(word))), None)
+
+
+def _split_of_file(file: Path) -> str | None:
+    words = [*file.stem.replace("-", "_").split("_"), file.parent.name]
+    return next((split for word in words if (split := split_of(word))), None)
+
+
+class _Reader:
+    """Turns annotations into shapes, and counts what is none."""
+
+    def __init__(self, export: Export) -> None:
+        self.export = export
+        self.counts: Counter[str] = Counter()
+
+    def add(self, file: Path, content: Mapping[str, Any], by_id: Mapping[Any, Item]) -> None:
+        names = {category["id"]: str(category["name"]) for category in content["categories"]}
+        bad = []
+        for number, annotation in enumerate(content["annotations"]):
+            item, name = by_id.get(annotation.get("image_id")), names.get(annotation.get("category_id"))
+            if item is None or name is None:
+                kind, value = (
+                    ("image_id", annotation.get("image_id")) if item is None else ("category_id", annotation.get("category_id"))
+                )
+                bad.append(f"annotation {annotation.get('id', number)}: {kind} {value} stands for nothing")
+                continue
+            if (shape := self._shape(annotation, name, item)) is not None:
+                item.shapes.append(shape)
+        if bad:
+            raise DatasetError(f"{len(bad)} annotations lead nowhere\n{first(bad)}", where=str(file), fix="Export again.")
+
+    def _shape(self, annotation: Mapping[str, Any], name: str, item: Item) -> Shape | None:
+        attributes = annotation.get("attributes") or {}
+        self.export.rotated += bool(attributes.get("rotation"))
+        self.export.keypoints += bool(annotation.get("num_keypoints") or any(annotation.get("keypoints") or ()))
+        self.export.predictions += "score" in annotation
+        is_mask = isinstance(annotation.get("segmentation"), dict)
+        if annotation.get("iscrowd") and not (is_mask and "occluded" in attributes):  # CVAT marks every mask so
+            self.counts["crowd"] += 1
+            return None
+        item.size_wh = size = item.size_wh or image_size(item.image)
+        points = self._points(annotation, is_mask)
+        if points is not None:
+            values = clipped(points, size)
+            self.counts["cut"] += int(is_far_out(points, size))
+            return Shape(name, "polygon", values)
+        box = [float(value) for value in annotation.get("bbox") or ()]
+        if len(box) != 4:
+            self.counts["empty"] += 1
+            return None
+        corners = np.array([[box[0], box[1]], [box[0] + box[2], box[1] + box[3]]])
+        self.counts["cut"] += int(is_far_out(corners, size))
+        return Shape(name, "box", box_values(clipped(corners, size)))
+
+    def _points(self, annotation: Mapping[str, Any], is_mask: bool) -> npt.NDArray[np.float64] | None:
+        segmentation = annotation.get("segmentation")
+        if not segmentation:
+            return None
+        if is_mask:
+            self.counts["masks"] += 1
+            return polygon_of_mask(decode_coco(annotation["segmentation"]))
+        parts = [part for part in segmentation if len(part) >= 6] if isinstance(segmentation[0], list) else [segmentation]
+        self.counts["joined"] += len(parts) > 1
+        return polygon_of_parts(parts)
+
+    def tell(self) -> None:
+        words = {
+            "crowd": "crowd regions stand for many objects and are left out",
+            "empty": "annotations have neither an outline nor a box and are left out",
+            "masks": "masks became polygons along their pixels",
+            "joined": "objects of several parts became one polygon each, joined by lines of no width",
+            "cut": "objects reached out of their image by more than 1 % of its side and were cut off there",
+        }
+        self.export.notes += [f"{self.counts[key]} {text}" for key, text in words.items() if self.counts[key]]
+
+
+def image_size(image: Path) -> tuple[float, float]:
+    """Width and height of an image as it is shown, px; raises DatasetError where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(image) as opened:
+            swapped = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            width, height = opened.size
+    except Exception as error:  # Pillow's readers raise nearly anything on malformed bytes
+        fix = "Remove the image from the export, or mend it: its labels are in pixels."
+        raise DatasetError(f"cannot be read: {error}", where=str(image), fix=fix) from None
+    return (float(height), float(width)) if swapped else (float(width), float(height))
+
+
+def clipped(points: npt.NDArray[np.float64], size_wh: tuple[float, float]) -> tuple[float, ...]:
+    """Corners (K, 2) in px as flat shares of the sides, 0 to 1."""
+    return tuple(np.clip(points / size_wh, 0, 1).ravel().tolist())
+
+
+def is_far_out(points: npt.NDArray[np.float64], size_wh: tuple[float, float], tolerance: float = 0.01) -> bool:
+    shares = points / size_wh
+    return bool(shares.min() < -tolerance or shares.max() > 1 + tolerance)
+
+
+def box_values(corners: Sequence[float]) -> tuple[float, float, float, float]:
+    """Centre x, centre y, width and height of the box from corner to corner."""
+    left, top, right, bottom = corners
+    return (left + right) / 2, (top + bottom) / 2, right - left, bottom - top

@@ -1,0 +1,107 @@
+"""YOLO sets without a YAML file: CVAT's YOLO 1.1 (obj.data, obj.names), Label Studio's and labelImg's (classes.txt)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.adopt.lines import Lines
+from tasks.adopt.listing import Listing, read_json, read_text
+from tasks.adopt.types import Export, Item, common_names, split_of
+from tasks.adopt.yolo import class_names, read_labels
+from tasks.common.errors import DatasetError
+
+LISTS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
+WITH_IMAGES = (
+    "Export with the images (CVAT: `Save images`; Label Studio: `YOLO with Images`), or name their folder: --images FOLDER."
+)
+
+
+def find_darknet(listing: Listing) -> Path | None:
+    """The .data file that names a .names file, or a lone .names file."""
+    for file in listing.with_suffix(".data"):
+        if "names" in _settings(file):
+            return file
+    return next(iter(listing.with_suffix(".names")), None)
+
+
+def read_darknet(listing: Listing, file: Path) -> Export:
+    settings = _settings(file) if file.suffix == ".data" else {}
+    names_file = file if not settings else _beside(listing, file, settings["names"])
+    names = _lines(names_file)
+    chosen: dict[Path, str | None] = {}
+    missed: list[str] = []
+    for key, split in LISTS.items():
+        if key in settings and (list_file := file.parent / Path(settings[key]).name).is_file():
+            for line in _lines(list_file):
+                image = listing.image(line, file.parent)
+                if image is None:
+                    missed.append(line)
+                else:
+                    chosen[image] = None if image in chosen else split
+    if missed:
+        what = f"{len(missed)} listed images are not in the export, such as {missed[0]}"
+        raise DatasetError(what, where=str(file), fix=WITH_IMAGES)
+    if not settings:
+        chosen = dict.fromkeys(listing.images)
+    return _export("CVAT's YOLO 1.1 (obj.data)", listing, names, chosen, str(names_file))
+
+
+def find_classes(listing: Listing) -> Path | None:
+    """classes.txt, with label files about."""
+    return next((file for file in listing.with_suffix(".txt") if file.name.lower() == "classes.txt"), None)
+
+
+def read_classes(listing: Listing, file: Path) -> Export:
+    names, tool = _lines(file), "labelImg's YOLO (classes.txt beside the labels)"
+    notes_file = file.with_name("notes.json")
+    if listing.has(str(notes_file)):
+        tool = "Label Studio's YOLO (classes.txt and notes.json)"
+        notes = read_json(notes_file)
+        listed = {int(entry["id"]): str(entry["name"]) for entry in notes.get("categories", [])}
+        if listed and [listed.get(i) for i in range(len(names))] != names:
+            what = f"classes.txt says {', '.join(names[:9])}, and notes.json {', '.join(listed.values())}"
+            raise DatasetError(what, where=str(file), fix="Export again: the ids of the labels are not sure.")
+    images = {image: _folder_split(image, listing.root) for image in listing.images}
+    return _export(tool, listing, names, images, str(file))
+
+
+def _export(tool: str, listing: Listing, names: list[str], chosen: dict[Path, str | None], where: str) -> Export:
+    if not chosen:
+        raise DatasetError(f"there are labels and no images. Seen: {listing.summary()}", where=where, fix=WITH_IMAGES)
+    export = Export(tool, class_names(names, where), [])
+    lines = Lines(export.names)
+    named = zip(chosen.items(), common_names_of(listing, [*chosen]), strict=True)
+    export.items = [Item(image, name, given=split) for (image, split), name in named]
+    read_labels(listing, export.items, lines, export.notes)
+    lines.tell(export)
+    metadata = listing.root / "metadata.csv"
+    export.metadata = metadata if listing.has(str(metadata)) else None
+    return export
+
+
+def common_names_of(listing: Listing, images: list[Path]) -> list[str]:
+    """`common_names`, where some images may come from the folder of --images."""
+    if all(image.is_relative_to(listing.top) for image in images):
+        return common_names(images, listing.top)
+    return [image.name for image in images]
+
+
+def _folder_split(image: Path, root: Path) -> str | None:
+    parts = image.relative_to(root).parts[:-1] if image.is_relative_to(root) else ()
+    return next((split for part in parts if (split := split_of(part))), None)
+
+
+def _settings(file: Path) -> dict[str, str]:
+    pairs = [line.partition("=") for line in read_text(file).splitlines() if "=" in line]
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _beside(listing: Listing, file: Path, entry: str) -> Path:
+    for path in (file.parent / entry, file.parent / Path(entry).name):
+        if listing.has(str(path)):
+            return path
+    raise DatasetError(f"it names {entry}, which is not there", where=str(file), fix="Export again: the classes are unknown.")
+
+
+def _lines(file: Path) -> list[str]:
+    return [line.strip() for line in read_text(file).splitlines() if line.strip()]

@@ -1,0 +1,89 @@
+"""Which tool wrote an export, told by what its files hold, and the export read.
+
+The order: a YAML file that names classes and splits, obj.data, COCO files, Label Studio's tasks, classes.txt, XML files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.adopt import coco, labelstudio, plain, voc, yolo
+from tasks.adopt.listing import Listing, read_json
+from tasks.adopt.types import Export
+from tasks.common.errors import DatasetError
+
+FORMATS = ("yolo", "darknet", "coco", "labelstudio", "classes", "voc")
+LOOKED_FOR = (
+    "a YAML file with `names` and `train` or `val` (Ultralytics, Roboflow, CVAT, FiftyOne); obj.data or obj.names (CVAT's YOLO "
+    "1.1); "
+    "a JSON file with images, annotations and categories (COCO); Label Studio's JSON; classes.txt (labelImg, Label Studio); "
+    "XML files with <annotation> (Pascal VOC)"
+)
+
+
+def read_export(root: Path, images: Path | None = None, format_name: str | None = None) -> Export:
+    """What the files below `root` describe.
+
+    Args:
+        root: folder of the export.
+        images: another folder in which images are looked for.
+        format_name: one of FORMATS where the export is to be read so; None: by content.
+
+    Raises:
+        DatasetError: nothing known is there, or it cannot be read.
+    """
+    listing = Listing(root, images)
+    jsons = _Jsons(listing)
+    readers: dict[str, Callable[[], Export | None]] = {
+        "yolo": lambda: yolo.read(listing, file) if (file := yolo.find(listing)) else None,
+        "darknet": lambda: plain.read_darknet(listing, file) if (file := plain.find_darknet(listing)) else None,
+        "coco": lambda: coco.read(listing, files) if (files := jsons.those(coco.is_coco)) else None,
+        "labelstudio": lambda: _label_studio(listing, jsons),
+        "classes": lambda: plain.read_classes(listing, file) if (file := plain.find_classes(listing)) else None,
+        "voc": lambda: voc.read(listing, files) if (files := _voc_files(listing)) else None,
+    }
+    for name, reader in readers.items():
+        if format_name in (None, name) and (export := reader()) is not None:
+            if not export.items:
+                raise DatasetError(f"{export.tool} without an image", where=str(root), fix=f"Seen: {listing.summary()}.")
+            return export
+    raise _unknown(listing, jsons, format_name)
+
+
+class _Jsons:
+    """The JSON files of an export, each read once, and only if no cheaper sign decided."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.files = listing.with_suffix(".json")
+        self._contents: dict[Path, Any] | None = None
+
+    def those(self, test: Callable[[Any], bool]) -> dict[Path, Any]:
+        if self._contents is None:
+            self._contents = {file: read_json(file) for file in self.files}
+        return {file: content for file, content in self._contents.items() if test(content)}
+
+
+def _label_studio(listing: Listing, jsons: _Jsons) -> Export | None:
+    for file, tasks in jsons.those(labelstudio.is_tasks).items():
+        return labelstudio.read(listing, file, tasks)
+    return None
+
+
+def _voc_files(listing: Listing) -> list[Path]:
+    """All XML files, if the first that can be read is of Pascal VOC."""
+    files = listing.with_suffix(".xml")
+    return files if any(voc.is_voc(voc.root_of(file)) for file in files[:20]) else []
+
+
+def _unknown(listing: Listing, jsons: _Jsons, format_name: str | None) -> DatasetError:
+    asked = f" as {format_name}" if format_name else ""
+    if any(voc.is_cvat_xml(voc.root_of(file)) for file in listing.with_suffix(".xml")[:5]):
+        what, fix = "CVAT for images (XML)", "In CVAT export the task as `COCO 1.0` or as `Ultralytics YOLO`, with the images."
+    elif jsons.those(coco.is_results):
+        what, fix = "COCO's list of detections with scores: a model made them, they are no labels", "Export the annotations."
+    else:
+        what = f"not known{asked}: it has {listing.summary() if listing.files else 'no files'}"
+        fix = f"Looked for: {LOOKED_FOR}. Export in one of these forms, or name the folder that holds it."
+    return DatasetError(what, where=str(listing.root), fix=fix)

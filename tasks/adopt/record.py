@@ -1,0 +1,53 @@
+"""splits.csv: which image of a dataset is in which split, known by what it shows and not by its name.
+
+reads, writes  <dataset>/splits.csv
+
+A row stays when its image is gone from the export: it would be remembered if it came back, renamed or saved anew.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import polars as pl
+
+from tasks.adopt.splits import OUT
+from tasks.common.dataset import SPLITS
+from tasks.common.errors import DatasetError
+from tasks.common.files import UnreadableError, exists, read_bytes
+
+RECORD = "splits.csv"
+MAX_BYTES = 2**32
+SCHEMA = {
+    "sha256": pl.String,  # of the image's bytes
+    "split": pl.String,  # train, val, test, or out: in none
+    "group": pl.String,  # what it stays together with; empty: nothing
+    "file": pl.String,  # its place in the dataset; empty: not in the export any more, or left out
+    "labels": pl.String,  # SHA-256 of its label file as it was adopted; empty: it has none
+    "dhash": pl.String,  # how it looks: 64 bits in hex, and its thumbnail of 16 x 16 grey values; empty: it shows nothing
+    "thumb": pl.String,
+}
+
+
+def read(root: Path) -> pl.DataFrame:
+    """The rows of the dataset in `root`; none where it has no such file.
+
+    Raises:
+        DatasetError: the file is none of ours. It decides what may teach, so it is never guessed.
+    """
+    file = root / RECORD
+    if not exists(file):
+        return pl.DataFrame(schema=SCHEMA)
+    fix = f"Bring it back from git or DVC (`dvc checkout {root}.dvc`): it says which images may teach."
+    try:
+        rows = pl.read_csv(io.BytesIO(read_bytes(file, MAX_BYTES)), schema=SCHEMA, empty_string_is_null=False)
+    except (UnreadableError, pl.exceptions.PolarsError) as error:
+        raise DatasetError(f"cannot be read: {error}", where=str(file), fix=fix) from None
+    if bad := sorted(set(rows["split"]) - {*SPLITS, OUT}):
+        raise DatasetError(f"unknown split {bad[0]!r}", where=str(file), fix=fix)
+    return rows
+
+
+def as_csv(rows: pl.DataFrame) -> bytes:
+    return rows.select(*SCHEMA).sort("file", "sha256").write_csv().encode()

@@ -1,0 +1,92 @@
+"""One kind of label for the whole set, and refusals of what no detection or segmentation network learns from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from tasks.adopt.coco import box_values
+from tasks.adopt.types import Export, Shape
+from tasks.common.errors import DatasetError
+
+As = Literal["boxes", "polygons"]
+
+
+def settle(export: Export, wanted: As | None) -> str:
+    """Make the shapes of `export` boxes or polygons; which of the two they are.
+
+    Without `wanted` nothing is converted: a mixed set, rotated boxes, key points and labels with a confidence are refused.
+
+    Raises:
+        DatasetError: the set is none of both, and `wanted` does not say what to do.
+    """
+    if wanted is None:
+        _require_plain(export)
+    kinds: Counter[str] = Counter(shape.kind for item in export.items for shape in item.shapes)
+    if wanted is None and kinds["box"] and kinds["polygon"]:
+        raise DatasetError(
+            f"{kinds['box']} boxes and {kinds['polygon']} polygons in one set, and a network learns one of both",
+            where=export.tool,
+            fix="Add --as boxes (the boxes around the polygons, exactly) or --as polygons (boxes become rectangles, which a "
+            "segmentation network then learns as outlines).",
+        )
+    kind = wanted or ("polygons" if kinds["polygon"] else "boxes")
+    _tell(export, kind, kinds, wanted)
+    convert = _as_box if kind == "boxes" else _as_polygon
+    for item in export.items:
+        item.shapes = [shape if shape.kind == "raw" else convert(shape) for shape in item.shapes]
+    if kinds["raw"]:
+        export.notes.append(f"{kinds['raw']} lines are no labels and are taken over as they are: validate names them")
+    return kind
+
+
+def _require_plain(export: Export) -> None:
+    checked = (
+        "Have them checked in the labelling tool and export again; or add --as boxes or --as polygons to take them as they are."
+    )
+    for number, what, fix in (
+        (export.rotated, "rotated boxes", "Add --as boxes for the upright boxes around them."),
+        (export.keypoints, "objects with key points", "Add --as boxes to use their boxes alone."),
+        (export.predictions, "labels with a confidence: a model made them, nobody has checked them", checked),
+    ):
+        if number:
+            raise DatasetError(f"{number} {what}", where=export.tool, fix=fix)
+    if export.maybe_rotated:
+        raise DatasetError(
+            "every object has four corners: nothing says whether these are polygons or rotated boxes",
+            where=export.tool,
+            fix="Add --as polygons if they are outlines, or --as boxes for the upright boxes around them.",
+        )
+
+
+def _tell(export: Export, kind: str, kinds: Counter[str], wanted: As | None) -> None:
+    if kind == "boxes" and kinds["polygon"]:
+        export.notes.append(f"{kinds['polygon']} polygons became the boxes around them (--as boxes)")
+    if kind == "polygons" and kinds["box"]:
+        export.notes.append(
+            f"{kinds['box']} boxes became rectangles (--as polygons): these outlines are not those of the objects"
+        )
+    if wanted is not None:
+        for number, what in (
+            (export.rotated, "rotated boxes"),
+            (export.predictions, "labels that a model made, with a confidence"),
+        ):
+            if number:
+                export.notes.append(f"among the labels are {number} {what}, taken as --as {wanted} asks")
+        if export.keypoints:
+            export.notes.append(f"key points of {export.keypoints} objects are left out")
+
+
+def _as_box(shape: Shape) -> Shape:
+    if shape.kind == "box":
+        return shape
+    xs, ys = shape.values[::2], shape.values[1::2]
+    return Shape(shape.name, "box", box_values((min(xs), min(ys), max(xs), max(ys))))
+
+
+def _as_polygon(shape: Shape) -> Shape:
+    if shape.kind == "polygon":
+        return shape
+    x, y, width, height = shape.values
+    left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    return Shape(shape.name, "polygon", (left, top, right, top, right, bottom, left, bottom))

@@ -1,0 +1,97 @@
+"""What every exporter's files become in memory: images, each with its objects and the split that the export names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+Kind = Literal["box", "polygon", "raw"]
+
+
+class Shape(NamedTuple):
+    """One object of an image."""
+
+    name: str
+    """Of its class. Of a raw line the class id as it stands there."""
+    kind: Kind
+    """`raw` is a line that is no label: it is written as it is, and stage validate names it."""
+    values: tuple[float, ...] = ()
+    """In shares of the image's sides: centre x, centre y, width and height of a box; x and y of each corner of a polygon."""
+    raw: str = ""
+
+
+@dataclass(slots=True)
+class Item:
+    """One image of an export."""
+
+    image: Path
+    """The file."""
+    name: str
+    """Its path in the export, with forward slashes and without the folders that all images share."""
+    shapes: list[Shape] = field(default_factory=list)
+    given: str | None = None
+    """The split that the export puts it in; None where it says nothing."""
+    is_labelled: bool = True
+    """False where the export has no labels for it at all, be they empty."""
+    size_wh: tuple[float, float] | None = None
+    """Width and height that the labels were made for, px; None where the export does not say."""
+
+
+@dataclass
+class Export:
+    """What was read of an export."""
+
+    tool: str
+    """The format, in words for the user."""
+    names: list[str]
+    """The classes, in the order of the export's ids."""
+    items: list[Item]
+    notes: list[str] = field(default_factory=list)
+    """What the user should know: what was left out, and why."""
+    rotated: int = 0
+    """Rotated boxes."""
+    keypoints: int = 0
+    """Objects with key points."""
+    predictions: int = 0
+    """Labels with a confidence: a model made them."""
+    maybe_rotated: bool = False
+    """Every object has four corners, and nothing says whether these are rotated boxes or polygons."""
+    metadata: Path | None = None
+    """A metadata.csv about the images."""
+    group_pattern: str | None = None
+    """What in an image's name tells images that the tool made of one picture."""
+
+
+SPLIT_WORDS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+
+
+def split_of(word: str) -> str | None:
+    """The split that a folder, a key or a part of a file's name stands for; years as in `val2017` are ignored."""
+    return SPLIT_WORDS.get(word.lower().rstrip("0123456789"))
+
+
+def common_names(paths: Sequence[Path], root: Path) -> list[str]:
+    """The paths below `root`, without folders that are a split, `images` or the like."""
+    relative = [path.relative_to(root).parts for path in paths]
+    return ["/".join([part for part in parts[:-1] if not _says_nothing(part)] + [parts[-1]]) for parts in relative]
+
+
+def _says_nothing(folder: str) -> bool:
+    return split_of(folder) is not None or folder.lower() in {
+        *(
+            "images",
+            "labels",
+            "jpegimages",
+            "data",
+            "default",
+            "obj_train_data",
+            "obj_valid_data",
+            "obj_val_data",
+            "obj_test_data",
+        ),
+    }

@@ -1,0 +1,145 @@
+"""Pascal VOC: an XML file for each image, as labelImg, CVAT, Roboflow and Label Studio write it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from tasks.adopt.coco import box_values, clipped, image_size, is_far_out
+from tasks.adopt.listing import Listing, read_text
+from tasks.adopt.plain import WITH_IMAGES, common_names_of
+from tasks.adopt.types import Export, Item, Shape, split_of
+from tasks.common.errors import DatasetError
+from tasks.common.text import first
+
+MAX_XML_CHARACTERS = 2**26
+
+
+def root_of(file: Path) -> ElementTree.Element | None:
+    """The content of an XML file; None where it is not XML.
+
+    One with entities of its own, which could grow without end, is none.
+    """
+    text = read_text(file)
+    if len(text) > MAX_XML_CHARACTERS or "<!ENTITY" in text or "<!DOCTYPE" in text:
+        return None
+    try:
+        return ElementTree.fromstring(text)  # noqa: S314 - no entities, see above
+    except (ElementTree.ParseError, ValueError):
+        return None
+
+
+def is_voc(root: ElementTree.Element | None) -> bool:
+    return (
+        root is not None and root.tag == "annotation" and (root.find("object") is not None or root.find("filename") is not None)
+    )
+
+
+def is_cvat_xml(root: ElementTree.Element | None) -> bool:
+    return root is not None and root.tag == "annotations" and root.find("version") is not None
+
+
+def read(listing: Listing, files: list[Path]) -> Export:
+    """The export of the XML files that describe an image.
+
+    Raises:
+        DatasetError: images are missing, or a box cannot be read.
+    """
+    export = Export(f"Pascal VOC ({files[0].name} and so on)", [], [])
+    splits = _image_sets(listing)
+    counts: Counter[str] = Counter()
+    names: set[str] = set()
+    missed, bad = [], []
+    for file in files:
+        root = root_of(file)
+        if root is None or not is_voc(root):
+            bad.append(f"{file.relative_to(listing.root)}: not an annotation in XML")
+            continue
+        filename = root.findtext("filename") or file.stem
+        image = _image(listing, file, filename)
+        if image is None:
+            missed.append(f"{file.name}: {filename}")
+            continue
+        item = Item(image, image.name, given=splits.get(file.stem) or (None if splits else _folder_split(file, listing.root)))
+        item.size_wh = _size(root) or image_size(image)
+        for number, element in enumerate(root.iter("object"), 1):
+            shape = _shape(element, item.size_wh, counts)
+            if shape is None:
+                bad.append(f"{file.relative_to(listing.root)}: object {number} has no bndbox of four numbers")
+                continue
+            item.shapes.append(shape)
+            names.add(shape.name)
+        export.items.append(item)
+    if bad:
+        raise DatasetError(f"{len(bad)} faults\n{first(bad)}", where=str(listing.root), fix="Mend or remove these files.")
+    if missed:
+        what = f"{len(missed)} images are named and not in the export\n{first(missed, 5)}"
+        raise DatasetError(what, where=str(listing.root), fix=WITH_IMAGES)
+    export.names = sorted(names)
+    _tell(export, listing, counts)
+    return export
+
+
+def _tell(export: Export, listing: Listing, counts: Counter[str]) -> None:
+    images = [item.image for item in export.items]
+    for item, name in zip(export.items, common_names_of(listing, images), strict=True):
+        item.name = name
+    if others := len(set(listing.images) - set(images)):
+        export.notes.append(f"{others} images have no XML file and are left out")
+    if counts["cut"]:
+        export.notes.append(
+            f"{counts['cut']} boxes reached out of their image by more than 1 % of its side and were cut off there"
+        )
+    if counts["difficult"]:
+        export.notes.append(f"{counts['difficult']} objects are marked difficult and are used like any other")
+    export.rotated += counts["rotated"]
+
+
+def _shape(element: ElementTree.Element, size_wh: tuple[float, float], counts: Counter[str]) -> Shape | None:
+    box, name = element.find("bndbox"), (element.findtext("name") or "").strip()
+    try:
+        left, top, right, bottom = (float(box.findtext(key) or "") for key in ("xmin", "ymin", "xmax", "ymax"))  # type: ignore[union-attr]
+    except (AttributeError, ValueError):
+        return None
+    counts["difficult"] += element.findtext("difficult") == "1"
+    counts["rotated"] += any(
+        attribute.findtext("name") == "rotation" and float(attribute.findtext("value") or 0) != 0
+        for attribute in element.iter("attribute")
+    )
+    corners = np.array([[min(left, right), min(top, bottom)], [max(left, right), max(top, bottom)]])
+    counts["cut"] += int(is_far_out(corners, size_wh))
+    return Shape(name, "box", box_values(clipped(corners, size_wh))) if name else None
+
+
+def _image(listing: Listing, file: Path, filename: str) -> Path | None:
+    """By the name in the file, else by the file's own name, since tools write the one or the other wrongly."""
+    if (image := listing.image(filename, file.parent)) is not None:
+        return image
+    suffixes = {Path(filename).suffix, *(image.suffix for image in listing.images[:1000])}
+    return next((image for suffix in sorted(suffixes) if (image := listing.image(f"{file.stem}{suffix}", file.parent))), None)
+
+
+def _size(root: ElementTree.Element) -> tuple[float, float] | None:
+    try:
+        width, height = float(root.findtext("size/width") or 0), float(root.findtext("size/height") or 0)
+    except ValueError:
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _image_sets(listing: Listing) -> dict[str, str]:
+    """{stem: split} of ImageSets/Main; `trainval` says less than `train` and `val`, and is not read."""
+    splits = {}
+    for file in listing.with_suffix(".txt"):
+        if "ImageSets" in file.parts and (split := split_of(file.stem)):
+            for line in read_text(file).splitlines():
+                if words := line.split():
+                    splits[Path(words[0]).stem if "/" in words[0] else words[0]] = split
+    return splits
+
+
+def _folder_split(file: Path, root: Path) -> str | None:
+    return next((split for part in file.relative_to(root).parts[:-1] if (split := split_of(part))), None)

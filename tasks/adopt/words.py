@@ -1,0 +1,168 @@
+"""What an adoption says, and what stops it after everything was read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from tasks.adopt import classes, power, suggest
+from tasks.adopt.splits import OUT
+from tasks.adopt.types import Export
+from tasks.common.dataset import MISSING, SPLITS, label_path, sha256_of
+from tasks.common.errors import DatasetError
+from tasks.common.params import Params
+from tasks.common.text import first, line
+
+if TYPE_CHECKING:
+    from tasks.adopt import Adoption
+    from tasks.adopt.options import Options
+
+MAX_ASPECT_CHANGE = 0.02
+MAX_NAMES = 12
+
+
+def require_sizes(export: Export, seen: pl.DataFrame) -> None:
+    """Refuse labels that were made for images of another shape: they would lie beside their objects.
+
+    Raises:
+        DatasetError: with the first images and their number.
+    """
+    bad = []
+    for item, (width, height, rotated) in zip(
+        export.items, seen.select("width", "height", "exif_rotated").iter_rows(), strict=True
+    ):
+        if item.size_wh is None or not math.isfinite(width) or rotated:
+            continue
+        ratio = (item.size_wh[0] / item.size_wh[1]) / (width / height)
+        if abs(ratio - 1) > MAX_ASPECT_CHANGE:
+            bad.append(
+                f"{item.name}: labels for {item.size_wh[0]:.0f} x {item.size_wh[1]:.0f}, image {width:.0f} x {height:.0f} px"
+            )
+    if bad:
+        what = f"{len(bad)} images have another shape than their labels were made for\n{first(bad, 5)}"
+        raise DatasetError(
+            what, where=export.tool, fix="Export labels and images together, or name the right folder with --images."
+        )
+
+
+def require_no_edits(folder: Path, before: pl.DataFrame) -> None:
+    """Refuse to overwrite label files that were mended in the dataset, and images that were added there.
+
+    Raises:
+        DatasetError: with the first files and their number.
+    """
+    rows = before.filter(pl.col("file") != "").select("file", "labels").rows()
+    edited = []
+    for file, adopted in rows:
+        now = sha256_of(str(folder / label_path(f"/{file}")[1:]))
+        if now != (adopted or MISSING):
+            edited.append(label_path(f"/{file}")[1:])
+    known = {file for file, _ in rows}
+    for image in (folder / "images").rglob("*") if rows else ():
+        if image.is_file() and (name := image.relative_to(folder).as_posix()) not in known and not image.name.startswith("."):
+            edited.append(f"{name} (added)")
+    if edited:
+        raise DatasetError(
+            f"{len(edited)} files were changed in the dataset since it was adopted, and would be lost\n{first(edited, 5)}",
+            where=str(folder),
+            fix="Bring the changes into the labelling tool and export again; or give them up: --discard-edits.",
+        )
+
+
+def summary(adoption: Adoption, before: pl.DataFrame, known: Sequence[str], folder: Path, values: Params) -> str:
+    """What was found and where it goes, a line each."""
+    export = adoption.export
+    num_objects = sum(shape.kind != "raw" for item in export.items for shape in item.shapes)
+    rows = [
+        ("found", f"{export.tool}: {len(export.items)} images, {num_objects} {adoption.kind}"),
+        ("classes", f"{len(adoption.names)}: {_names(adoption.names)}"),
+    ]
+    rows += [("note", note) for note in (*export.notes, *classes.changes(export, adoption.names, known))]
+    here = Counter(adoption.assignment.splits[: len(export.items)])
+    reasons = adoption.assignment.reasons
+    texts = {
+        "known": "known", "follows": "like a known or linked one", "given": "as the export says", "drawn": "drawn",
+    }  # fmt: skip
+    why = ", ".join(f"{reasons[key]} {text}" for key, text in texts.items() if reasons[key])
+    rows.append(("splits", f"{', '.join(f'{split} {here[split]}' for split in SPLITS)} ({why})"))
+    if moved := sticky(adoption, before):
+        rows.append(
+            (
+                "note",
+                f"{moved} images are in another split in the export: they stay where they were, so that none that judged teaches",
+            )
+        )
+    if adoption.moves:
+        rows.append(("moved", adoption.moves))
+    if here[OUT]:
+        rows.append(("left out", f"{here[OUT]} images that look like images of two splits, or were left out before"))
+    rows.append(("test", power.words(here["test"], values.gate)))
+    if len(before):
+        rows.append(("changes", changes(adoption.rows, before)))
+    if adoption.leaks:
+        rows.append(("leaks", f"{adoption.leaks} images look like one of a split that judges more: validate will stop there"))
+    return "\n".join(f"{key:9} {line(text)}" for key, text in rows)
+
+
+def sticky(adoption: Adoption, before: pl.DataFrame) -> int:
+    """How many images the export puts into another split than they are in."""
+    items = adoption.export.items
+    return (
+        sum(
+            item.given is not None and split not in (item.given, OUT)
+            for item, split in zip(items, adoption.assignment.splits, strict=False)
+        )
+        if len(before)
+        else 0
+    )
+
+
+def changes(rows: pl.DataFrame, before: pl.DataFrame) -> str:
+    """What a second export adds, removes, renames and labels otherwise."""
+    now, past = _present(rows), _present(before)
+    both = now.keys() & past.keys()
+    counts = {
+        "added": len(now.keys() - past.keys()),
+        "removed": len(past.keys() - now.keys()),
+        "renamed": sum(now[key][0] != past[key][0] for key in both),
+        "with other labels": sum(now[key][1] != past[key][1] for key in both),
+    }
+    return ", ".join(f"{number} {word}" for word, number in counts.items())
+
+
+def ending(options: Options, folder: Path, found: Mapping[str, Any], adoption: Adoption) -> str:
+    """The suggestions for params.yaml, and the next command."""
+    if options.dry_run:
+        return "nothing was written (--dry-run)"
+    lines = [f"wrote     {folder}"]
+    if found:
+        head = (
+            "params    written to params.yaml:"
+            if options.write_params
+            else "params    for params.yaml (--write-params writes them):"
+        )
+        lines += [head, suggest.shown(found)]
+        if str(found.get("baseline.weights", "")).endswith(".yaml"):
+            lines.append("          a pretrained checkpoint in models/ learns faster than this small network from scratch")
+    if adoption.leaks:
+        lines.append(
+            f"next      python -m tasks.adopt --resplit --name {folder.name} --write: leaves out judges that look like teachers;"
+        )
+        lines.append("          or, where nothing was trained yet, adopt with --name NEW --resplit: moves them to train")
+    lines.append("next      make run")
+    return "\n".join(lines)
+
+
+def _present(rows: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """{sha256: (name, labels)} of the images that are in the dataset."""
+    chosen = rows.filter(pl.col("file") != "").select("sha256", "file", "labels").iter_rows()
+    return {sha256: (file.split("/", 2)[-1], labels) for sha256, file, labels in chosen}
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")

@@ -1,0 +1,110 @@
+"""Any export becomes a dataset: the same pictures and objects, whichever tool wrote them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import adopt
+from tasks.adopt.options import Options
+from tasks.common import params
+from tasks.common.dataset import SPLITS, label_file, read_dataset
+from tests import exports
+from tests.exports import BOXES, NAMES, POLYGONS, Shot, shoot
+from tests.validate_data import copy_settings
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    copy_settings(tmp_path)
+    return tmp_path
+
+
+def adopt_export(source: Path, name: str = "parts", **options: Any) -> Path:
+    adopt.run(Options(source=source, name=name, **options), params.load())
+    return Path("data") / name
+
+
+def objects(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:
+    """{the end of an image's name: (class, values) of each object}."""
+    dataset = read_dataset(folder)
+    result = {}
+    for image in dataset.images:
+        lines = [line.split() for line in label_file(image).read_text().splitlines()]
+        stem = image.stem.partition(".rf.")[0].removesuffix("_jpg")
+        result[stem[-8:]] = sorted((dataset.names[int(c)], [round(float(v), 5) for v in values]) for c, *values in lines)
+    return result
+
+
+def expected(shots: list[Shot]) -> dict[str, list[tuple[str, list[float]]]]:
+    result = {}
+    for shot in shots:
+        lines = [exports.yolo_line(thing, shot.size, NAMES, 9).split() for thing in shot.things]
+        result[shot.file.stem] = sorted((NAMES[int(c)], [round(float(v), 5) for v in values]) for c, *values in lines)
+    return result
+
+
+@pytest.mark.parametrize("tool", BOXES)
+def test_the_boxes_of_every_tool_come_out_as_they_were_drawn(workspace: Path, tool: str) -> None:
+    shots = shoot(workspace / "shots", 20)
+    BOXES[tool](workspace / "export", shots, NAMES)
+
+    folder = adopt_export(workspace / "export")
+
+    assert objects(folder) == expected(shots)
+    assert set(read_dataset(folder).splits) == set(SPLITS)
+
+
+@pytest.mark.parametrize("tool", POLYGONS)
+def test_the_polygons_of_every_tool_come_out_as_they_were_drawn(workspace: Path, tool: str) -> None:
+    shots = shoot(workspace / "shots", 20, "polygons")
+    POLYGONS[tool](workspace / "export", shots, NAMES)
+
+    folder = adopt_export(workspace / "export")
+
+    assert objects(folder) == expected(shots)
+
+
+@pytest.mark.parametrize("tool", ["Roboflow YOLO", "CVAT YOLO 1.1", "COCO", "Pascal VOC"])
+def test_an_archive_is_adopted_like_its_folder(workspace: Path, tool: str) -> None:
+    shots = shoot(workspace / "shots", 12)
+    BOXES[tool](workspace / "export", shots, NAMES)
+    archive = shutil.make_archive(str(workspace / "parts"), "zip", workspace / "export")
+
+    folder = adopt_export(Path(archive))
+
+    assert objects(folder) == expected(shots)
+    assert list((workspace / "runs/adopt").glob(".unpacked-*")) == []
+
+
+def test_a_folder_around_the_export_changes_no_name(workspace: Path) -> None:
+    exports.cvat_yolo_1_1(workspace / "download/parts export", shoot(workspace / "shots", 12))
+
+    folder = adopt_export(workspace / "download")
+
+    assert {len(image.relative_to(folder).parts) for image in read_dataset(folder).images} == {3}
+
+
+def test_equal_names_in_two_splits_of_coco_are_told_apart_by_their_folders(workspace: Path) -> None:
+    first, second = shoot(workspace / "a", 10), shoot(workspace / "b", 10, first=50)
+    names = [shot.name for shot in first]
+    renamed = [Shot(s.file.rename(s.file.with_name(name)), s.size, s.things) for s, name in zip(second, names, strict=True)]
+    for split, shots in (("train", first), ("val", renamed)):
+        for shot in shots:
+            exports.put(shot, workspace / "export" / "images" / split / shot.name)
+        (workspace / "export/annotations").mkdir(exist_ok=True)
+        file = workspace / f"export/annotations/instances_{split}.json"
+        file.write_text(json.dumps(exports.coco_content(shots)))
+
+    folder = adopt_export(workspace / "export")
+
+    boxes = {image.read_bytes(): label_file(image).read_text() for image in read_dataset(folder).images}
+    for shot in (*first, *renamed):
+        lines = boxes[shot.file.read_bytes()].splitlines()
+        assert len(lines) == len(shot.things)
+        assert float(lines[0].split()[2]) == pytest.approx((shot.things[0].box[1] + 12) / 64, abs=1e-6)

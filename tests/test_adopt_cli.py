@@ -1,0 +1,300 @@
+"""The verb as it is typed: archives, what is not known, names, suggestions and errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import adopt
+from tasks.adopt import archives, suggest
+from tasks.adopt.__main__ import main
+from tasks.adopt.names import file_names
+from tasks.adopt.options import Options
+from tasks.adopt.recognise import LOOKED_FOR
+from tasks.adopt.yolo import class_names
+from tasks.common import params
+from tasks.common.dataset import label_file, read_dataset
+from tasks.common.errors import DatasetError
+from tests import exports
+from tests.exports import NAMES, Shot, Thing, shoot
+from tests.validate_data import ROOT, copy_settings
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    copy_settings(tmp_path)
+    for name in ("dvc.yaml", "champion.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def adopt_export(source: Path, name: str = "parts", **options: Any) -> Path:
+    adopt.run(Options(source=source, name=name, **options), params.load())
+    return Path("data") / name
+
+
+def refusal_of(source: Path, **options: Any) -> DatasetError:
+    with pytest.raises(DatasetError) as refusal:
+        adopt_export(source, **options)
+    return refusal.value
+
+
+def test_the_name_of_the_export_becomes_that_of_the_dataset(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exports.voc(workspace / "My Export (2)", shoot(workspace / "shots", 20))
+
+    with caplog.at_level(logging.INFO):
+        main(["My Export (2)"])
+
+    assert (workspace / "data/my-export-2/data.yaml").is_file()
+    assert "found     Pascal VOC (part_000.xml and so on): 20 images, 39 boxes" in caplog.text
+    assert caplog.text.rstrip().endswith("next      make run")
+
+
+def test_a_dry_run_writes_nothing(workspace: Path) -> None:
+    exports.voc(workspace / "export", shoot(workspace / "shots", 20))
+
+    main(["export", "--dry-run", "--write-params"])
+
+    assert not (workspace / "data").exists()
+    assert (workspace / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+def test_suggestions_are_written_into_params_yaml_and_every_other_line_stays(workspace: Path) -> None:
+    crowd = tuple(Thing("nut", ((x, 10), (x + 4, 14))) for x in range(1, 90)) * 4
+    shots = [Shot(s.file, s.size, crowd if i == 0 else s.things) for i, s in enumerate(shoot(workspace / "shots", 20))]
+    exports.voc(workspace / "parts", shots)
+    before = (workspace / "params.yaml").read_text().splitlines()
+
+    main(["parts", "--write-params", "--group", r"(part_\d+)"])
+
+    after = (workspace / "params.yaml").read_text().splitlines()
+    values = params.load()
+    assert (values.data.path, values.baseline.weights) == ("data/parts", "models/tiny-det.yaml")
+    assert values.evaluate.max_det == 450
+    assert values.gate.group_by == {"pattern": r"(part_\d+)"}
+    assert values.train.imgsz == 96
+    changed = [line.split(":")[0].strip() for line in set(after) - set(before)]
+    assert sorted(changed) == ["imgsz", "max_det", "path", "pattern", "weights"]
+    assert {line.partition("#")[2] for line in before} <= {line.partition("#")[2] for line in after}
+
+
+def test_an_error_is_a_block(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["nowhere"])
+
+    assert end.value.code == 1
+    assert capsys.readouterr().err == (
+        "error: no such folder or archive\n"
+        f"where: {workspace / 'nowhere'}\n"
+        "next:  Name the folder or the .zip file of the export.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ([], "no export is named"),
+        (["export", "--name", "../x"], "'../x' cannot be the name of a folder below data/"),
+        (["export", "--test", "0.9"], "expected a share between 0 and 0.5, got 0.9"),
+        (["export", "--write"], "--write is for --resplit without a PATH"),
+        (["export", "--name", "sample"], "data/sample is drawn by stage `sample`"),
+        (["export", "--classes", "nut,screw"], "no class is called screw"),
+        (["export", "--group", "site"], "'site' is no column, and as a pattern it has 0 groups"),
+        (["export", "--group", "("], "'(' is no column and no regular expression"),
+        (["."], "the export and data/x lie in each other"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_written(
+    workspace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], what: str
+) -> None:
+    exports.voc(workspace / "export", shoot(workspace / "shots", 12))
+    if arguments == ["."]:
+        arguments = [".", "--name", "x"]
+
+    with pytest.raises(SystemExit):
+        main(arguments)
+
+    assert f"error: {what}" in capsys.readouterr().err
+    assert not (workspace / "data").exists()
+
+
+def test_an_unknown_folder_ends_with_what_was_looked_for_and_what_was_seen(workspace: Path) -> None:
+    (workspace / "export/deep").mkdir(parents=True)
+    (workspace / "export/notes.md").write_text("x")
+    (workspace / "export/deep/labels.csv").write_text("x")
+    shoot(workspace / "export", 2)
+
+    error = refusal_of(workspace / "export")
+
+    assert error.what == "not known: it has 4 files (2 .jpg, 1 .md, 1 .csv), such as notes.md, deep/labels.csv"
+    assert error.fix.startswith(f"Looked for: {LOOKED_FOR}")
+
+
+def test_the_xml_of_cvat_itself_is_named(workspace: Path) -> None:
+    (workspace / "export").mkdir()
+    (workspace / "export/annotations.xml").write_text("<annotations><version>1.1</version><image/></annotations>")
+
+    assert refusal_of(workspace / "export").what == "CVAT for images (XML)"
+
+
+@pytest.mark.parametrize("tool", ["CVAT COCO 1.0", "Label Studio JSON", "Pascal VOC", "CVAT YOLO 1.1"])
+def test_an_export_without_images_says_how_to_get_them_and_takes_them_from_another_folder(workspace: Path, tool: str) -> None:
+    shots = shoot(workspace / "shots", 12)
+    exports.BOXES[tool](workspace / "export", shots, NAMES)
+    for image in (workspace / "export").rglob("*.jpg"):
+        image.unlink()
+
+    assert "--images FOLDER" in refusal_of(workspace / "export").fix
+    folder = adopt_export(workspace / "export", images=workspace / "shots")
+    assert len(read_dataset(folder).images) == 12
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:\\evil.txt"])
+def test_an_archive_that_leads_out_of_its_folder_is_refused(workspace: Path, name: str) -> None:
+    with zipfile.ZipFile(workspace / "export.zip", "w") as archive:
+        archive.writestr(name, "evil")
+
+    assert "leads out of the folder" in refusal_of(workspace / "export.zip").what
+    assert list(workspace.rglob("*evil*")) == []
+
+
+def test_an_archive_with_a_link_is_refused(workspace: Path) -> None:
+    with zipfile.ZipFile(workspace / "export.zip", "w") as archive:
+        link = zipfile.ZipInfo("images")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc")
+
+    assert refusal_of(workspace / "export.zip").what == "'images' is a link"
+
+
+def test_an_archive_that_is_too_large_is_refused_before_it_is_unpacked(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(workspace / "export.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.txt", b"0" * 300 * 2**20)
+
+    assert "no export of images shrinks so much" in refusal_of(workspace / "export.zip").what
+    monkeypatch.setattr(archives, "MAX_FILES", 0)
+    assert refusal_of(workspace / "export.zip").what.startswith("1 files with 0.3 GB unpacked")
+
+
+def test_an_archive_that_was_cut_off_says_so(workspace: Path) -> None:
+    (workspace / "export.zip").write_bytes(b"PK\x03\x04 and no more")
+
+    assert refusal_of(workspace / "export.zip").what == "cannot be unpacked: File is not a zip file"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a", "b"], ["a", "b"]),
+        ({0: "a", 1: "b"}, ["a", "b"]),
+        ({"1": "b", "0": "a"}, ["a", "b"]),
+        ({0: "a", 2: "c"}, ["a", "unnamed 1", "c"]),
+        ("a, b", ["a", "b"]),
+        ([1, True], ["1", "True"]),
+    ],
+    ids=["list", "dict", "text keys", "a gap", "text", "no text"],
+)
+def test_class_names_in_every_form(names: Any, expected: list[str]) -> None:
+    assert class_names(names, "data.yaml:1") == expected
+
+
+@pytest.mark.parametrize("names", [None, [], {}, {"x": "a"}, {-1: "a"}, ["a", "a"], 5], ids=str)
+def test_class_names_that_are_none_are_refused(names: Any) -> None:
+    with pytest.raises(DatasetError):
+        class_names(names, "data.yaml:1")
+
+
+def test_images_of_equal_names_get_names_of_their_own() -> None:
+    assert file_names(["a/1.jpg", "b/1.jpg", "b/1.png", "2.jpg"], ["aa" * 32, "bb" * 32, "cc" * 32, "dd" * 32], {}) == [
+        "a/1.jpg", "b/1-bbbbbbbb.jpg", "b/1-cccccccc.png", "2.jpg",
+    ]  # fmt: skip
+
+
+def test_folders_with_equal_names_keep_their_labels_apart(workspace: Path) -> None:
+    for site, first in (("a", 0), ("b", 10)):
+        shots = shoot(workspace / f"shots_{site}", 10, first=first)
+        for i, shot in enumerate(shots):
+            exports.put(shot, workspace / f"export/{site}/{i}.jpg", workspace / f"export/{site}/{i}.txt")
+    (workspace / "export/classes.txt").write_text("\n".join(NAMES))
+
+    folder = adopt_export(workspace / "export")
+
+    sources = {p.read_bytes(): p.with_suffix(".txt").read_text() for p in (workspace / "export").rglob("*.jpg")}
+    images = read_dataset(folder).images
+    assert len(images) == 20
+    for image in images:
+        numbers = [[float(word) for word in line.split()] for line in label_file(image).read_text().splitlines()]
+        source = [[float(word) for word in line.split()] for line in sources[image.read_bytes()].splitlines()]
+        assert numbers == source
+
+
+def test_a_column_of_metadata_groups_and_comes_along(workspace: Path) -> None:
+    shots = shoot(workspace / "shots", 20)
+    exports.fiftyone(workspace / "export", shots)
+    rows = [f"{shot.name},slide {i // 4}" for i, shot in enumerate(shots)]
+    (workspace / "export/metadata.csv").write_text("image,slide\n" + "\n".join(rows) + "\n")
+
+    main(["export", "--group", "slide", "--draw", "--write-params"])
+
+    folder = workspace / "data/export"
+    slides = {row.split(",")[0]: row.split(",")[1] for row in (folder / "metadata.csv").read_text().splitlines()[1:]}
+    splits = {slide: {file.split("/")[1] for file, own in slides.items() if own == slide} for slide in slides.values()}
+    assert all(len(found) == 1 for found in splits.values())
+    assert params.load().gate.group_by == {"column": "slide"}
+
+
+def test_an_image_that_two_splits_name_is_drawn(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exports.cvat_ultralytics(workspace / "export", shoot(workspace / "shots", 20))
+    file = workspace / "export/data.yaml"
+    file.write_text(file.read_text() + "val: images/train\n")
+
+    with caplog.at_level(logging.INFO):
+        folder = adopt_export(workspace / "export")
+
+    assert "data.yaml puts 20 images into two splits, as where val is the folder of train: they are drawn anew" in caplog.text
+    assert {split: len(images) for split, images in read_dataset(folder).splits.items()} == {"train": 12, "val": 2, "test": 6}
+
+
+def test_the_image_size_goes_by_the_small_objects_and_not_beyond_the_image() -> None:
+    from tasks.adopt.types import Item, Shape
+
+    items = [Item(Path("a.jpg"), "a.jpg", [Shape("nut", "box", (0.5, 0.5, 0.025, 0.025))])]
+
+    assert suggest.image_size(items, [2000.0]) == 640
+    assert suggest.image_size(items, [300.0]) == 320
+    assert suggest.image_size([], [2000.0]) is None
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    assert "--resplit" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tool", "kind"), [("Roboflow YOLO", "boxes"), ("CVAT COCO 1.0", "polygons"), ("Pascal VOC", "boxes")])
+def test_an_adopted_export_passes_validate_without_an_edit(workspace: Path, tool: str, kind: str) -> None:
+    exports.BOXES[tool](workspace / "export", shoot(workspace / "shots", 60, kind), NAMES)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    for module in (["tasks.adopt", "export", "--write-params"], ["tasks.validate"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *module], cwd=workspace, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    report = json.loads((workspace / "reports/validation.json").read_text())
+    assert report["passed"]
