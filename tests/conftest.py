@@ -19,9 +19,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # trainings side by side: a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
     """Tests that share what takes long to make run in one process: xdist's own groups do nothing with pytest 9.2."""
-    return _ByFixture(config, log)
+    return _ByFixture(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 class _ByFixture(LoadScopeScheduling):
