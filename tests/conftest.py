@@ -12,8 +12,11 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from tasks.common import dvc, process
+from tests import warm
 from tests import workspace as ws
 
+warm.begin()
 open_image = PIL.Image.open
 if "PYTEST_XDIST_WORKER" in os.environ:  # trainings side by side: a thread each is faster than all threads for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -50,7 +53,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user's environment: no global git settings, state of its own."""
+    """A user's environment: no global git settings, state of its own; and DVC starts at once."""
+    python = warm.python("dvc")
+    monkeypatch.setattr(dvc, "started", lambda command, *rest: process.started([python, *command[1:]], *rest))
     for name, value in ws.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
