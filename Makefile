@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE  # every program would be compiled anew each time it starts
 # One process more than cores for the slow tests, since some of them wait.
 CORES = $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
-PYTEST := $(BIN)/python -m pytest --dist=loadscope
+PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test test-all serve deploy clean
+.PHONY: help setup run check types fast test test-all serve deploy clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,13 +26,19 @@ run: setup  ## improve the model on the dataset of params.yaml, end to end
 	@$(BIN)/python -m flows.improve
 
 check: setup  ## ruff, format, mypy and the fast tests
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(PYTEST) -q -n $(CORES) -m 'not slow and not nightly'
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(MAKE) --no-print-directory -j2 types fast
+
+types: setup
+	@$(BIN)/mypy
+
+fast: setup
+	@$(PYTEST) -q -n $(CORES) --dist=loadfile -m 'not slow and not nightly'
 
 test: setup  ## the slow tests, which check leaves out: they train, serve and click
-	@$(PYTEST) -n $$(($(CORES) + 1)) -m 'slow and not nightly'
+	@$(PYTEST) -n $$(($(CORES) + 1)) --dist=loadscope -m 'slow and not nightly'
 
 test-all: setup  ## every test, those about scale too
-	@$(PYTEST) -n $$(($(CORES) + 1))
+	@$(PYTEST) -n $$(($(CORES) + 1)) --dist=loadscope
 
 serve: setup  ## Prefect's server, UI, a worker and the deployments on this machine, until Ctrl-C
 	@$(BIN)/python -m flows.serve

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 from ruamel.yaml import YAML
 
+from tests import warm
+
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "sample": {"num_train": 192, "num_val": 32, "num_test": 48},
@@ -41,6 +43,8 @@ def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Pat
         if name and (ROOT / name).is_file() and not name.startswith("reports/"):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
+    for cache in (cache for package in ("flows", "tasks") for cache in (ROOT / package).rglob("__pycache__")):
+        shutil.copytree(cache, root / cache.relative_to(ROOT))  # what is compiled here is not compiled again there
     set_params(root, SMALL if changes is None else changes)
     for command in (["git", "init", "-qb", "main"], ["git", "add", "-A"], ["git", "commit", "-qm", "Start"]):
         run(root, *command)
@@ -57,12 +61,22 @@ def set_params(root: Path, changes: dict[str, dict[str, object]]) -> None:
 
 
 def run(root: Path, *command: str, ok: bool = True) -> str:
-    """What `command` prints in the checkout, errors included; it must succeed, or fail if `ok` is false."""
+    """What `command` prints in the checkout, errors included; it must succeed, or fail if `ok` is false.
+
+    DVC, its stages and the verbs of the registry are forked from a process that has imported their libraries.
+    """
+    environment = ENVIRONMENT
+    if command[0] == "dvc":
+        folder = Path(warm.python("dvc", "stages") if {"repro", "exp"} & set(command) else warm.python("dvc")).parent
+        environment = {**ENVIRONMENT, "PATH": os.pathsep.join([str(folder), ENVIRONMENT["PATH"]])}
+        command = (sys.executable, "-m", *command)
+    if command[:2] == (sys.executable, "-m") and command[2] in ("dvc", "tasks.registry"):
+        command = (warm.python("dvc"), *command[1:])
     result = subprocess.run(
         command,
         check=False,
         cwd=root,
-        env=ENVIRONMENT,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -70,6 +84,19 @@ def run(root: Path, *command: str, ok: bool = True) -> str:
     )
     assert (result.returncode == 0) == ok, f"{' '.join(command)} exited with {result.returncode}:\n{result.stdout}"
     return result.stdout
+
+
+FLOW = """
+import runpy, sys
+sys.executable, module = sys.argv[1:]
+del sys.argv[1:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+def run_flow(root: Path, module: str, ok: bool = True) -> str:
+    """What `python -m MODULE` prints in the checkout; the flow's DVC and its stages are forked as in `run`."""
+    return run(root, sys.executable, "-c", FLOW, warm.python("dvc", "stages"), module, ok=ok)
 
 
 def processes_in(root: Path) -> list[psutil.Process]:

@@ -12,16 +12,19 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from tasks.common import dvc, process
+from tests import warm
 from tests import workspace as ws
 
+warm.begin()
 open_image = PIL.Image.open
 if "PYTEST_XDIST_WORKER" in os.environ:  # trainings side by side: a thread each is faster than all threads for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
     """Tests that share what takes long to make run in one process: xdist's own groups do nothing with pytest 9.2."""
-    return _ByFixture(config, log)
+    return _ByFixture(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 class _ByFixture(LoadScopeScheduling):
@@ -50,7 +53,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user's environment: no global git settings, state of its own."""
+    """A user's environment: no global git settings, state of its own; and DVC starts at once."""
+    python = warm.python("dvc")
+    monkeypatch.setattr(dvc, "started", lambda command, *rest: process.started([python, *command[1:]], *rest))
     for name, value in ws.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
 
-from bench import average, recipe_average  # noqa: E402 - needs torch
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    """Import torch when the first test runs: a run that leaves these tests out must not take the time."""
+    global average, recipe_average, torch  # noqa: PLW0603
+    import torch
+
+    from bench import average, recipe_average
 
 
-def state(weight: float, batches: int = 1, dtype: object = torch.float32) -> dict[str, object]:
+def state(weight: float, batches: int = 1, dtype: object = None) -> dict[str, object]:
     return {
-        "conv.weight": torch.full((2, 3), weight, dtype=dtype),
+        "conv.weight": torch.full((2, 3), weight, dtype=dtype or torch.float32),
         "bn.running_mean": torch.full((2,), 10 * weight, dtype=dtype),
         "bn.num_batches_tracked": torch.tensor(batches),
     }
@@ -49,13 +54,13 @@ class TestMean:
         assert first(average.mean([state(0.0), state(8.0)], [3, 1])) == 2.0
 
     @pytest.mark.parametrize(
-        ("states", "shares"),
-        [([], None), ([state(1)], [1, 1]), ([state(1), state(2)], [0, 0])],
+        ("weights", "shares"),
+        [([], None), ([1.0], [1, 1]), ([1.0, 2.0], [0, 0])],
         ids=["nothing", "too many shares", "no share"],
     )
-    def test_without_models_or_shares_is_refused(self, states: list, shares: list | None) -> None:
+    def test_without_models_or_shares_is_refused(self, weights: list[float], shares: list | None) -> None:
         with pytest.raises(ValueError, match="states and the shares"):
-            average.mean(states, shares)
+            average.mean([state(weight) for weight in weights], shares)
 
     def test_of_different_networks_is_refused_by_name(self) -> None:
         other = state(1.0) | {"conv.weight": torch.zeros(4, 3), "head.bias": torch.zeros(1)}

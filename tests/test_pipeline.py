@@ -26,7 +26,7 @@ RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decisio
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A checkout in which the flow ran once, and what it printed."""
     root = checkout.make(tmp_path_factory.mktemp("flow") / "checkout")
-    return root, checkout.run(root, *IMPROVE)
+    return root, checkout.run_flow(root, "flows.improve")
 
 
 def sha256(file: Path) -> str:
@@ -92,7 +92,7 @@ def test_a_second_run_builds_nothing_and_registers_nothing_new(ran: tuple[Path, 
     root, _ = ran
     before = {file: file.stat().st_mtime_ns for file in root.glob("models/*/*")}
 
-    output = checkout.run(root, *IMPROVE)
+    output = checkout.run_flow(root, "flows.improve")
 
     assert "Nothing changed since the last run" in output
     assert "detector@v1.0.0" in output
@@ -182,7 +182,7 @@ def test_the_second_turn_starts_from_the_champion_on_data_that_grew(ran: tuple[P
         },
     )
 
-    output = checkout.run(root, *IMPROVE)
+    output = checkout.run_flow(root, "flows.improve")
 
     assert "added    192" in output  # 96 images and their labels
     assert "models/registered/detector@v1.0.0.pt is taken over as it is" in output
@@ -212,7 +212,7 @@ def test_the_watch_finds_that_the_champion_is_worse_on_dark_images(ran: tuple[Pa
         darker.save(file)
     checkout.set_params(root, {"watch": {"path": "data/dark", "min_images": 40}})
 
-    output = checkout.run(root, sys.executable, "-m", "flows.watch")
+    output = checkout.run_flow(root, "flows.watch")
 
     found = json.loads((root / "runs/watch/watch.json").read_text())
     assert (found["finding"], found["champion"]) == ("DROP", json.loads(champion(root))["version"])
@@ -230,9 +230,23 @@ def champion(root: Path) -> str:
     return checkout.run(root, sys.executable, "-m", "tasks.registry", "champion", "--json")
 
 
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which a long training is next."""
+    small: dict[str, dict[str, object]] = {
+        "sample": {"num_train": 24, "num_val": 12, "num_test": 8},
+        "validate": {"min_instances": 0},
+        "baseline": {"epochs": 100},
+    }
+    root = checkout.make(tmp_path_factory.mktemp("checked") / "checkout", small)
+    checkout.run(root, "dvc", "repro", "-q", "validate")
+    return root
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_killing_the_flow_ends_its_training(tmp_path: Path, how: signal.Signals) -> None:
-    root = checkout.make(tmp_path / "checkout", {**checkout.SMALL, "baseline": {"epochs": 100}})
+def test_killing_the_flow_ends_its_training(checked: Path, tmp_path: Path, how: signal.Signals) -> None:
+    root = tmp_path / "checkout"
+    shutil.copytree(checked, root, symlinks=True)
     flow = subprocess.Popen(
         IMPROVE, cwd=root, env=checkout.ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

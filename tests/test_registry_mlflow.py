@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ from tests.api import free_port
 from tests.registry_data import RECORD, WHO, day, the_error
 from tests.workspace import sh
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("mlflow") is None, reason="the extra [mlflow] is not installed"),
+]
 NUM_AT_ONCE = 10
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from tests import warm
+
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {
     "DVC_NO_ANALYTICS": "1",
@@ -94,7 +96,7 @@ def sh(*args: str, cwd: Path | None = None) -> str:
 
 
 def dvc(*args: str, cwd: Path | None = None) -> str:
-    return sh(sys.executable, "-m", "dvc", *args, cwd=cwd)
+    return sh(warm.python("dvc"), "-m", "dvc", *args, cwd=cwd)
 
 
 def make_workspace(root: Path) -> Path:
