@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from tasks.adopt.types import split_of
-from tasks.common.dataset import IMAGE_SUFFIXES
 from tasks.common.errors import DatasetError
 from tasks.common.files import UnreadableError, read_bytes
+from tasks.common.layout import IMAGE_SUFFIXES
 
 MAX_TEXT_BYTES = 2**28
 MAX_JSON_BYTES = 2**32
