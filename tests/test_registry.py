@@ -19,6 +19,7 @@ from tasks.registry import Registry, candidate, registration
 from tasks.registry import record as rec
 from tests import registry_data
 from tests import workspace as ws
+from tests.evidence_data import DECISION
 from tests.registry_data import the_error
 from tests.workspace import sh
 
@@ -329,7 +330,7 @@ class TestRefusals:
         [
             pytest.param("control/candidate", "0.7", "control changed", id="code"),
             pytest.param(
-                "reports/decision.json", '{"verdict": "PROMOTE"}', "its result reports/decision.json changed", id="decision"
+                "reports/decision.json", DECISION.encode().decode(), "its result reports/decision.json changed", id="decision"
             ),
             pytest.param("models/finetune/best.pt", "tampered", "its result models/finetune changed", id="weights"),
             pytest.param("data/sample/images/test/0.png", "other", "its result data/sample changed", id="data"),
