@@ -1,6 +1,7 @@
 """What lies beside the images in a user's folder, or above the checkout, is nothing to Ultralytics."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from tasks.common.dataset import label_file, read_dataset
 from tasks.measure import view, yolo
-from tests import validate_data
+from tests import training, validate_data
 from tests.validate_data import draw
 
 data = validate_data.data
@@ -97,3 +98,24 @@ def test_ultralytics_reads_the_images_and_not_what_lies_beside_them(data: Path, 
     assert all(len(label["cls"]) == 2 for label in read.labels)
     assert all(read.load_image(i)[0].mean() > 100 for i in range(4))
     assert {file: file.read_bytes() for file in data.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.slow
+def test_what_lies_beside_the_images_changes_no_weight_and_stays(tmp_path: Path) -> None:
+    root = training.make(
+        tmp_path / "images" / "ws", {"baseline": {"epochs": 1, "close_mosaic": 0}, "train": {"imgsz": 64, "cache": "disk"}}
+    )
+    training.train(root, "baseline")
+    before = yolo.tensors_digest(yolo.load(root / "models/baseline/last.pt").model)
+    shutil.rmtree(root / "models/baseline")
+    shutil.rmtree(root / "runs/baseline", ignore_errors=True)
+    for image in (root / "data/sample/images/train").iterdir():
+        np.save(image.with_suffix(".npy"), np.zeros((96, 96, 3), np.uint8))
+    (root / "data/sample/labels/train.cache").write_text("my own")
+    files = {file: file.read_bytes() for file in (root / "data/sample").rglob("*") if file.is_file()}
+
+    training.train(root, "baseline")
+
+    assert yolo.tensors_digest(yolo.load(root / "models/baseline/last.pt").model) == before
+    assert {file: file.read_bytes() for file in (root / "data/sample").rglob("*") if file.is_file()} == files
+    assert not (root / "runs/baseline/data/view").exists()
