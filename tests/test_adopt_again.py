@@ -22,7 +22,7 @@ from tasks.adopt import record
 from tasks.adopt.options import Options
 from tasks.adopt.splits import OUT
 from tasks.adopt.target import alone
-from tasks.common import params
+from tasks.common import params, replace
 from tasks.common.dataset import label_file, read_dataset
 from tasks.common.errors import DatasetError, LockError
 from tests import exports
@@ -284,3 +284,15 @@ def test_a_dataset_in_use_loses_the_judges_that_look_like_teachers_and_keeps_the
     rows = record.read(folder)
     assert rows.filter(pl.col("split") == OUT)["file"].to_list() == [""]
     assert "a_copy" not in split_by_stem(adopt_export(workspace / "export"))
+
+
+@pytest.mark.parametrize("many", [1, 10**9], ids=["one call for the file system", "a call a file"])
+def test_a_replaced_folder_is_whole_however_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(replace, "MANY", many)
+    for text in ("old", "new"):
+        with replace.replacing(tmp_path / "set") as folder:
+            folder.mkdir()
+            (folder / "a.txt").write_text(text)
+
+    assert (tmp_path / "set/a.txt").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
