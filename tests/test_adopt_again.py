@@ -167,6 +167,17 @@ def test_labels_that_were_mended_in_the_dataset_are_not_overwritten_unasked(work
     assert label.read_text() == adopted
 
 
+def test_git_ignores_the_dataset_before_dvc_does(workspace: Path) -> None:
+    exports.voc(workspace / "export", shoot(workspace / "shots", 20))
+    (workspace / "data").mkdir()
+    (workspace / "data/.gitignore").write_text("/sample")
+
+    adopt_export(workspace / "export")
+    adopt_export(workspace / "export")
+
+    assert (workspace / "data/.gitignore").read_text() == "/sample\n/parts\n"
+
+
 def test_the_same_export_twice_gives_the_same_bytes(workspace: Path) -> None:
     exports.roboflow(workspace / "export", shoot(workspace / "shots", 20))
 
@@ -247,7 +258,7 @@ def test_killed_while_it_writes_nothing_is_half_made(workspace: Path) -> None:
     assert not (workspace / "data/parts").exists() or len(read_dataset(workspace / "data/parts").images) == 300
     subprocess.run(command, cwd=workspace, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     assert len(read_dataset(workspace / "data/parts").images) == 300
-    assert [path.name for path in (workspace / "data").iterdir()] == ["parts"]
+    assert sorted(path.name for path in (workspace / "data").iterdir()) == [".gitignore", "parts"]
 
 
 def test_splits_that_leak_are_named_and_resplit_mends_them_towards_train(

@@ -84,6 +84,7 @@ def run(options: Options, values: Params) -> None:
         log.info("%s", words.summary(adoption, before, known, folder, values))
         if not options.dry_run:
             target.write(folder, adoption.placed, _files(adoption, options, folder), SPLITS, options.link)
+            target.ignore(folder)
     found = suggest.suggestions(
         folder, [p.item for p in adoption.placed], adoption.sides, adoption.kind, values, adoption.group_by
     )
