@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,30 @@ def test_equal_names_in_two_splits_of_coco_are_told_apart_by_their_folders(works
         lines = boxes[shot.file.read_bytes()].splitlines()
         assert len(lines) == len(shot.things)
         assert float(lines[0].split()[2]) == pytest.approx((shot.things[0].box[1] + 12) / 64, abs=1e-6)
+
+
+def test_cocos_files_of_key_points_are_passed_over_beside_those_of_instances(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shots = shoot(workspace / "shots", 12)
+    exports.coco_2017(workspace / "export", shots)
+    pose = exports.coco_content(shots[:3])
+    pose["categories"][0] |= {"keypoints": ["nose"], "skeleton": []}
+    (workspace / "export/annotations/person_keypoints_val2017.json").write_text(json.dumps(pose))
+
+    with caplog.at_level(logging.INFO):
+        folder = adopt_export(workspace / "export")
+
+    assert objects(folder) == expected(shots)
+    assert "person_keypoints_val2017.json has key points and is not read" in caplog.text
+
+
+def test_a_second_file_of_label_studio_is_named(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shots = shoot(workspace / "shots", 12)
+    exports.label_studio_json(workspace / "export", shots)
+    shutil.copy(workspace / "export/project-1-at-2026-11-01.json", workspace / "export/project-1-at-2026-11-02.json")
+
+    with caplog.at_level(logging.INFO):
+        adopt_export(workspace / "export")
+
+    assert "project-1-at-2026-11-02.json is another export of Label Studio and is not read" in caplog.text

@@ -22,7 +22,7 @@ from tasks.adopt import record
 from tasks.adopt.options import Options
 from tasks.adopt.splits import OUT
 from tasks.adopt.target import alone
-from tasks.common import params
+from tasks.common import params, replace
 from tasks.common.dataset import label_file, read_dataset
 from tasks.common.errors import DatasetError, LockError
 from tests import exports
@@ -167,6 +167,17 @@ def test_labels_that_were_mended_in_the_dataset_are_not_overwritten_unasked(work
     assert label.read_text() == adopted
 
 
+def test_git_ignores_the_dataset_before_dvc_does(workspace: Path) -> None:
+    exports.voc(workspace / "export", shoot(workspace / "shots", 20))
+    (workspace / "data").mkdir()
+    (workspace / "data/.gitignore").write_text("/sample")
+
+    adopt_export(workspace / "export")
+    adopt_export(workspace / "export")
+
+    assert (workspace / "data/.gitignore").read_text() == "/sample\n/parts\n"
+
+
 def test_the_same_export_twice_gives_the_same_bytes(workspace: Path) -> None:
     exports.roboflow(workspace / "export", shoot(workspace / "shots", 20))
 
@@ -247,7 +258,7 @@ def test_killed_while_it_writes_nothing_is_half_made(workspace: Path) -> None:
     assert not (workspace / "data/parts").exists() or len(read_dataset(workspace / "data/parts").images) == 300
     subprocess.run(command, cwd=workspace, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     assert len(read_dataset(workspace / "data/parts").images) == 300
-    assert [path.name for path in (workspace / "data").iterdir()] == ["parts"]
+    assert sorted(path.name for path in (workspace / "data").iterdir()) == [".gitignore", "parts"]
 
 
 def test_splits_that_leak_are_named_and_resplit_mends_them_towards_train(
@@ -284,3 +295,15 @@ def test_a_dataset_in_use_loses_the_judges_that_look_like_teachers_and_keeps_the
     rows = record.read(folder)
     assert rows.filter(pl.col("split") == OUT)["file"].to_list() == [""]
     assert "a_copy" not in split_by_stem(adopt_export(workspace / "export"))
+
+
+@pytest.mark.parametrize("many", [1, 10**9], ids=["one call for the file system", "a call a file"])
+def test_a_replaced_folder_is_whole_however_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(replace, "MANY", many)
+    for text in ("old", "new"):
+        with replace.replacing(tmp_path / "set") as folder:
+            folder.mkdir()
+            (folder / "a.txt").write_text(text)
+
+    assert (tmp_path / "set/a.txt").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]

@@ -40,7 +40,8 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
     Raises:
         DatasetError: images are missing, or annotations name a class or an image that is not there.
     """
-    export = Export(f"COCO ({', '.join(file.name for file in files)})", _class_names(files), [])
+    files, notes = _instances(files)
+    export = Export(f"COCO ({', '.join(file.name for file in files)})", _class_names(files), [], notes)
     reader = _Reader(export)
     chosen: dict[Path, Item] = {}
     missed: list[str] = []
@@ -66,6 +67,15 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
         export.notes.append(f"{unnamed} images are named by no annotation file and are left out")
     reader.tell()
     return export
+
+
+def _instances(files: Mapping[Path, Any]) -> tuple[Mapping[Path, Any], list[str]]:
+    """The files without those of key points, which name the same objects again, where COCO gives both; and a note on these."""
+    poses = [file for file, content in files.items() if any(category.get("keypoints") for category in content["categories"])]
+    if not poses or len(poses) == len(files):
+        return files, []
+    notes = [f"{file.name} has key points and is not read, since the other files have the objects" for file in poses]
+    return {file: content for file, content in files.items() if file not in poses}, notes
 
 
 def _class_names(files: Mapping[Path, Any]) -> list[str]:

@@ -66,9 +66,12 @@ class _Jsons:
 
 
 def _label_studio(listing: Listing, jsons: _Jsons) -> Export | None:
-    for file, tasks in jsons.those(labelstudio.is_tasks).items():
-        return labelstudio.read(listing, file, tasks)
-    return None
+    if not (files := jsons.those(labelstudio.is_tasks)):
+        return None
+    (file, tasks), *others = files.items()
+    export = labelstudio.read(listing, file, tasks)
+    export.notes += [f"{other.name} is another export of Label Studio and is not read" for other, _ in others]
+    return export
 
 
 def _voc_files(listing: Listing) -> list[Path]:

@@ -1,6 +1,6 @@
 """Write the dataset folder, whole or not at all.
 
-writes  data/NAME: images/, labels/, data.yaml, splits.csv, adopted.yaml, and metadata.csv where the export has one
+writes  data/.gitignore; data/NAME: images/, labels/, data.yaml, splits.csv, adopted.yaml, and a metadata.csv where there is one
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tasks.adopt.types import Item, Shape
+from tasks.common import stage
 from tasks.common.dataset import label_path
 from tasks.common.errors import LockError
 from tasks.common.paths import RUNS
@@ -85,6 +86,14 @@ def write(target: Path, placed: Sequence[Placed], files: Mapping[str, bytes], sp
         _each(placed, lambda entry: _put(entry, new, put))
         for name, content in files.items():
             (new / name).write_bytes(content)
+
+
+def ignore(folder: Path) -> None:
+    """Name the dataset in data/.gitignore, as `dvc add` will: `git add -A` before the first run must not take the images."""
+    file, entry = folder.parent / ".gitignore", f"/{folder.name}"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    if entry not in lines:
+        stage.write_text(file, "\n".join([*lines, entry]) + "\n")
 
 
 def _each(placed: Sequence[Placed], action: Callable[[Placed], None]) -> None:

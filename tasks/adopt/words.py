@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from tasks.adopt import classes, power, suggest
+from tasks.adopt.options import Options
+from tasks.adopt.prepare import Adoption
 from tasks.adopt.splits import OUT
-from tasks.adopt.types import Export
 from tasks.common.dataset import MISSING, SPLITS, label_path, sha256_of
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
 from tasks.common.text import first, line
 
-if TYPE_CHECKING:
-    from tasks.adopt import Adoption
-    from tasks.adopt.options import Options
-
-MAX_ASPECT_CHANGE = 0.02
 MAX_NAMES = 12
-
-
-def require_sizes(export: Export, seen: pl.DataFrame) -> None:
-    """Refuse labels that were made for images of another shape: they would lie beside their objects.
-
-    Raises:
-        DatasetError: with the first images and their number.
-    """
-    bad = []
-    for item, (width, height, rotated) in zip(
-        export.items, seen.select("width", "height", "exif_rotated").iter_rows(), strict=True
-    ):
-        if item.size_wh is None or not math.isfinite(width) or rotated:
-            continue
-        ratio = (item.size_wh[0] / item.size_wh[1]) / (width / height)
-        if abs(ratio - 1) > MAX_ASPECT_CHANGE:
-            bad.append(
-                f"{item.name}: labels for {item.size_wh[0]:.0f} x {item.size_wh[1]:.0f}, image {width:.0f} x {height:.0f} px"
-            )
-    if bad:
-        what = f"{len(bad)} images have another shape than their labels were made for\n{first(bad, 5)}"
-        raise DatasetError(
-            what, where=export.tool, fix="Export labels and images together, or name the right folder with --images."
-        )
 
 
 def require_no_edits(folder: Path, before: pl.DataFrame) -> None:
