@@ -52,6 +52,11 @@ STATE = {
     "registry verify": (".dvc/tmp/rwlock", ".dvc/tmp/lock"),
 }
 """{what is run: memories, caches and locks}: it goes on without them, or says what to do."""
+VERBS = (
+    *("list", "show v1.0.0", "history", "champion", "artifacts v1.0.0 --to out"),
+    *(f"{verb} --approver A --reason because" for verb in ("rollback", "deprecate v1.0.0")),
+)
+"""Verbs of the registry that change nothing here: v1.0.0 is the only version, and the champion."""
 
 
 def missing(file: Path) -> None:
@@ -148,3 +153,17 @@ def test_without_a_memory_or_a_lock_it_goes_on_or_names_the_next_step(
         for file in list(root.glob(name)):
             if file.is_dir():
                 file.rmdir()
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_verbs_of_the_registry_need_no_file_of_the_workspace(damage: Callable[[Path], None], root: Path) -> None:
+    for name in ("champion.yaml", "dvc.lock", "reports/decision.json", "reports/evaluation.json"):
+        damage(root / name)
+    before = results(root)
+
+    for verb in VERBS:
+        done = forked.run(root, *command(f"registry {verb}"))
+
+        assert done.code == 0 or "\nnext:  " in done.printed, (verb, done.printed)
+        assert "Traceback" not in done.printed, (verb, done.printed)
+        assert results(root) == before, verb
