@@ -12,6 +12,7 @@ import psutil
 from ruamel.yaml import YAML
 
 from tests import warm
+from tests.environment import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -20,16 +21,6 @@ SMALL = {
     "finetune": {"epochs": 2, "lr0": 0.004, "lrf": 0.1},
     "export": {"formats": ["onnx"]},
     "gate": {"confidence": None},  # 48 images are too few for a bound above zero
-}
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "DVC_", "YOLO_", "PYTHONPATH"))},
-    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    "SHELL": "/bin/sh",  # as where nobody is logged in: DVC runs stages with it, and dash replaces itself only at `exec`
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_AUTHOR_NAME": "A User",
-    "GIT_AUTHOR_EMAIL": "user@example.org",
-    "GIT_COMMITTER_NAME": "A User",
-    "GIT_COMMITTER_EMAIL": "user@example.org",
 }
 
 

@@ -32,6 +32,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tests.environment import ENVIRONMENT
+
 ROOT = Path(__file__).parents[1]
 FOLDER = "RATCHET_TESTS_WARM"
 """Variable with the folder of the sockets, which the processes of one run of pytest share, and the process that it ends with."""
@@ -92,12 +94,10 @@ def address(name: str) -> str:
 
 def _start(name: str, folder: str, pid: str) -> None:
     from tasks.common import isolation
-    from tests import checkout
 
     home = Path(folder) / f"{name}.home"
     home.mkdir(exist_ok=True)
-    own = {**checkout.ENVIRONMENT, "YOLO_CONFIG_DIR": str(home)}
-    environment = isolation.completed(own, home)
+    environment = isolation.completed({**ENVIRONMENT, "YOLO_CONFIG_DIR": str(home)}, home)
     log = (Path(folder) / f"{name}.log").open("wb")
     words = [sys.executable, "-m", "tests.warm", name, folder, pid]
     process = subprocess.Popen(
