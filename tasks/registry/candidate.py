@@ -32,8 +32,8 @@ def candidate_md5(settings: dvcfiles.Settings) -> str:
     md5 = dvcfiles.file_md5(settings.cache, CANDIDATE)
     if md5 is None or not dvcfiles.cache_object(settings.cache, md5).is_file():
         fix = "Run `dvc commit finetune` if the weights are here, `dvc pull finetune` if they are on the remote."
-        if others := dvcfiles.caches()[1:]:
-            fix += f" Another worktree may have them: `dvc cache dir --local {others[0]}`, then `dvc checkout finetune`."
+        if other_caches := dvcfiles.caches()[1:]:
+            fix += f" Another worktree may have them: `dvc cache dir --local {other_caches[0]}`, then `dvc checkout finetune`."
         raise RegistryError("the candidate's weights are not in the DVC cache", where=str(CANDIDATE), fix=fix)
     return md5
 

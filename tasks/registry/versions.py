@@ -59,9 +59,9 @@ class Versions:
         """
         wanted = version.removeprefix(f"{self.name}@")
         versions = self.list_versions(with_deprecated=True)
-        for found in versions:
-            if found.version == wanted:
-                return found
+        for registered in versions:
+            if registered.version == wanted:
+                return registered
         known = ", ".join(v.version for v in versions[-5:]) or "none"
         fix = f"Name another; {text}." if (text := self.doubt()) else "Name another: `python -m tasks.registry list`."
         raise RegistryError(f"no version {wanted} of {self.name}; known: {known}", where=f"{self.name}@{wanted}", fix=fix)
@@ -83,7 +83,7 @@ class Versions:
         except WorkspaceError:
             return None
         pinned: str | None = pin["version"] if "md5" in pin else None
-        known = {found.version for found in self.list_versions(with_deprecated=True)} if pinned else set[str]()
+        known = {version.version for version in self.list_versions(with_deprecated=True)} if pinned else set[str]()
         return None if pinned in known else pinned
 
     def champion(self) -> str | None:
@@ -105,8 +105,8 @@ class Versions:
 
     def refusals(self, version: str | None = None) -> tuple[Refusal, ...]:
         """Every refusal of `version`, or of all, that is known here, newest last."""
-        found = [refusal for refusal in self.backend.refusals() if version in {None, refusal.version}]
-        return tuple(sorted(found, key=lambda refusal: refusal.created))
+        refusals = [refusal for refusal in self.backend.refusals() if version in {None, refusal.version}]
+        return tuple(sorted(refusals, key=lambda refusal: refusal.created))
 
     def read_file(self, version: Version, path: str) -> bytes:
         """The bytes of a file that the version keeps, such as reports/report.md.

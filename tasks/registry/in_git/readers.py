@@ -1,4 +1,4 @@
-"""Would a fresh clone find the weights? What others read is the git remote and the DVC remote that its .dvc/config names."""
+"""Whether a fresh clone finds the weights: it reads the git remote, and the DVC remote that its .dvc/config names."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def check(tags: Tags, audit: Audit, versions: tuple[Version, ...]) -> None:
     here = objects.default_remote("HEAD")
     what = f"the DVC remote that a fresh clone of {remote} reads, in its .dvc/config"
     if seen is None or audit.settings.default_remote != seen[0]:
-        found = f"{seen[0]}" if seen else "none: commit .dvc/config and push it"
+        published_name = f"{seen[0]}" if seen else "none: commit .dvc/config and push it"
         for version in versions:
-            audit.expect(version, what, str(audit.settings.default_remote), found)
+            audit.expect(version, what, str(audit.settings.default_remote), published_name)
         return
     if here and here != seen:
         log.warning("the DVC remote of %s is %s, here it is %s: push .dvc/config, or pull it", remote, seen[1], here[1])

@@ -25,8 +25,10 @@ class Registrar(Publisher):
         name, backoff = self.name, Backoff()
         while True:
             known, withdrawn = self._known()
-            active = {number: own for number, own in sorted(known.items()) if own and number not in withdrawn}
-            if same := [number for number, own in active.items() if own.md5 == record.md5]:
+            active = {
+                number: registered for number, registered in sorted(known.items()) if registered and number not in withdrawn
+            }
+            if same := [number for number, registered in active.items() if registered.md5 == record.md5]:
                 return self._version(spell(same[-1]))
             latest = next(reversed(active.values()), None)
             version = spell(next_number(known, latest, record))

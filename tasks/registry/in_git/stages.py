@@ -60,10 +60,10 @@ class Stages(Publisher):
         """{ref: hash} of assignments, withdrawals and refusals made here without the remote: its trail has no gap then."""
         there = self._require_there(version)
         records = {ref: tag_id for ref, tag_id in self.refs_here().items() if "#" in ref or NOTE.search(ref)}
-        if other := [ref.removeprefix("refs/tags/") for ref, tag_id in records.items() if there.get(ref, tag_id) != tag_id]:
-            fix = f"Remove yours: git tag -d {' '.join(other)} && git fetch --tags {self.remote}"
+        if different := [ref.removeprefix("refs/tags/") for ref, tag_id in records.items() if there.get(ref, tag_id) != tag_id]:
+            fix = f"Remove yours: git tag -d {' '.join(different)} && git fetch --tags {self.remote}"
             fix += f" && git update-ref -d '{witness.ref_of(version.name, self.stage)}'"
-            raise RegistryError(f"the history differs between here and the remote: {', '.join(other)}", fix=fix)
+            raise RegistryError(f"the history differs between here and the remote: {', '.join(different)}", fix=fix)
         return {ref: tag_id for ref, tag_id in records.items() if ref not in there}
 
     def _require_there(self, version: Version) -> dict[str, str]:
@@ -90,5 +90,5 @@ class Stages(Publisher):
 
 
 def message(summary: str, body: Mapping[str, object]) -> str:
-    """The text of a tag: a line for people, an empty one, the body as JSON."""
+    """The text of a tag: a line for people, an empty line, and the body as JSON."""
     return f"{line(' '.join(summary.split()))}\n\n{json.dumps(body, indent=2, ensure_ascii=False)}\n"

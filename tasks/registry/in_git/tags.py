@@ -74,10 +74,10 @@ def read_tags(name: str, mark: str) -> tuple[Tag, ...]:
 
 
 def _tag(row: Sequence[str]) -> Tag:
-    name, peeled, own, who, seconds, contents, inner_name, points_to, *_ = row
+    name, peeled, tag_id, who, seconds, contents, inner_name, points_to, *_ = row
     message, *signature = signing.SIGNATURE.split(contents, maxsplit=1)
     created = datetime.fromtimestamp(min(int(seconds or 0), MAX_S), UTC)  # none: a bare tag of a file or a folder
-    return Tag(name, peeled or own, who, created, message, own, inner_name, points_to, bool(signature))
+    return Tag(name, peeled or tag_id, who, created, message, tag_id, inner_name, points_to, bool(signature))
 
 
 class Tags(Backend):
