@@ -71,9 +71,9 @@ def load_checks(path: Path, parameters: Mapping[str, Any]) -> list[Check]:
     return [check for check in checks if check.enabled]
 
 
-def parameters(rules: ValidateParams, dataset: Dataset) -> dict[str, Any]:
+def parameters(validate_params: ValidateParams, dataset: Dataset) -> dict[str, Any]:
     """What `{$PARAMETER: name}` can name: section validate of params.yaml, and max_class_id."""
-    return asdict(rules) | {"max_class_id": len(dataset.names) - 1}
+    return asdict(validate_params) | {"max_class_id": len(dataset.names) - 1}
 
 
 def use_metadata(checks: Iterable[Check]) -> bool:
@@ -83,7 +83,7 @@ def use_metadata(checks: Iterable[Check]) -> bool:
 
 
 def refuse_unknown(name: Any, known: Iterable[str], what: str, where: str) -> None:
-    """Nothing, if `name` is in `known`.
+    """Refuse a `name` that is not in `known`.
 
     Raises:
         PipelineError: it is not; the message names the nearest that is.

@@ -61,13 +61,13 @@ def image_table(dataset: Dataset, strays: Strays, leak_distance: int, suspect_di
 
 
 def _sharing(files: pl.Series, labels: Sequence[str], has_label: Sequence[int]) -> pl.Series:
-    """Of each image the first other one whose label file is the same, null where there is none, or no label file."""
+    """The first other image that has the same label file, for each image; null where no image shares it or it is missing."""
     by_label: dict[str, list[str]] = {}
     for file, label, is_there in zip(files, labels, has_label, strict=True):
         if is_there:
             by_label.setdefault(label, []).append(file)
     shared = (
-        next((other for other in by_label.get(label, ()) if other != file), None)
+        next((sharer for sharer in by_label.get(label, ()) if sharer != file), None)
         for file, label in zip(files, labels, strict=True)
     )
     return pl.Series(shared, dtype=pl.String)
@@ -89,8 +89,8 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     order = pl.concat([rows.with_row_index("row").filter(~missing)["row"], at]).arg_sort()
     result = pl.concat([rows.filter(~missing).select(*SCHEMA), fresh])[order]
     kept = stats.hstack(result).filter(filecache.settled(stats, now))
-    others = known.select(*filecache.STAT, *SCHEMA).join(stats, on="path", how="anti")
-    cache.store(CACHED, pl.concat([kept, others.tail(len(stats))]).unique("path", keep="first", maintain_order=True))
+    other_files = known.select(*filecache.STAT, *SCHEMA).join(stats, on="path", how="anti")
+    cache.store(CACHED, pl.concat([kept, other_files.tail(len(stats))]).unique("path", keep="first", maintain_order=True))
     return result
 
 
@@ -104,7 +104,7 @@ def _read(files: Sequence[Path]) -> list[Picture]:
 
 
 def _with_copies(table: pl.DataFrame) -> pl.DataFrame:
-    """The columns about equal bytes. Of a picture in two splits the one that judges most is kept: test, then val, then train."""
+    """Add the columns about equal bytes. If a picture is in two splits, the one that judges most keeps it: test, val, train."""
     rank = pl.col("split").replace_strict({split: -i for i, split in enumerate(SPLITS)}, return_dtype=pl.Int64)
     key = pl.when(pl.col("sha256") != "").then("sha256").otherwise("file")
     original = pl.struct("file", "split").sort_by(rank, "file").first().over(key)

@@ -42,10 +42,10 @@ def label_table(
     """The table, sorted by split, file and line, and the SHA-256 of every label file that was read.
 
     Args:
-        dataset: the layout.
+        dataset: the layout of the dataset.
         images: the table `images` of the same dataset, row by row its images.
-        strays: what else lies in its folder.
-        coord_tolerance: as `validate.coord_tolerance`.
+        strays: the files that lie in its folder and that the layout does not name.
+        coord_tolerance: `validate.coord_tolerance` of params.yaml.
         imgsz: longer side of an image in training, px; `box_px2` is measured there.
     """
     labels = list(label_files(dataset, images))

@@ -137,7 +137,11 @@ def _expectation(check: Check) -> Any:
 def _words(error: Exception) -> str:
     """The error in a line; pydantic's are listed argument by argument."""
     errors = error.errors() if hasattr(error, "errors") else ()
-    parts = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in errors if one["loc"] != ("__root__",)]
+    parts = [
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in errors
+        if problem["loc"] != ("__root__",)
+    ]
     return "; ".join(dict.fromkeys(parts)) or " ".join(str(error).split())
 
 
@@ -154,18 +158,18 @@ def _to_pandas(frame: pl.DataFrame, checks: Iterable[Check]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(len(frame)))
 
 
-def _outcome(check: Check, one: Any, frame: pl.DataFrame) -> Outcome:
-    if message := _exception(one.exception_info):
+def _outcome(check: Check, validation: Any, frame: pl.DataFrame) -> Outcome:
+    if message := _exception(validation.exception_info):
         raise PipelineError(f"check `{check.id}` cannot run: {message}", where=check.where, fix="Correct its type or its kwargs.")
-    positions = one.result.get("unexpected_index_list")
+    positions = validation.result.get("unexpected_index_list")
     if positions:
         rows = frame[list(positions)].iter_rows(named=True)
         issues = tuple(sorted((_issue(check, row) for row in rows), key=lambda issue: (issue.file, issue.line, issue.value)))
-    elif one.success:
+    elif validation.success:
         issues = ()
     else:
-        issues = (Issue("", 0, f"observed {one.result.get('observed_value')}"),)
-    return Outcome(check, bool(one.success), issues)
+        issues = (Issue("", 0, f"observed {validation.result.get('observed_value')}"),)
+    return Outcome(check, bool(validation.success), issues)
 
 
 def _issue(check: Check, row: Mapping[str, Any]) -> Issue:
