@@ -94,8 +94,9 @@ def evidence(params: Params) -> list[Path]:
     repeat a run from its tag. dvc.lock pins them.
     """
     cached = set(dvcfiles.cached_outputs())
-    whole = (file for file in REPORTS.rglob("*") if not file.name.startswith("."))  # else half written by a run that was killed
-    reports = [file for file in whole if file not in cached and not cached & set(file.parents)]
+    # A hidden file is half written, by a run that was killed.
+    finished = (file for file in REPORTS.rglob("*") if not file.name.startswith("."))
+    reports = [file for file in finished if file not in cached and not cached & set(file.parents)]
     code = git.untracked(["*.dvc", *(str(path) for path in dvcfiles.locked_dependencies())])
     return [
         *(PARAMS, CHAMPION, dvcfiles.DVC_YAML, dvcfiles.DVC_LOCK, dvcfiles.dvc_file(Path(params.data.path))),

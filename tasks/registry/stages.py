@@ -115,8 +115,8 @@ class Stages(Judged):
         self.backend.catch_up()
         registered = self.show(version)
         key = f"{registered.tag}.{outcome}.{hashlib.sha256(question.encode()).hexdigest()[:12]}"
-        known = {refusal.tag: refusal for refusal in self.refusals()}
-        if key not in known:
+        refusals = {refusal.tag: refusal for refusal in self.refusals()}
+        if key not in refusals:
             files = registered.record.files if registered.record else {}
             body = {
                 "version": registered.version,
@@ -131,8 +131,8 @@ class Stages(Judged):
             }
             self.backend.refuse(registered, key, body)
             log.info("recorded: %s %s, %s: %s", registered.tag, outcome, approver, " ".join(reason.split()))
-            known = {refusal.tag: refusal for refusal in self.refusals()}
-        return known[key]
+            refusals = {refusal.tag: refusal for refusal in self.refusals()}
+        return refusals[key]
 
     def _step(
         self,

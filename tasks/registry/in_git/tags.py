@@ -117,12 +117,12 @@ class Tags(Backend):
 
     def wrong_remote(self) -> str:
         """That git remotes are configured and none is the one that params.yaml names; empty where that is not so."""
-        wanted, remotes = self.remote, git.attempt("remote").stdout.split()
-        if not remotes or wanted in remotes:
+        remote, remotes = self.remote, git.attempt("remote").stdout.split()
+        if not remotes or remote in remotes:
             return ""
         return (
-            f"no git remote is called {wanted}, so that tags are neither fetched nor pushed: set registry.git_remote in "
-            f"params.yaml ({' or '.join(remotes)}), or run `git remote rename {remotes[0]} {wanted}`"
+            f"no git remote is called {remote}, so that tags are neither fetched nor pushed: set registry.git_remote in "
+            f"params.yaml ({' or '.join(remotes)}), or run `git remote rename {remotes[0]} {remote}`"
         )
 
     def replaced(self, tag_name: str, here: str, there: str) -> RegistryError:

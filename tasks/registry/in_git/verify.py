@@ -43,14 +43,14 @@ class Checks(Tags):
         """The tags on the git remote that this clone lacks or has otherwise."""
         if not self.is_shared():
             return
-        here, there = self.refs_here(), self.refs_there()
+        refs_here, refs_there = self.refs_here(), self.refs_there()
         tags = {f"refs/tags/{tag.name}": tag for mark in "@#" for tag in read_tags(self.name, mark)}
-        for ref, tag_id in there.items():
-            present_id = here.get(ref, "none: deleted here, or not fetched yet (git fetch --tags)")
+        for ref, tag_id in refs_there.items():
+            present_id = refs_here.get(ref, "none: deleted here, or not fetched yet (git fetch --tags)")
             if present_id != tag_id:
                 tag = ref.removeprefix("refs/tags/")
                 yield Fault(chain.version_of(tags[ref]) if ref in tags else "history", f"the tag {tag} here", tag_id, present_id)
-        if alone := [ref.removeprefix("refs/tags/") for ref in here if ref not in there]:
+        if alone := [ref.removeprefix("refs/tags/") for ref in refs_here if ref not in refs_there]:
             log.warning("here alone, not on %s (not pushed, or deleted there): %s", self.remote, ", ".join(alone))
 
 

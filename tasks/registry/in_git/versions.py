@@ -97,12 +97,12 @@ class Reader(Tags):
             return problem
         if not git.has_remote(remote):
             return ""
-        here = self.refs_here()
+        refs_here = self.refs_here()
         is_shallow = git.attempt("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
-        if here and not is_shallow:
+        if refs_here and not is_shallow:
             return ""
         try:
-            missing = self.refs_there().keys() - here.keys()
+            missing = self.refs_there().keys() - refs_here.keys()
         except RegistryError as error:
             return f"{remote} cannot be asked for tags of {name} ({error.what.splitlines()[-1]}): run `git fetch --tags {remote}`"
         if not missing:

@@ -63,12 +63,12 @@ class Journal(Client):
                 counted.append(Entry(int(row.version), body, hashlib.sha256(text.encode()).hexdigest()))
         return tuple(counted)
 
-    def assignments(self, seen: Sequence[Entry] | None = None) -> tuple[Assignment, ...]:
-        """Every assignment to registry.stage, oldest first; of the entries `seen`, where they were read already."""
+    def assignments(self, entries: Sequence[Entry] | None = None) -> tuple[Assignment, ...]:
+        """Every assignment to registry.stage, oldest first; from `entries`, if they were read already."""
         stage = self.stage
         rows = [
             entry.body
-            for entry in (self.entries() if seen is None else seen)
+            for entry in (self.entries() if entries is None else entries)
             if entry.body["kind"] == "assign" and entry.body["to"] == stage
         ]
         return tuple(
@@ -95,12 +95,12 @@ class Journal(Client):
 
     def assign(self, version: Version, current: str | None, step: Step) -> bool:
         """Write the assignment, then move the alias; False where another entry came between."""
-        seen = self.entries()
-        past = self.assignments(seen)
-        if (past[-1].version if past else None) != current or version.version in withdrawals(seen):
+        entries = self.entries()
+        past = self.assignments(entries)
+        if (past[-1].version if past else None) != current or version.version in withdrawals(entries):
             return False
         body = step.assignment(version, past, current, self.stage)
-        written = self.write({**body, "kind": "assign", "commit": version.commit}, version, seen)
+        written = self.write({**body, "kind": "assign", "commit": version.commit}, version, entries)
         if written:
             self.settle()
         return written
@@ -110,11 +110,11 @@ class Journal(Client):
 
     def withdraw(self, version: Version, step: Step, when: datetime) -> bool:
         """Write the withdrawal; False where another entry came between, which may have promoted the version."""
-        seen = self.entries()
-        if version.version in withdrawals(seen) or self.stage in stages_of(seen).get(version.version, ()):
+        entries = self.entries()
+        if version.version in withdrawals(entries) or self.stage in stages_of(entries).get(version.version, ()):
             return False
         body = {"version": version.version, "approver": step.approver, "reason": step.reason, "time": when.isoformat()}
-        return self.write({**body, **step.source(), "kind": "deprecate"}, version, seen)
+        return self.write({**body, **step.source(), "kind": "deprecate"}, version, entries)
 
     def refuse(self, version: Version, key: str, body: dict[str, Any]) -> None:
         """Write the entry; where others come between, again. Of two for one question the first counts."""
@@ -132,10 +132,15 @@ class Journal(Client):
                 first.setdefault(entry.body["tag"], Refusal.of(entry.body["tag"], entry.body["commit"], entry.body))
         return tuple(first.values())
 
-    def write(self, body: dict[str, Any], version: Version, seen: tuple[Entry, ...]) -> bool:
-        """Add an entry after those `seen`; whether it counts."""
+    def write(self, body: dict[str, Any], version: Version, entries: tuple[Entry, ...]) -> bool:
+        """Add an entry after `entries`, which are those that the writer has read, and say whether it counts."""
         name, entry_id = self.journal_name, uuid.uuid4().hex
-        body = {**body, "after": seen[-1].number if seen else 0, "id": entry_id, BEFORE: seen[-1].digest if seen else None}
+        body = {
+            **body,
+            "after": entries[-1].number if entries else 0,
+            "id": entry_id,
+            BEFORE: entries[-1].digest if entries else None,
+        }
         plain = {key: " ".join(str(body[key]).split())[:500] for key in ("kind", "version", "approver", "reason", "time")}
         tags = {ENTRY: json.dumps(body)} | {key: "".join(c for c in text if c.isprintable()) for key, text in plain.items()}
         self.ensure_model(name, f"Who put which version of {self.name} where, when and why. Never change it.")
@@ -201,13 +206,13 @@ def parse(text: str) -> dict[str, Any] | None:
     return body if isinstance(body, dict) and isinstance(body.get("after"), int) else None
 
 
-def stages_of(seen: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
+def stages_of(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
     """{version: the stages that it is in}."""
-    last = {entry.body["to"]: entry.version for entry in seen if entry.body["kind"] == "assign"}
+    last = {entry.body["to"]: entry.version for entry in entries if entry.body["kind"] == "assign"}
     return {version: tuple(s for s, v in sorted(last.items()) if v == version) for version in last.values()}
 
 
-def withdrawals(seen: Sequence[Entry]) -> dict[str, str]:
+def withdrawals(entries: Sequence[Entry]) -> dict[str, str]:
     """{version: when, by whom and why it was withdrawn}."""
-    rows = [entry.body for entry in seen if entry.body["kind"] == "deprecate"]
+    rows = [entry.body for entry in entries if entry.body["kind"] == "deprecate"]
     return {body["version"]: f"{body['time'][:10]} by {body['approver']}: {body['reason']}" for body in rows}
