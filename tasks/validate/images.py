@@ -77,10 +77,12 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     """`read_picture` of each file, in order: a row of the cache where the file is as it was, else read anew on all cores."""
     now = time.time_ns()
     stats = filecache.stat_table(files)
-    known = cache.load(CACHED)
-    if known is None:
-        known = pl.DataFrame(schema=filecache.STAT | SCHEMA)
-    rows = stats.join(known.with_columns(is_known=pl.lit(value=True)), on=list(filecache.STAT), how="left", maintain_order="left")
+    cached = cache.load(CACHED)
+    if cached is None:
+        cached = pl.DataFrame(schema=filecache.STAT | SCHEMA)
+    rows = stats.join(
+        cached.with_columns(is_known=pl.lit(value=True)), on=list(filecache.STAT), how="left", maintain_order="left"
+    )
     missing = rows["is_known"].is_null()
     if not missing.any():
         return rows.select(*SCHEMA)
@@ -88,9 +90,9 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     at = pl.Series(missing.arg_true(), dtype=pl.UInt32)
     order = pl.concat([rows.with_row_index("row").filter(~missing)["row"], at]).arg_sort()
     result = pl.concat([rows.filter(~missing).select(*SCHEMA), fresh])[order]
-    kept = stats.hstack(result).filter(filecache.settled(stats, now))
-    other_files = known.select(*filecache.STAT, *SCHEMA).join(stats, on="path", how="anti")
-    cache.store(CACHED, pl.concat([kept, other_files.tail(len(stats))]).unique("path", keep="first", maintain_order=True))
+    settled_rows = stats.hstack(result).filter(filecache.settled(stats, now))
+    other_files = cached.select(*filecache.STAT, *SCHEMA).join(stats, on="path", how="anti")
+    cache.store(CACHED, pl.concat([settled_rows, other_files.tail(len(stats))]).unique("path", keep="first", maintain_order=True))
     return result
 
 

@@ -67,16 +67,16 @@ def _chunks(files: Sequence[LabelFile]) -> Iterator[tuple[Sequence[LabelFile], p
     With each piece come its `stat_table` and the time of that, ns.
     """
     for first in range(0, len(files), FILES_A_CHUNK):
-        some = files[first : first + FILES_A_CHUNK]
+        chunk = files[first : first + FILES_A_CHUNK]
         now = time.time_ns()
-        stats = filecache.stat_table([file.path for file in some])
+        stats = filecache.stat_table([file.path for file in chunk])
         start, num_bytes = 0, 0
         for end, size in enumerate(stats["size"]):
             if end > start and num_bytes + size > BYTES_A_CHUNK:
-                yield some[start:end], stats[start:end], now
+                yield chunk[start:end], stats[start:end], now
                 start, num_bytes = end, 0
             num_bytes += size
-        yield some[start:], stats[start:], now
+        yield chunk[start:], stats[start:], now
 
 
 def _chunk(

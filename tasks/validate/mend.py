@@ -140,15 +140,15 @@ def mended(content: bytes, mends: Sequence[Mend]) -> bytes:
     """The content of a label file after `mends`; the other lines, their ends and a byte-order mark stay as they are."""
     by_line = {line_mend.line: line_mend for line_mend in mends if line_mend.line}
     lines = content.decode("utf-8-sig").splitlines(keepends=True)
-    kept = []
+    mended_lines = []
     for number, line in enumerate(lines, 1):
         line_mend = by_line.get(number)
         if line_mend is None:
-            kept.append(line)
+            mended_lines.append(line)
         elif line_mend.new is not None:
-            kept.append(line_mend.new + line[len(line.rstrip("\r\n")) :])
+            mended_lines.append(line_mend.new + line[len(line.rstrip("\r\n")) :])
     mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
-    return mark + "".join(kept).encode()
+    return mark + "".join(mended_lines).encode()
 
 
 def _report(mends: Sequence[Mend], dataset: Dataset, folder: Path, *, write: bool) -> None:

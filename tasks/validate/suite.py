@@ -63,9 +63,9 @@ def evaluate(checks: Sequence[Check], frames: Mapping[str, pl.DataFrame]) -> lis
     context = _context()
     outcomes: dict[str, Outcome] = {}
     for table, frame in frames.items():
-        if mine := {check.id: check for check in checks if check.table == table}:
-            for result in _results(context, table, frame, mine.values()):
-                check = mine[result.expectation_config.meta["id"]]
+        if table_checks := {check.id: check for check in checks if check.table == table}:
+            for result in _results(context, table, frame, table_checks.values()):
+                check = table_checks[result.expectation_config.meta["id"]]
                 outcomes[check.id] = _outcome(check, result, frame)
     return [outcomes[check.id] for check in checks]
 
@@ -99,14 +99,16 @@ def write_data_docs(checks: Sequence[Check], frames: Mapping[str, pl.DataFrame],
     import great_expectations as gx
 
     for table, frame in frames.items():
-        if mine := [check for check in checks if check.table == table]:
+        if table_checks := [check for check in checks if check.table == table]:
             asset = context.data_sources.add_pandas(table).add_dataframe_asset(table)
-            suite = context.suites.add(gx.ExpectationSuite(name=table, expectations=[_expectation(check) for check in mine]))
+            suite = context.suites.add(
+                gx.ExpectationSuite(name=table, expectations=[_expectation(check) for check in table_checks])
+            )
             batch = asset.add_batch_definition_whole_dataframe(table)
             definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
             action = gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["local"])
             checkpoint = gx.Checkpoint(name=table, validation_definitions=[definition], actions=[action])
-            context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": _to_pandas(frame, mine)})
+            context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": _to_pandas(frame, table_checks)})
 
 
 def _expectation(check: Check) -> Any:
