@@ -38,7 +38,7 @@ def improve() -> State[str]:
     params, stale = prepare()
     if not stale:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(params, *register_model(params))}")
-    print(dvcstale.told(stale))
+    print(dvcstale.summary(stale))
     for name in makers_of_data():
         build(name, params.flow.lock_wait_s)
     snapshot_data(params)

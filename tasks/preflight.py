@@ -1,6 +1,6 @@
 """Refuse what cannot work before anything runs: minutes of training are a poor way to learn of a typo.
 
-reads   params.yaml, the git repository, data.yaml of the user's dataset, the start weights
+reads   params.yaml, the git repository, data.yaml of the user's dataset and of the golden one, the start weights, the registry
 """
 
 from __future__ import annotations

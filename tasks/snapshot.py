@@ -118,7 +118,7 @@ def track(path: Path, lock_wait_s: float) -> tuple[Output | None, Output]:
 
 
 def push(current: Output, params: Params, settings: dvcfiles.Settings) -> bool:
-    """Push the dataset where a remote is configured and registry.push allows it; whether it is there now."""
+    """Push the dataset if a remote is configured and registry.push allows it, and say whether it is there now."""
     if not (params.registry.push and settings.remotes):
         return False
     target = current.stage or dvcfiles.dvc_file(Path(current.path)).as_posix()
@@ -153,7 +153,7 @@ def run(params: Params) -> Snapshot:
 
 
 def _put_back(file: Path, text: str | None) -> None:
-    """After a failure: DVC may have named a version whose files it could not store."""
+    """Put the .dvc file back after a failure: DVC may have named a version whose files it could not store."""
     if text is None:
         file.unlink(missing_ok=True)
     elif file.read_text(encoding="utf-8") != text:
@@ -180,7 +180,7 @@ def _last_taken(path: Path) -> Output | None:
 
 
 def _committed(path: Path) -> Output | None:
-    """What the checked-out commit says of a dataset that a stage makes."""
+    """The version of a dataset that a stage makes, as of the commit that is checked out."""
     lock = git.attempt("show", f"HEAD:{dvcfiles.DVC_LOCK}")
     return dvcfiles.locked_outputs(lock.stdout).get(path.as_posix()) if lock.returncode == 0 else None
 

@@ -56,4 +56,4 @@ def test_a_reason_names_what_changed(
     )
     stages: Mapping[str, Sequence[Any]] = {"finetune": status, "gate": ["changed command"]}
 
-    assert dvcstale.in_words(stages) == {"finetune": tuple(reasons), "gate": ("not built yet",)}
+    assert dvcstale.reasons_by_stage(stages) == {"finetune": tuple(reasons), "gate": ("not built yet",)}

@@ -1,4 +1,4 @@
-"""The dataset that `validate` accepted: what a stage reads of it is what the manifest says, before and after reading.
+"""Open the dataset that `validate` accepted, and refuse it if it is not what the manifest says before or after reading.
 
 reads   reports/dataset.json, the dataset, runs/hashes/
 """
@@ -40,7 +40,7 @@ def accepted_dataset(params: Params, *splits: str, with_metadata: bool = False) 
     Args:
         params: `data.path` names the folder.
         splits: those of which images and labels are read; one that the dataset does not have is passed over.
-        with_metadata: metadata.csv is read too.
+        with_metadata: whether metadata.csv is read too.
 
     Raises:
         DatasetError: it is not the dataset that was validated, or it changed before the block ended.
@@ -84,23 +84,23 @@ def unchanged(dataset: Dataset, split: str) -> Iterator[str]:
         raise _error(changes, "it changed while it was read", dataset.root, "Run this again.")
 
 
-def require_content(judged: Dataset, now: Dataset, found: Mapping[str, str]) -> None:
-    """Nothing, if the dataset `now` has the files of the one that was `judged`, and in each what was `found` in it.
+def require_content(judged: Dataset, now: Dataset, sha256s: Mapping[str, str]) -> None:
+    """Refuse the dataset `now` unless it has the files of the one that was `judged`, and the same bytes in each.
 
     Raises:
         DatasetError: files came, went or changed.
     """
-    before = {file: found.get(file, MISSING) for image in judged.images for file in files_of(image)}
+    before = {file: sha256s.get(file, MISSING) for image in judged.images for file in files_of(image)}
     changes = _changes(judged.root, before, _content(judged.root, now.images))
     changes += [f"{DATA_YAML}: other classes"] if now.names != judged.names else []
     if changes:
         raise _error(changes, "it changed while it was read", judged.root, "Run this again.")
 
 
-def remember_accepted(dataset: Dataset, sha256: str, found: Mapping[str, str]) -> None:
+def remember_accepted(dataset: Dataset, sha256: str, sha256s: Mapping[str, str]) -> None:
     """Keep what each file of an accepted dataset held, by its path, so that one that changes later can be named."""
     splits = {
-        split: {file: found.get(file, MISSING) for image in images for file in files_of(image)}
+        split: {file: sha256s.get(file, MISSING) for image in images for file in files_of(image)}
         for split, images in dataset.splits.items()
     }
     hashes.keep_accepted(sha256, splits)
@@ -110,23 +110,23 @@ def _compare(manifest: Manifest, splits: Sequence[str], *, with_metadata: bool) 
     """The dataset of a manifest, if what it says of `splits`, of the classes and of metadata.csv is still so."""
     root, dataset = Path(manifest.path), manifest.dataset()
     changes: list[str] = []
-    others: list[str] = []
+    changed_splits: list[str] = []
     if dataset.names != manifest.names:
         changes.append(f"{DATA_YAML}: other classes")
     if with_metadata and metadata_sha256(root) != manifest.metadata_sha256:
         changes.append(f"{METADATA} changed")
     for split in dict.fromkeys(splits):
-        images, known = dataset.splits.get(split), manifest.splits.get(split)
-        if images is None or known is None:
-            changes += [f"split {split} {'is gone' if known else 'is new'}"] if images or known else []
+        images, accepted_split = dataset.splits.get(split), manifest.splits.get(split)
+        if images is None or accepted_split is None:
+            changes += [f"split {split} {'is gone' if accepted_split else 'is new'}"] if images or accepted_split else []
             continue
         now = _content(root, images)
-        if digest(root, images, now) != known.sha256:
-            others.append(f"`{split}`")
+        if digest(root, images, now) != accepted_split.sha256:
+            changed_splits.append(f"`{split}`")
             before = hashes.accepted(manifest.sha256, split)
-            changes += (_changes(root, before, now) if before else []) or [_counted(split, known.images, len(images))]
+            changes += (_changes(root, before, now) if before else []) or [_counted(split, accepted_split.images, len(images))]
     if changes:
-        what = f"split {' and '.join(others)}" if others else "the dataset"
+        what = f"split {' and '.join(changed_splits)}" if changed_splits else "the dataset"
         raise _error(changes, f"{what} changed since it was validated", root, FIX)
     return dataset
 
@@ -144,14 +144,14 @@ def _content(root: Path, images: Sequence[Path]) -> dict[str, str]:
 
 
 def _changes(root: Path, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Each file that differs, and how."""
-    found = []
+    """Each file that differs, and in what way."""
+    changes = []
     for path in sorted(before.keys() | now.keys()):
         then, is_now = before.get(path, MISSING), now.get(path, MISSING)
         if then != is_now:
             how = {then: "is new", is_now: "is gone"}.get(MISSING, "changed")
-            found.append(f"{shown(Path(path), root)} {how}")
-    return found
+            changes.append(f"{shown(Path(path), root)} {how}")
+    return changes
 
 
 def _counted(split: str, before: int, now: int) -> str:

@@ -44,10 +44,10 @@ def call(function: str, *args: Any, limits: Limits) -> Any:
     """
     import subprocess  # not in the child
 
-    asked = json.dumps([function, limits.memory_bytes, limits.cpu_s, args])
+    request = json.dumps([function, limits.memory_bytes, limits.cpu_s, args])
     command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(ROOT)]
     try:
-        done = subprocess.run(command, input=asked.encode(), capture_output=True, timeout=limits.wall_s, check=False)
+        done = subprocess.run(command, input=request.encode(), capture_output=True, timeout=limits.wall_s, check=False)
     except subprocess.TimeoutExpired:
         raise ExceededError(f"takes longer than the limit of {limits.wall_s:g} s") from None
     if done.returncode == -signal.SIGXCPU:

@@ -35,7 +35,7 @@ DIGITS = re.compile(r"[0-9]{1,9}")
 MAX_CLASS_NAME = 200
 """Characters."""
 MISSING, UNREADABLE = "missing", "unreadable"
-"""Of a file without a SHA-256: there is no such file, or it cannot be read."""
+"""They stand for the SHA-256 of a file that is not there, and of one that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,14 @@ def read_dataset(root: Path) -> Dataset:
             fix="Name the folder that holds data.yaml in params.yaml, or draw the sample: `dvc repro sample`.",
         )
     if not exists(file):
-        others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
-        fix = f"Rename {others[0]} to data.yaml." if len(others) == 1 else "Add a data.yaml with train, val, test and names."
-        there = f"; there is {first(others)}" if others else ""
-        raise DatasetError(f"no such file{there}", where=str(file), fix=fix)
+        other_files = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
+        fix = (
+            f"Rename {other_files[0]} to data.yaml."
+            if len(other_files) == 1
+            else "Add a data.yaml with train, val, test and names."
+        )
+        hint = f"; there is {first(other_files)}" if other_files else ""
+        raise DatasetError(f"no such file{hint}", where=str(file), fix=fix)
     layout = load_yaml(file)
     if not isinstance(layout, dict):
         raise DatasetError(
@@ -115,8 +119,8 @@ def label_file(image: Path) -> Path:
 
 def label_path(image: str) -> str:
     """`label_file` of a path as text: a hundred thousand of them in a tenth of a second."""
-    head, found, tail = f"{os.sep}{image}".rpartition(f"{os.sep}images{os.sep}")
-    path = f"{head}{os.sep}labels{os.sep}{tail}"[1:] if found else image
+    head, separator, tail = f"{os.sep}{image}".rpartition(f"{os.sep}images{os.sep}")
+    path = f"{head}{os.sep}labels{os.sep}{tail}"[1:] if separator else image
     return os.path.splitext(path)[0] + ".txt"  # noqa: PTH122 - as above
 
 
@@ -172,8 +176,8 @@ def name_problem(path: str) -> str | None:
     It reads the list as UTF-8 and splits it where `str.splitlines` does, which is at more than line feeds.
     """
     if len(path.splitlines()) > 1 or path != path.rstrip(LINE_BREAKS):
-        found = next(c for c in path if c in LINE_BREAKS)
-        return f"the line break {found.encode('unicode_escape').decode('ascii')}"
+        line_break = next(c for c in path if c in LINE_BREAKS)
+        return f"the line break {line_break.encode('unicode_escape').decode('ascii')}"
     if any("\ud800" <= c <= "\udfff" for c in path):
         return "bytes that are not UTF-8"
     return None

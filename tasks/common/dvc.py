@@ -149,7 +149,7 @@ def stale_stages(targets: Sequence[str] = (), *, lock_wait_s: float) -> dict[str
     stages and what they are built from.
     """
     chosen = dvcpipeline.built_from(targets)
-    return dvcstale.in_words(json.loads(query(["status", "--json", *chosen], lock_wait_s=lock_wait_s))) if chosen else {}
+    return dvcstale.reasons_by_stage(json.loads(query(["status", "--json", *chosen], lock_wait_s=lock_wait_s))) if chosen else {}
 
 
 def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_wait_s: float, on_line: OnLine) -> None:
@@ -166,7 +166,7 @@ def _until_unlocked(attempt: Callable[[], _Attempt], args: Sequence[str], lock_w
 
 
 def _mend() -> None:
-    """Before DVC starts: what would stop it, and holds nothing."""
+    """Free stale locks and bring back a broken dvc.lock before DVC starts: either would stop it."""
     dvcstate.free_locks()
     dvcrestore.restore(dvcrestore.LOCK)
 
@@ -177,16 +177,16 @@ def _mend_databases(result: _Attempt) -> bool:
 
 def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None) -> _Attempt:
     """Run DVC once. With `out`, standard output is appended to it as one string instead of being passed on."""
-    result, held, lost, secrets = _Attempt(), Held(), "", dvcfiles.secrets()
+    result, held_back, lost, secrets = _Attempt(), Held(), "", dvcfiles.secrets()
     with ExitStack() as stack:
         file = None if out is None else stack.enter_context(tempfile.TemporaryFile())
         process = stack.enter_context(started([sys.executable, "-m", "dvc", *args], _environment(), file))
         stream = process.stderr if file else process.stdout
         assert stream is not None
-        for said in lines(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")):
-            line = redact.words(said, secrets)
+        for raw_line in lines(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")):
+            line = redact.words(raw_line, secrets)
             result.tail.append(line)
-            for text in held.take(line):
+            for text in held_back.take(line):
                 on_line(text)
             lost = lost or (line if line.startswith(NOT_STORED) else "")
         result.returncode = process.wait() or int(bool(lost))
@@ -194,9 +194,9 @@ def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None)
             file.seek(0)
             out.append(file.read().decode())
     if result.returncode == 0:
-        for text in held.release():
+        for text in held_back.release():
             on_line(text)
-    result.error = "\n".join([lost, *held.release()])
+    result.error = "\n".join([lost, *held_back.release()])
     return result
 
 
@@ -216,7 +216,9 @@ def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
         return block
     if DISK_FULL.search(result.words):
         return disk_full(OSError(28, "No space left on device"))
-    if (found := ERRNO.search(result.words)) and (refusal := refusal_of_the_system(OSError(int(found[1]), *found.groups()[1:]))):
+    if (system_error := ERRNO.search(result.words)) and (
+        refusal := refusal_of_the_system(OSError(int(system_error[1]), *system_error.groups()[1:]))
+    ):
         return WorkspaceError(f"{refusal.what} (dvc {args[0]})", where=refusal.where, fix=refusal.fix)
     if lock := GIT_LOCK.search(result.words):
         return git.locked(lock[1])

@@ -99,8 +99,8 @@ def cache_of(folder: Path) -> Path | None:
 
 def caches() -> tuple[Path, ...]:
     """The folders of the DVC caches: that of this checkout, then those of the repository's other worktrees."""
-    found = [settings().cache, *(cache_of(root / DVC_FOLDER) for root in git.worktrees())]
-    return tuple({path.resolve(): path for path in found if path is not None}.values())
+    folders = [settings().cache, *(cache_of(root / DVC_FOLDER) for root in git.worktrees())]
+    return tuple({path.resolve(): path for path in folders if path is not None}.values())
 
 
 def secrets() -> frozenset[str]:

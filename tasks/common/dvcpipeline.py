@@ -35,9 +35,9 @@ def built_from(stages: Sequence[str] = ()) -> tuple[str, ...]:
         if name in order or name in path:  # a circle is DVC's to refuse
             return
         for dep in _paths(pipeline[name], ("deps",), params):
-            for other, made in outs.items():
-                if any(_overlap(dep, out) for out in made):
-                    visit(other, (*path, name))
+            for producer, produced in outs.items():
+                if any(_overlap(dep, out) for out in produced):
+                    visit(producer, (*path, name))
             order.update(dict.fromkeys(_tracking(dep)))
         order[name] = None
 
@@ -52,19 +52,19 @@ def _paths(content: Mapping[str, Any], kinds: Sequence[str], params: Any) -> Ite
     for kind in kinds:
         for entry in content.get(kind) or ():
             path = next(iter(entry)) if isinstance(entry, Mapping) else str(entry)
-            named = VALUE.sub(lambda found: _value(params, found), path)
+            named = VALUE.sub(lambda match: _value(params, match), path)
             yield Path(os.path.normpath(Path(content.get("wdir", "."), named)))
 
 
-def _value(params: Any, found: re.Match[str]) -> str:
+def _value(params: Any, match: re.Match[str]) -> str:
     value = params
-    for key in found[1].split("."):
+    for key in match[1].split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
-    return found[0] if value is None else str(value)
+    return match[0] if value is None else str(value)
 
 
-def _overlap(one: Path, other: Path) -> bool:
-    return one == other or one in other.parents or other in one.parents
+def _overlap(path: Path, other_path: Path) -> bool:
+    return path == other_path or path in other_path.parents or other_path in path.parents
 
 
 def _tracking(path: Path) -> list[str]:

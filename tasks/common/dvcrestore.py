@@ -65,7 +65,7 @@ def restore(file: Path) -> dict[str, Any] | None:
         return content
     kept = _text(KEPT) if file == LOCK else ""
     committed = git.attempt("show", f"HEAD:./{file.as_posix()}").stdout
-    better = next((own for own in (kept, committed) if _whole(own, file)), None)
+    better = next((earlier_text for earlier_text in (kept, committed) if _whole(earlier_text, file)), None)
     log.warning("%s cannot be read, and is %s", file, "brought back as it was before" if better else "made anew")
     replace_files({BROKEN / f"{file.name}.txt": text.encode("utf-8", "replace")})  # DVC would read another .dvc file
     if better is None:
@@ -99,9 +99,9 @@ def _whole(text: str, file: Path) -> dict[str, Any] | None:
         outs = content.get("outs")
         return content if outs and _are_outs(outs) else None
     stages = content.get("stages")
-    if not text.endswith("\n") or not isinstance(stages, dict) or not all(isinstance(own, dict) for own in stages.values()):
+    if not text.endswith("\n") or not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
         return None
-    return content if all("cmd" in own and _are_outs(own.get("outs", [])) for own in stages.values()) else None
+    return content if all("cmd" in entry and _are_outs(entry.get("outs", [])) for entry in stages.values()) else None
 
 
 def _are_outs(entries: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Which stages are not up to date, and why: their data, a parameter, the code of a room."""
+"""Say which stages are not up to date, and why: their data, a parameter, or the code of a room."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEW = ("not built yet",)
 """The reason of a stage that dvc.lock does not know."""
 
 
-def in_words(status: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str, ...]]:
+def reasons_by_stage(status: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str, ...]]:
     """Each stage and .dvc file of `dvc status --json` with its reasons in words."""
     built = {out.stage for out in dvcfiles.locked_outputs().values()}
     return {
@@ -24,8 +24,8 @@ def in_words(status: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def told(stale: Mapping[str, Sequence[str]]) -> str:
-    """A line a stage, with why it is built; the stages that follow from them are not known before."""
+def summary(stale: Mapping[str, Sequence[str]]) -> str:
+    """What is going to be built and why, a line for each stage. Stages that these lead to are not known beforehand."""
     width = max(map(len, stale), default=0)
     lines = [f"  {name:{width}}  {'; '.join(reasons)}" for name, reasons in stale.items()]
     return "\n".join(["To build, and why (what follows from these is built too if their results differ):", *lines])
@@ -45,7 +45,7 @@ def _reasons(stage: str, changes: Sequence[str | Mapping[str, Mapping[str, objec
 
 
 def _reason(kind: str, path: str, how: object) -> str:
-    """What changed in words, from DVC's `{path: new, modified or deleted}`."""
+    """One change in words; `how` is DVC's word for it, such as new, modified or deleted."""
     if PurePosixPath(path).parts[0] == "tasks":
         return f"the code of {path}"
     state = {"modified": "changed", "deleted": "is gone", "not in cache": "is not in the cache"}.get(str(how), f"is {how}")

@@ -84,7 +84,7 @@ def _living(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_alive(entry: Mapping[str, Any]) -> bool:
-    """Does the process still run the command of the entry, which is its sys.argv?"""
+    """Whether the process still runs the command of the entry, which is its sys.argv."""
     try:
         process = psutil.Process(entry["pid"])
         arguments = entry["cmd"].partition(" ")[2]
@@ -96,7 +96,7 @@ def _is_alive(entry: Mapping[str, Any]) -> bool:
 
 
 def _dvc_works_here() -> bool:
-    """Is there a process of DVC whose folder is this one, or below it?"""
+    """Whether a process of DVC works in this folder or below it."""
     here = Path.cwd()
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words, cwd = process.info["cmdline"] or (), process.info["cwd"]

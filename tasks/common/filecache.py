@@ -1,4 +1,4 @@
-"""Tables of what was found out about files, found again by what the file system says of each file.
+"""Keep tables of what was measured of files, and find the rows again by what the file system says of each file.
 
 A row counts if path, size, inode, mtime and ctime of its file are those of the time it was read: ctime is the kernel's own and
 cannot be set back. A file that changed within RACY_NS before it was read is not kept, since it may change again within one tick
@@ -25,8 +25,8 @@ def stat_table(files: Iterable[Path | str]) -> pl.DataFrame:
     rows = []
     for file in files:
         try:
-            found = os.stat(file)  # noqa: PTH116 - a hundred thousand of them
-            rows.append((os.fsencode(file), found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns))
+            stat = os.stat(file)  # noqa: PTH116 - a hundred thousand of them
+            rows.append((os.fsencode(file), stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns))
         except OSError:
             rows.append((os.fsencode(file), -1, -1, -1, -1))
     return pl.DataFrame(rows, schema=STAT, orient="row")

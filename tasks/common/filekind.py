@@ -1,4 +1,4 @@
-"""What a file is that was given for a checkpoint, told by its first bytes and its name."""
+"""Recognise by its first bytes and its name what a file is that was given for a checkpoint."""
 
 from __future__ import annotations
 

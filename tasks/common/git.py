@@ -165,9 +165,9 @@ def commit_workspace(forced: Iterable[Path], message: str) -> str:
 
 def _copy_index(index: Path, env: Mapping[str, str]) -> None:
     """Start from the user's index: files that were added count as tracked, and unchanged ones need not be read again."""
-    own = Path(git("rev-parse", "--git-path", "index"))
-    if own.is_file():
-        shutil.copyfile(own, index)
+    user_index = Path(git("rev-parse", "--git-path", "index"))
+    if user_index.is_file():
+        shutil.copyfile(user_index, index)
     else:
         git("read-tree", "HEAD", env=env)
 

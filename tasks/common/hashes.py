@@ -40,27 +40,27 @@ def sha256s(root: Path, files: Sequence[str]) -> list[str]:
     if not unknown:
         return rows["sha256"].to_list()
     fresh = _read([files[i] for i in unknown])
-    found = rows["sha256"].to_list()
+    sha256_by_row = rows["sha256"].to_list()
     for i, sha256 in zip(unknown, fresh, strict=True):
-        found[i] = sha256
-    remember(root, stats, now, found)
-    return found
+        sha256_by_row[i] = sha256
+    remember(root, stats, now, sha256_by_row)
+    return sha256_by_row
 
 
-def remember(root: Path, stats: pl.DataFrame, now_ns: int, found: Iterable[str | None]) -> None:
+def remember(root: Path, stats: pl.DataFrame, now_ns: int, sha256s: Iterable[str | None]) -> None:
     """Keep what was read of the files of a `stat_table` that was made at `now_ns`, before the first was read."""
-    rows = stats.with_columns(sha256=pl.Series(list(found), dtype=pl.String))
+    rows = stats.with_columns(sha256=pl.Series(list(sha256s), dtype=pl.String))
     is_hash = pl.col("sha256").is_not_null() & ~pl.col("sha256").is_in([MISSING, UNREADABLE, ""])
     fresh = rows.filter(filecache.settled(stats, now_ns)).filter(is_hash)
-    others = _load(root).join(fresh, on="path", how="anti")
-    table = pl.concat([fresh, others]).unique("path", keep="first", maintain_order=True).head(MAX_ROWS)
+    other_files = _load(root).join(fresh, on="path", how="anti")
+    table = pl.concat([fresh, other_files]).unique("path", keep="first", maintain_order=True).head(MAX_ROWS)
     filecache.store(_file(root), table)
     filecache.prune(FOLDER)
 
 
 def keep_accepted(sha256: str, splits: Mapping[str, Mapping[str, str]]) -> None:
     """Keep what each file of a manifest's dataset held, `{split: {path: SHA-256}}`, to name files that change later."""
-    rows = [(split, os.fsencode(path), held) for split, files in splits.items() for path, held in files.items()]
+    rows = [(split, os.fsencode(path), file_sha256) for split, files in splits.items() for path, file_sha256 in files.items()]
     table = pl.DataFrame(rows, schema={"split": pl.String, "path": pl.Binary, "sha256": pl.String}, orient="row")
     filecache.store(FOLDER / f"accepted-{sha256[:32]}.parquet", table)
     filecache.prune(FOLDER)
@@ -72,7 +72,7 @@ def accepted(sha256: str, split: str) -> dict[str, str] | None:
     if table is None or table.columns != ["split", "path", "sha256"]:
         return None
     rows = table.filter(pl.col("split") == split)
-    return {os.fsdecode(path): held for path, held in rows.select("path", "sha256").iter_rows()}
+    return {os.fsdecode(path): file_sha256 for path, file_sha256 in rows.select("path", "sha256").iter_rows()}
 
 
 def _read(files: Sequence[str]) -> list[str]:

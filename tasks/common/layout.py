@@ -25,7 +25,7 @@ from tasks.common.yaml import line_of
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MAX_LIST_BYTES = 2**28
-"""Of a list of images: three million of them."""
+"""The most that a list of images may have: three million of them."""
 AWAY = re.compile(r"^(/|~|[A-Za-z]:[\\/]|\\\\|[A-Za-z][A-Za-z0-9+.-]*://)")
 """What begins an absolute path or a URL."""
 KEEP = "Keep images below the folder of data.yaml: a version must hold all its files."

@@ -1,4 +1,4 @@
-"""Links in a dataset: DVC skips one that leads to a folder, and copies what lies behind one that leads away."""
+"""Find the links in a dataset that DVC cannot keep: it skips those to folders, and copies what those that leave it lead to."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def require_none(root: Path) -> None:
 
 def away(root: Path) -> list[tuple[Path, str]]:
     """The links to folders, and those that leave the dataset, sorted, and where each leads; DVC's own lead into its cache."""
-    found = sorted(_links(root))
-    kept = homes(root) if found else ()
-    return [(link, os.path.realpath(link)) for link in found if link.is_dir() or not is_below(link, kept)]
+    links = sorted(_links(root))
+    kept = homes(root) if links else ()
+    return [(link, os.path.realpath(link)) for link in links if link.is_dir() or not is_below(link, kept)]
 
 
 def homes(root: Path) -> tuple[Path, ...]:

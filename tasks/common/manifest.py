@@ -39,7 +39,7 @@ class Manifest(Stored):
     sha256: str
     """Over all splits."""
     metadata_sha256: str | None
-    """Of metadata.csv, whose columns `evaluate` hands to the gate; None where there is none."""
+    """The SHA-256 of metadata.csv, whose columns `evaluate` hands to the gate; None where there is none."""
     quarantined: Mapping[str, tuple[str, ...]]
     """The images of each split that are left out, as `tasks.common.dataset.shown` writes them."""
 

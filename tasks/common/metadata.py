@@ -60,31 +60,31 @@ def read_metadata(root: Path, images: Sequence[str]) -> dict[str, tuple[str, ...
     return {name: tuple(row[i] for row in chosen) for i, name in enumerate(header) if i > 0}
 
 
-def grouping(images: Sequence[str], metadata: Mapping[str, Sequence[str]], rule: Mapping[Any, str] | None) -> list[str]:
-    """The name of each image's group; with rule None every image is its own.
+def grouping(images: Sequence[str], metadata: Mapping[str, Sequence[str]], group_by: Mapping[Any, str] | None) -> list[str]:
+    """The name of each image's group; if `group_by` is None, each image is a group of its own.
 
     Args:
         images: POSIX paths relative to the dataset.
-        metadata: as `read_metadata` returns it.
-        rule: {"column": name} of the metadata, or {"pattern": regex} whose one group is searched in the path.
+        metadata: the columns that `read_metadata` returns.
+        group_by: {"column": name} of the metadata, or {"pattern": regex} whose one group is searched in the path.
 
     Raises:
         DatasetError: there is no such column, or images do not match the pattern, or that takes too long.
     """
-    if rule is None:
+    if group_by is None:
         return list(images)
-    if "column" in rule:
-        return _named(images, column(metadata, rule["column"], "gate.group_by"), rule["column"])
+    if "column" in group_by:
+        return _named(images, column(metadata, group_by["column"], "gate.group_by"), group_by["column"])
     try:
-        groups = bounded.call("tasks.common.metadata:first_groups", rule["pattern"], list(images), limits=SEARCH)
+        groups = bounded.call("tasks.common.metadata:first_groups", group_by["pattern"], list(images), limits=SEARCH)
     except bounded.ExceededError as error:
-        what = f"searching {rule['pattern']!r} in {len(images)} paths {error}"
+        what = f"searching {group_by['pattern']!r} in {len(images)} paths {error}"
         fix = "Write the pattern without one repetition inside another, such as (a+)+."
         raise DatasetError(what, where="gate.group_by", fix=fix) from None
     missed = [image for image, group in zip(images, groups, strict=True) if group is None]
     if missed:
         raise DatasetError(
-            f"{len(missed)} images do not match {rule['pattern']!r}: {_some(missed)}",
+            f"{len(missed)} images do not match {group_by['pattern']!r}: {_some(missed)}",
             where="gate.group_by",
             fix="Correct the pattern; it is searched in the path, such as images/test/a_01.jpg.",
         )

@@ -17,7 +17,7 @@ INDENT = " " * 7
 def lines(pieces: Iterable[str]) -> Iterator[str]:
     r"""The lines in `pieces`, each of which ends with `\n`, `\r\n` or `\r` (a stream opened with `newline=""`).
 
-    Of a progress bar, which overwrites its line by `\r`, only the last state is given. Colours are removed, and other
+    Only the last state of a progress bar, which overwrites its line by `\r`, is given. Colours are removed, and other
     control characters escaped.
     """
     bar = ""
@@ -53,9 +53,9 @@ class Held:
         return [*self.release(), line]
 
     def release(self) -> list[str]:
-        """The lines held so far, which are held no longer."""
-        held, self._held = self._held, []
-        return held
+        """The lines held back so far, which are now released."""
+        held_back, self._held = self._held, []
+        return held_back
 
 
 def error_block(text: str) -> PipelineError | None:

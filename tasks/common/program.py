@@ -21,15 +21,15 @@ def run_module(module: str, *, on_line: Callable[[str], None]) -> None:
         PipelineError: the program stopped with an error block.
         WorkspaceError: it failed otherwise; its own words went to `on_line`.
     """
-    held = Held()
+    held_back = Held()
     environment = {**isolation.completed(os.environ, Path.cwd()), "PYTHONUNBUFFERED": "1"}
     with started([sys.executable, "-m", module], environment) as process:
         assert process.stdout is not None
         for line in lines(io.TextIOWrapper(process.stdout, encoding="utf-8", errors="replace", newline="")):
-            for text in held.take(line):
+            for text in held_back.take(line):
                 on_line(text)
         code = process.wait()
-    rest = held.release()
+    rest = held_back.release()
     if code == 0:
         for text in rest:
             on_line(text)

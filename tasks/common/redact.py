@@ -17,7 +17,7 @@ MIN_CHARS = 4
 
 def urls(text: str) -> str:
     """`text` with the login taken out of every address that may hold a password or a token."""
-    return IN_URL.sub(lambda found: found[0] if NOT_SECRET.fullmatch(found[0]) else f"{found['scheme']}{HIDDEN}@", text)
+    return IN_URL.sub(lambda match: match[0] if NOT_SECRET.fullmatch(match[0]) else f"{match['scheme']}{HIDDEN}@", text)
 
 
 def words(text: str, secrets: frozenset[str]) -> str:

@@ -87,13 +87,13 @@ def _put(new: Path, target: Path, old: Path) -> None:
         new.rename(target)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(path: Path, other_path: Path) -> bool:
     """Swap two names in one step; False where the system (not Linux) or the file system cannot."""
     try:
         swap = ctypes.CDLL(None).renameat2
     except AttributeError:
         return False
-    return bool(swap(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
+    return bool(swap(AT_FDCWD, os.fsencode(path), AT_FDCWD, os.fsencode(other_path), RENAME_EXCHANGE) == 0)
 
 
 def _remove(*paths: Path) -> None:

@@ -1,4 +1,4 @@
-"""Label files as shapes: a class and corners a line."""
+"""Read label files as shapes: each line is a class and corners."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lines_of(file: Path) -> list[str]:
 
 def read_rows(lines: Iterable[str]) -> list[Row]:
     """The boxes and polygons of `lines`; a line that is neither is left out."""
-    found = []
+    rows = []
     for number, line in enumerate(lines, 1):
         try:
             values = [float(word) for word in line.split()]
@@ -40,7 +40,7 @@ def read_rows(lines: Iterable[str]) -> list[Row]:
         if len(values) == 5:
             x, y, w, h = values[1:]
             corners = [[x - w / 2, y - h / 2], [x + w / 2, y - h / 2], [x + w / 2, y + h / 2], [x - w / 2, y + h / 2]]
-            found.append(Row(number, int(values[0]), np.array(corners)))
+            rows.append(Row(number, int(values[0]), np.array(corners)))
         elif len(values) >= 7 and len(values) % 2:
-            found.append(Row(number, int(values[0]), np.array(values[1:]).reshape(-1, 2)))
-    return found
+            rows.append(Row(number, int(values[0]), np.array(values[1:]).reshape(-1, 2)))
+    return rows

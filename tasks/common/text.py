@@ -31,8 +31,8 @@ def line(text: object) -> str:
 
 
 def lines(text: str) -> str:
-    """The same for text of several lines: line feeds and tabs stay."""
-    return CONTROL.sub(lambda found: _visible(found[0]), text)
+    """`text` of several lines, escaped as `line` escapes it; line feeds and tabs stay."""
+    return CONTROL.sub(lambda match: _visible(match[0]), text)
 
 
 def first(items: Sequence[str], most: int = 20) -> str:

@@ -1,12 +1,13 @@
-"""Versions of the model, kept as git tags that GTO, DVC and plain git can read; no server.
+"""Versions of the model, kept where registry.backend says: as git tags, or in the model registry of an MLflow server.
 
 reads   reports/decision.json, reports/evaluation.json, dvc.lock, champion.yaml
-writes  the tags NAME@vX.Y.Z, NAME@vX.Y.Z! and NAME#STAGE#N, models/registered/NAME@vX.Y.Z.pt, champion.yaml
+writes  the versions in git or in MLflow, models/registered/NAME@vX.Y.Z.pt, champion.yaml
 
-A version's tag is annotated: a line of summary, then the record as JSON. It points to a commit with the code, params.yaml,
-dvc.lock and reports of the run. The tag NAME#STAGE#N puts a version into a stage and says who decided, why and when; the tag
-NAME@vX.Y.Z! withdraws one; NAME@vX.Y.Z.rejected.ID and NAME@vX.Y.Z.unanswered.ID say that somebody was asked about one and did
-not promote it. No tag is ever moved. Others read them so (`--rev` takes the bare version, with the v):
+With `registry.backend: git` no server is needed. The tag NAME@vX.Y.Z is annotated: a line of summary, then the record as JSON.
+It points to a commit with the code, params.yaml, dvc.lock and reports of the run. The tag NAME#STAGE#N puts a version into a
+stage and says who decided, why and when. The tag NAME@vX.Y.Z! withdraws a version. NAME@vX.Y.Z.rejected.ID and
+NAME@vX.Y.Z.unanswered.ID say that somebody was asked about a version and did not promote it. No tag is ever moved. GTO, DVC and
+plain git read the tags with these commands (`--rev` takes the bare version, with the v):
 
     gto show detector
     dvc artifacts get . detector --rev v1.0.0 -o best.pt
@@ -15,8 +16,8 @@ not promote it. No tag is ever moved. Others read them so (`--rev` takes the bar
     git show detector@v1.0.0:reports/report.md
     git tag -n1 -l 'detector#production#*'
 
-`registry.backend: mlflow` keeps the same versions in MLflow's model registry instead, see tasks.registry.in_mlflow; every
-verb is the same: `Registry(params).promote("v1.2.0", approver=..., reason=...)`.
+`registry.backend: mlflow` keeps the same versions in MLflow's model registry instead; `tasks.registry.in_mlflow` says how.
+Every verb is the same with both: `Registry(params).promote("v1.2.0", approver=..., reason=...)`.
 """
 
 from tasks.registry.approvers import is_approver
@@ -34,9 +35,10 @@ __all__ = ["Assignment", "Fault", "Record", "Refusal", "Registry", "Version", "i
 class Registry(Registration, Stages, Copies, Verification):
     """The versions of registry.name, in the place that registry.backend names; each part has the verbs of one kind.
 
-    All of them read: list_versions, show, champion, history, refusals, read_file, doubt, refresh.
+    All of them read: list_versions, show, champion, history, refusals, read_file, doubt, unknown_champion, refresh.
     Registration: register, registered.
-    Stages: promote, rollback, deprecate, refuse; decision_of, gate_since and since_judged say what is another thing since.
+    Stages: promote, rollback, deprecate, refuse; decision_of, gate_since and since_judged say how a version was judged, and
+    what has changed since.
     Copies: fetch, artifacts, pin_champion.
     Verification: verify.
     """

@@ -140,8 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a parameter for this call"
     )
-    one = argparse.ArgumentParser(add_help=False)
-    one.add_argument("version", metavar="vX.Y.Z")
+    version_argument = argparse.ArgumentParser(add_help=False)
+    version_argument.add_argument("version", metavar="vX.Y.Z")
     why = argparse.ArgumentParser(add_help=False)
     why.add_argument("--approver", required=True, help="who decides")
     why.add_argument("--reason", required=True, help="why")
@@ -152,20 +152,20 @@ def _parser() -> argparse.ArgumentParser:
         return verbs.add_parser(name, parents=[*parents, common], help=words)
 
     verb("list", "every version, a line each")
-    verb("show", "one version", one)
+    verb("show", "one version", version_argument)
     verb("register", "make the candidate a version").add_argument(
         "--allow-inconclusive", action="store_true", help="register a candidate whose gain is not proven"
     )
-    verb("promote", "put a version into production", one, why).add_argument(
+    verb("promote", "put a version into production", version_argument, why).add_argument(
         "--expected-champion", metavar="vX.Y.Z", help="refuse where another version is the champion by now"
     )
     verb("rollback", "back to the champion before the present one", why)
-    verb("deprecate", "withdraw a version: it can be read and not promoted", one, why)
+    verb("deprecate", "withdraw a version: it can be read and not promoted", version_argument, why)
     on = verb("history", "what was in production or was refused, newest last: time, versions, who and why")
     on.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help="on that day alone (UTC)")
     audit = verb("verify", "hash again everything that a version pins; exit code 1 where something differs")
     audit.add_argument("version", nargs="?", default="all", metavar="vX.Y.Z", help="all by default")
-    verb("fetch", "weights to models/registered/", one)
+    verb("fetch", "weights to models/registered/", version_argument)
     out = verb("artifacts", "the exported artifacts and the model card of a version, to a new folder")
     out.add_argument("version", nargs="?", metavar="vX.Y.Z", help="the champion by default")
     out.add_argument("--to", type=Path, required=True, metavar="FOLDER")

@@ -1,4 +1,4 @@
-"""Where versions are kept: what the registry needs of a place."""
+"""The methods that the registry needs of a place where versions are kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.registry.types import Assignment, Audit, Refusal
 class Backend(ABC):
     """A place for the versions of registry.name; each method raises RegistryError where the place does not answer or refuses.
 
-    `tasks.registry.in_git` and `tasks.registry.in_mlflow` have one each, in files that each add the methods of one kind.
+    `tasks.registry.in_git` and `tasks.registry.in_mlflow` have one each. Each of their files adds the methods of one kind.
     """
 
     HOLDER: ClassVar[str]
@@ -30,11 +30,11 @@ class Backend(ABC):
 
     @abstractmethod
     def refresh(self) -> None:
-        """Read what others have written since, if this place keeps a copy here."""
+        """Read what others have written since the last call, if this place keeps a copy in the clone."""
 
     @abstractmethod
     def catch_up(self) -> None:
-        """The same before a change, and only where changes are shared with others."""
+        """Do what `refresh` does before a change, and only where changes are shared with others."""
 
     def doubt(self) -> str:
         """Why there may be versions that are not known here, and the command that tells; empty where nothing says so."""

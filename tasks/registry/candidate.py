@@ -32,8 +32,8 @@ def candidate_md5(settings: dvcfiles.Settings) -> str:
     md5 = dvcfiles.file_md5(settings.cache, CANDIDATE)
     if md5 is None or not dvcfiles.cache_object(settings.cache, md5).is_file():
         fix = "Run `dvc commit finetune` if the weights are here, `dvc pull finetune` if they are on the remote."
-        if others := dvcfiles.caches()[1:]:
-            fix += f" Another worktree may have them: `dvc cache dir --local {others[0]}`, then `dvc checkout finetune`."
+        if other_caches := dvcfiles.caches()[1:]:
+            fix += f" Another worktree may have them: `dvc cache dir --local {other_caches[0]}`, then `dvc checkout finetune`."
         raise RegistryError("the candidate's weights are not in the DVC cache", where=str(CANDIDATE), fix=fix)
     return md5
 
@@ -94,8 +94,9 @@ def evidence(params: Params) -> list[Path]:
     repeat a run from its tag. dvc.lock pins them.
     """
     cached = set(dvcfiles.cached_outputs())
-    whole = (file for file in REPORTS.rglob("*") if not file.name.startswith("."))  # else half written by a run that was killed
-    reports = [file for file in whole if file not in cached and not cached & set(file.parents)]
+    # A hidden file is half written, by a run that was killed.
+    finished = (file for file in REPORTS.rglob("*") if not file.name.startswith("."))
+    reports = [file for file in finished if file not in cached and not cached & set(file.parents)]
     code = git.untracked(["*.dvc", *(str(path) for path in dvcfiles.locked_dependencies())])
     return [
         *(PARAMS, CHAMPION, dvcfiles.DVC_YAML, dvcfiles.DVC_LOCK, dvcfiles.dvc_file(Path(params.data.path))),

@@ -1,4 +1,4 @@
-"""How a version was judged when it was registered, and what of that is another thing today.
+"""How a version was judged when it was registered, and what of that has changed since.
 
 reads   reports/decision.json as the version holds it, and as the last run left it
 """
@@ -15,7 +15,7 @@ from tasks.registry.record import Version
 from tasks.registry.versions import Versions
 
 TOLERANCE = 1e-9
-"""Of two figures that JSON and YAML spell differently."""
+"""Two figures that differ by less are the same: JSON and YAML spell them differently."""
 
 
 class Judged(Versions):
@@ -48,24 +48,24 @@ class Judged(Versions):
             yield f"it was judged against {parent or 'the baseline'}, the champion is {current or 'none'} today"
 
 
-def gate_changes(rule: GateParams, then: Decision) -> tuple[str, ...]:
-    """What section gate of params.yaml asks for today that the decision `then` was not made by."""
+def gate_changes(gate_params: GateParams, then: Decision) -> tuple[str, ...]:
+    """The demands of section gate of params.yaml under which the decision `then` was not made, a sentence each."""
     words = []
-    if then.metric != rule.metric:
-        words.append(f"it was judged by {then.metric}, gate.metric is {rule.metric} today")
-    if abs(then.threshold - rule.min_gain) > TOLERANCE:
-        text = f"it was judged at a threshold of {then.threshold:+.2%}, gate.min_gain is {rule.min_gain:+.2%} today"
-        if then.metric == rule.metric and then.gain < rule.min_gain - TOLERANCE:
+    if then.metric != gate_params.metric:
+        words.append(f"it was judged by {then.metric}, gate.metric is {gate_params.metric} today")
+    if abs(then.threshold - gate_params.min_gain) > TOLERANCE:
+        text = f"it was judged at a threshold of {then.threshold:+.2%}, gate.min_gain is {gate_params.min_gain:+.2%} today"
+        if then.metric == gate_params.metric and then.gain < gate_params.min_gain - TOLERANCE:
             text += f", which its gain of {then.gain:+.2%} does not reach"
         words.append(text)
-    if then.confidence != rule.confidence:
-        spelt = ["none" if value is None else f"{value:.4g}" for value in (then.confidence, rule.confidence)]
+    if then.confidence != gate_params.confidence:
+        spelt = ["none" if value is None else f"{value:.4g}" for value in (then.confidence, gate_params.confidence)]
         words.append(f"it was judged with confidence {spelt[0]}, gate.confidence is {spelt[1]} today")
     return tuple(words)
 
 
 def _verdict_change(then: Decision, today: Decision | None) -> Iterator[str]:
-    """Nothing where the model is its own reference today: of itself it never gains."""
+    """Whether the verdict differs today, in words. Nothing where the model is its own reference: it never gains on itself."""
     if today is None or (len(today.tensors_sha256) > 1 and len(set(today.tensors_sha256.values())) == 1):
         return
     if today.verdict is not then.verdict:
@@ -75,8 +75,8 @@ def _verdict_change(then: Decision, today: Decision | None) -> Iterator[str]:
 def why(decision: Decision) -> str:
     """What decided, in words, and how many guards fail besides."""
     first = next(iter(decision.reasons), "it gives no reason")
-    others = [guard for guard in decision.guards if not guard.passed and not first.startswith(f"{guard.name}:")]
-    count = f" ({len(others)} guard{'s fail' if len(others) > 1 else ' fails'} too)" if others else ""
+    failing_guards = [guard for guard in decision.guards if not guard.passed and not first.startswith(f"{guard.name}:")]
+    count = f" ({len(failing_guards)} guard{'s fail' if len(failing_guards) > 1 else ' fails'} too)" if failing_guards else ""
     return f"{first}{count}"
 
 

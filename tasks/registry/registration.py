@@ -69,8 +69,8 @@ class Registration(Versions):
     def _same(self, md5: str | None) -> list[Version]:
         """The versions with these weights, oldest first: the same file, or the same tensors in another one."""
         tensors = Scores.read().candidate.get("tensors_sha256")
-        known = [(version, version.record) for version in self.list_versions(with_deprecated=True) if version.record]
-        return [version for version, record in known if record.md5 == md5 or (tensors and record.tensors == tensors)]
+        recorded = [(version, version.record) for version in self.list_versions(with_deprecated=True) if version.record]
+        return [version for version, record in recorded if record.md5 == md5 or (tensors and record.tensors == tensors)]
 
     def _store(self, settings: dvcfiles.Settings) -> None:
         """Push weights, data and cached evidence to the DVC remote, or say that they exist on this machine alone."""

@@ -86,16 +86,16 @@ class Stages(Judged):
         step, backoff = self._step(approver, reason, when), Backoff()
         while True:
             self.backend.catch_up()
-            found = self.show(version)
-            if found.deprecated:
-                log.info("%s is deprecated", found.tag)
-                return found
-            if self.stage in found.stages:
+            registered = self.show(version)
+            if registered.deprecated:
+                log.info("%s is deprecated", registered.tag)
+                return registered
+            if self.stage in registered.stages:
                 fix = "Promote another version first, or run `python -m tasks.registry rollback`."
-                raise RegistryError(f"{found.version} is in {self.stage}", where=found.tag, fix=fix)
-            time = step.time_after(datetime.fromisoformat(found.created), found)
-            if self.backend.withdraw(found, step, time):
-                log.info("deprecated %s: %s", found.tag, step.reason)
+                raise RegistryError(f"{registered.version} is in {self.stage}", where=registered.tag, fix=fix)
+            time = step.time_after(datetime.fromisoformat(registered.created), registered)
+            if self.backend.withdraw(registered, step, time):
+                log.info("deprecated %s: %s", registered.tag, step.reason)
                 return self.show(version)
             backoff.wait()  # somebody else wrote in the same moment: what they said counts
 
@@ -113,13 +113,13 @@ class Stages(Judged):
             RegistryError: there is no such version, or the place of the versions refuses.
         """
         self.backend.catch_up()
-        found = self.show(version)
-        key = f"{found.tag}.{outcome}.{hashlib.sha256(question.encode()).hexdigest()[:12]}"
-        known = {refusal.tag: refusal for refusal in self.refusals()}
-        if key not in known:
-            files = found.record.files if found.record else {}
+        registered = self.show(version)
+        key = f"{registered.tag}.{outcome}.{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+        refusals = {refusal.tag: refusal for refusal in self.refusals()}
+        if key not in refusals:
+            files = registered.record.files if registered.record else {}
             body = {
-                "version": found.version,
+                "version": registered.version,
                 "outcome": outcome,
                 "approver": approver,
                 "reason": reason,
@@ -129,10 +129,10 @@ class Stages(Judged):
                 "authenticated": False,
                 **{name: files.get(path) for name, path in PINNED.items()},
             }
-            self.backend.refuse(found, key, body)
-            log.info("recorded: %s %s, %s: %s", found.tag, outcome, approver, " ".join(reason.split()))
-            known = {refusal.tag: refusal for refusal in self.refusals()}
-        return known[key]
+            self.backend.refuse(registered, key, body)
+            log.info("recorded: %s %s, %s: %s", registered.tag, outcome, approver, " ".join(reason.split()))
+            refusals = {refusal.tag: refusal for refusal in self.refusals()}
+        return refusals[key]
 
     def _step(
         self,
@@ -156,17 +156,17 @@ class Stages(Judged):
         backoff = Backoff()
         while True:
             self.backend.catch_up()
-            found, current = self.show(version), self.champion()
-            if found.version == current:
-                log.info("%s is in %s already", found.tag, self.stage)
-                self.backend.share(found)
-                return found
-            _require_allowed(found, current, expected)
+            registered, current = self.show(version), self.champion()
+            if registered.version == current:
+                log.info("%s is in %s already", registered.tag, self.stage)
+                self.backend.share(registered)
+                return registered
+            _require_allowed(registered, current, expected)
             if not step.is_rollback and not backoff.num_tries:
-                for text in self.since_judged(found):
-                    log.warning("%s: %s", found.tag, line(text))
-            if self.backend.assign(found, current, step):
-                log.info("%s is in %s now, after %s", found.tag, self.stage, current or "none")
+                for text in self.since_judged(registered):
+                    log.warning("%s: %s", registered.tag, line(text))
+            if self.backend.assign(registered, current, step):
+                log.info("%s is in %s now, after %s", registered.tag, self.stage, current or "none")
                 return self.show(version)
             backoff.wait()
 

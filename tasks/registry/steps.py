@@ -75,7 +75,7 @@ class Step:
 
 
 def _earliest(past: Sequence[Assignment]) -> datetime | None:
-    """One second after the last of `past`; a record of the far future does not push the next one there."""
+    """One second after the last of `past`; a record that is dated far ahead does not push the next one there."""
     limit = datetime.now(UTC) + MAX_AHEAD
     if ahead := [assignment.tag for assignment in past if assignment.created > limit]:
         log.warning(
@@ -83,4 +83,4 @@ def _earliest(past: Sequence[Assignment]) -> datetime | None:
             " will not see it. `python -m tasks.registry champion` goes by the number.",
             ", ".join(ahead),
         )
-    return max((found.created + timedelta(seconds=1) for found in past if found.created <= limit), default=None)
+    return max((assignment.created + timedelta(seconds=1) for assignment in past if assignment.created <= limit), default=None)

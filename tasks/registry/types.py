@@ -128,9 +128,9 @@ class Audit:
     absent: dict[str, dict[str, None]] = field(default_factory=dict)
     """{output: the versions of it that the DVC cache lacks, or a file of them}."""
 
-    def expect(self, version: Version, what: str, expected: str, found: str) -> None:
-        if expected != found:
-            self.faults.append(Fault(version.version, what, expected, found))
+    def expect(self, version: Version, what: str, expected: str, actual: str) -> None:
+        if expected != actual:
+            self.faults.append(Fault(version.version, what, expected, actual))
 
     def cached(self, md5: str) -> str | None:
         """The hash of the object `md5` in a DVC cache of this repository; None where it is absent."""

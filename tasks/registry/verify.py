@@ -37,17 +37,17 @@ class Verification(Versions):
         audit = Audit(dvcfiles.settings(), self.read_file)
         past = self.history()
         self.backend.check(audit, versions)
-        for found in versions:
-            _check_promotions(audit, found, past)
-            if found.record is None:
-                log.warning("%s was registered by hand: nothing but its commit is pinned", found.tag)
+        for registered in versions:
+            _check_promotions(audit, registered, past)
+            if registered.record is None:
+                log.warning("%s was registered by hand: nothing but its commit is pinned", registered.tag)
                 continue
-            if not found.record.files:
-                log.warning("%s is of an earlier release: its record pins no hash of its report", found.tag)
-            if (lock := audit.text(found, dvcfiles.DVC_LOCK)) is not None:
-                self._check_lock(audit, found, found.record, lock)
-                _check_cache(audit, found, found.record, lock)
-            self._check_weights(audit, found, found.record)
+            if not registered.record.files:
+                log.warning("%s is of an earlier release: its record pins no hash of its report", registered.tag)
+            if (lock := audit.text(registered, dvcfiles.DVC_LOCK)) is not None:
+                self._check_lock(audit, registered, registered.record, lock)
+                _check_cache(audit, registered, registered.record, lock)
+            self._check_weights(audit, registered, registered.record)
         _tell_absent(audit)
         return tuple(audit.faults)
 
@@ -68,8 +68,8 @@ class Verification(Versions):
             audit.expect(version, f"{record.weights} {' or '.join(places)}", record.md5, "nothing")
         copy = REGISTERED / f"{version.tag}.pt"
         places[f"as {copy}"] = md5_of(copy) if copy.is_file() else None
-        for place, found in places.items():
-            audit.expect(version, f"{record.weights} {place}", record.md5, found or record.md5)
+        for place, md5 in places.items():
+            audit.expect(version, f"{record.weights} {place}", record.md5, md5 or record.md5)
 
 
 def _tell_absent(audit: Audit) -> None:
@@ -93,11 +93,11 @@ def _check_cache(audit: Audit, version: Version, record: Record, lock: str) -> N
     """What the DVC cache holds of the dataset and of every output that dvc.lock names, but the weights."""
     outs = {path: out.md5 for path, out in dvcfiles.locked_outputs(lock).items()}
     for out, md5 in (outs | {record.data: f"{record.data_version}.dir"}).items():
-        found = audit.cached(md5)
+        cached_md5 = audit.cached(md5)
         what = f"list of files of {out}" if md5.endswith(".dir") else out
-        audit.expect(version, f"{what} in the DVC cache", md5.removesuffix(".dir"), found or md5.removesuffix(".dir"))
-        is_absent = found is None and out not in record.files
-        if md5.endswith(".dir") and found == md5.removesuffix(".dir"):
+        audit.expect(version, f"{what} in the DVC cache", md5.removesuffix(".dir"), cached_md5 or md5.removesuffix(".dir"))
+        is_absent = cached_md5 is None and out not in record.files
+        if md5.endswith(".dir") and cached_md5 == md5.removesuffix(".dir"):
             for path, expected in (dvcfiles.directory_files(audit.settings.cache, md5) or {}).items():
                 if f"{out}/{path}" != record.weights:
                     hashed = audit.cached(expected)

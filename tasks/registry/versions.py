@@ -57,14 +57,14 @@ class Versions:
         Raises:
             RegistryError: there is no such version.
         """
-        wanted = version.removeprefix(f"{self.name}@")
+        number = version.removeprefix(f"{self.name}@")
         versions = self.list_versions(with_deprecated=True)
-        for found in versions:
-            if found.version == wanted:
-                return found
+        for registered in versions:
+            if registered.version == number:
+                return registered
         known = ", ".join(v.version for v in versions[-5:]) or "none"
         fix = f"Name another; {text}." if (text := self.doubt()) else "Name another: `python -m tasks.registry list`."
-        raise RegistryError(f"no version {wanted} of {self.name}; known: {known}", where=f"{self.name}@{wanted}", fix=fix)
+        raise RegistryError(f"no version {number} of {self.name}; known: {known}", where=f"{self.name}@{number}", fix=fix)
 
     def doubt(self) -> str:
         """Why there may be versions that are not known here, and the command that tells; empty where nothing says so."""
@@ -83,8 +83,8 @@ class Versions:
         except WorkspaceError:
             return None
         pinned: str | None = pin["version"] if "md5" in pin else None
-        known = {found.version for found in self.list_versions(with_deprecated=True)} if pinned else set[str]()
-        return None if pinned in known else pinned
+        versions = {version.version for version in self.list_versions(with_deprecated=True)} if pinned else set[str]()
+        return None if pinned in versions else pinned
 
     def champion(self) -> str | None:
         """The version that is in stage registry.stage now, such as v1.2.0; None where there is none."""
@@ -105,8 +105,8 @@ class Versions:
 
     def refusals(self, version: str | None = None) -> tuple[Refusal, ...]:
         """Every refusal of `version`, or of all, that is known here, newest last."""
-        found = [refusal for refusal in self.backend.refusals() if version in {None, refusal.version}]
-        return tuple(sorted(found, key=lambda refusal: refusal.created))
+        refusals = [refusal for refusal in self.backend.refusals() if version in {None, refusal.version}]
+        return tuple(sorted(refusals, key=lambda refusal: refusal.created))
 
     def read_file(self, version: Version, path: str) -> bytes:
         """The bytes of a file that the version keeps, such as reports/report.md.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.common.errors import RegistryError
@@ -12,13 +14,15 @@ from tasks.common.replace import replacing
 from tasks.common.stage import DISK_FULL, write_text
 from tasks.common.weights import md5_of
 from tasks.measure.exported import Exported
-from tasks.registry.exported import require_same
+from tasks.registry.record import Version
 from tasks.registry.versions import Versions
 
 log = logging.getLogger(__name__)
 
 VERSION_FILE = "version.txt"
-"""Beside exported artifacts: which version they are of."""
+"""The file beside exported artifacts that names their version."""
+CARD = {"card.json", "card.md"}
+"""The model card, of which versions before 0.2 state no hash."""
 PIN_HEAD = "# Written by the flow before it builds: the version that a candidate must beat. Do not edit.\n"
 
 
@@ -31,18 +35,18 @@ class Copies(Versions):
         Raises:
             RegistryError: there is no such version, its weights cannot be found, or they are not the bytes registered.
         """
-        found = self.show(version)
-        path = REGISTERED / f"{found.tag}.pt"
-        if path.is_file() and found.record and md5_of(path) == found.record.md5:
+        registered = self.show(version)
+        path = REGISTERED / f"{registered.tag}.pt"
+        if path.is_file() and registered.record and md5_of(path) == registered.record.md5:
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            md5 = self.backend.copy_weights(found, found.record, part)
-            if md5 is not None and (got := md5_of(part)) != md5:
+            md5 = self.backend.copy_weights(registered, registered.record, part)
+            if md5 is not None and (part_md5 := md5_of(part)) != md5:
                 raise RegistryError(
-                    f"the stored weights have MD5 {got}, registered were {md5}",
-                    where=found.tag,
+                    f"the stored weights have MD5 {part_md5}, registered were {md5}",
+                    where=registered.tag,
                     fix="Restore it from a backup.",
                 )
             part.replace(path)
@@ -62,25 +66,25 @@ class Copies(Versions):
         if name is None:
             fix = "Name a version: `python -m tasks.registry list`."
             raise RegistryError("there is no champion yet", where=self.name, fix=fix)
-        found = self.show(name)
-        hashes = Exported.parse(self.read_file(found, EXPORTED.as_posix()), found.tag).sha256s
+        registered = self.show(name)
+        hashes = Exported.parse(self.read_file(registered, EXPORTED.as_posix()), registered.tag).sha256s
         if not hashes:
             what = f"no artifact was kept with it, see {EXPORTED} of the version"
-            raise RegistryError(what, where=found.tag, fix="Name formats in export.formats, and run again.")
+            raise RegistryError(what, where=registered.tag, fix="Name formats in export.formats, and run again.")
         if target.exists():
             raise RegistryError("is there already", where=str(target), fix="Remove it, or name another folder with --to.")
         try:
             with replacing(target) as part:
-                self.backend.copy_export(found, part)
-                require_same(part, hashes, found)
-                (part / VERSION_FILE).write_text(f"{found.tag}\n", encoding="utf-8")
+                self.backend.copy_export(registered, part)
+                _require_same(part, hashes, registered)
+                (part / VERSION_FILE).write_text(f"{registered.tag}\n", encoding="utf-8")
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise
             raise RegistryError(
                 f"cannot be written: {error.strerror}", where=str(target), fix="Name another folder with --to."
             ) from None
-        log.info("%s holds the artifacts and the model card of %s", target, found.tag)
+        log.info("%s holds the artifacts and the model card of %s", target, registered.tag)
         return target
 
     def pin_champion(self) -> str | None:
@@ -113,3 +117,17 @@ class Copies(Versions):
             return f"{head}version: null\n"
         path = self.fetch(version)
         return f"{head}version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}\n"
+
+
+def _require_same(folder: Path, hashes: Mapping[str, str], version: Version) -> None:
+    """Refuse a folder that lacks an exported artifact of the version, has another one, or has one with other bytes.
+
+    Raises:
+        RegistryError: the first file that is not as it was registered.
+    """
+    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    for path in sorted(hashes.keys() | (files.keys() - CARD)):
+        digest = hashlib.sha256(files[path].read_bytes()).hexdigest() if path in files else "no such file"
+        if digest != hashes.get(path, "no such file"):
+            what = f"{path} has SHA-256 {digest}, registered was {hashes.get(path, 'no such file')}"
+            raise RegistryError(what, where=version.tag, fix="Restore it from a backup.")

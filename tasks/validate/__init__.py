@@ -45,7 +45,7 @@ from tasks.validate.tables import Tables, read_rows, tabulate
 
 log = logging.getLogger(__name__)
 MAX_GALLERY_BYTES = 330_000
-"""Of validation.svg: base64 adds a third, and Prefect's database bears 500 kB an artifact."""
+"""The most that validation.svg may have: base64 adds a third, and Prefect's database bears 500 kB an artifact."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Verdict:
     dataset: Dataset
     """Without the images that are left out."""
     tables: Tables
-    """Of that dataset."""
+    """The tables of that dataset."""
     outcomes: Sequence[Outcome]
-    """Of every check, on all images; of checks of the whole set without the images that are left out."""
+    """One of every check, on all images; checks of the whole set are without the images that are left out."""
     issues: pl.DataFrame
-    """See `results.issues_table`."""
+    """The table that `results.issues_table` describes."""
     quarantine: Quarantine
     stopping: Sequence[Outcome]
     """The critical checks that stop the run."""
@@ -79,26 +79,26 @@ def judge(params: Params) -> Verdict:
         DatasetError: data.yaml or its folders cannot be used.
         PipelineError: expectations.yaml cannot be used.
     """
-    rules, path = params.validate, params.data.path
+    validate_params, path = params.validate, params.data.path
     dataset = read_dataset(Path(path))
-    checks = expectations.load_checks(EXPECTATIONS, expectations.parameters(rules, dataset))
+    checks = expectations.load_checks(EXPECTATIONS, expectations.parameters(validate_params, dataset))
     rows = read_rows(dataset, params, with_metadata=expectations.use_metadata(checks))
     before = accepted.read(path)
-    tables = tabulate(dataset, rows, rules, before)
+    tables = tabulate(dataset, rows, validate_params, before)
     outcomes = suite.evaluate(checks, tables.frames)
-    if rules.data_docs:
+    if validate_params.data_docs:
         suite.write_data_docs(checks, tables.frames, DATA_DOCS)
     stopping = [outcome for outcome in outcomes if outcome.stops]
     left_out, excess = quarantine.EMPTY, []
-    if stopping and rules.on_bad == "quarantine":
+    if stopping and validate_params.on_bad == "quarantine":
         left_out = quarantine.collect(outcomes)
-        excess = left_out.excess(dataset, rules.max_quarantined_share)
+        excess = left_out.excess(dataset, validate_params.max_quarantined_share)
     if len(left_out.table) and not excess:
         dataset = without(dataset, left_out.by_split)
-        tables = tabulate(dataset, rows.without(left_out.table.select("split", file="image")), rules, before)
+        tables = tabulate(dataset, rows.without(left_out.table.select("split", file="image")), validate_params, before)
         again = suite.evaluate([check for check in checks if check.table not in ("images", "labels")], tables.frames)
         outcomes = quarantine.replaced(outcomes, again)
-    if rules.on_bad == "quarantine" and not excess:
+    if validate_params.on_bad == "quarantine" and not excess:
         stopping = [outcome for outcome in outcomes if outcome.stops and not quarantine.is_about_images(outcome)]
     return Verdict(dataset, tables, outcomes, results.issues_table(outcomes), left_out, stopping, excess)
 
@@ -132,7 +132,7 @@ def run(params: Params, folder: Path = REPORTS) -> None:
 
 
 def require_still(verdict: Verdict) -> None:
-    """Nothing, if the dataset still is what was judged.
+    """Refuse a dataset that is no longer what was judged.
 
     Raises:
         DatasetError: files came, went or changed since they were read.
@@ -173,7 +173,7 @@ def counts(verdict: Verdict) -> dict[str, Any]:
 
 
 def manifest(path: str, verdict: Verdict) -> Manifest:
-    """What is accepted, of which every file's hash is remembered."""
+    """The manifest of the dataset that is accepted; the hash of each of its files is remembered."""
     dataset, tables = verdict.dataset, verdict.tables
     splits = {
         split: AcceptedSplit(len(images), tables.num_instances(split), digest(dataset.root, images, tables.hashes))

@@ -1,24 +1,25 @@
 """Check a dataset, and list or make the mends that lose nothing.
 
-`python -m tasks.validate`; with `--set data.path=FOLDER` a folder by itself: the evidence of the pipeline stays as it is.
+`python -m tasks.validate` checks the dataset of params.yaml. With `--set data.path=FOLDER` it checks another folder, and the
+evidence of the pipeline stays as it is.
 """
 
-from tasks.common import params, stage
+from tasks.common import stage
 from tasks.common.errors import ParamsError
-from tasks.common.params import Params
+from tasks.common.params import Params, load
 from tasks.common.paths import CHECKED, REPORTS
 from tasks.validate import run
 from tasks.validate.mend import mend
 
 
-def check(values: Params, *, fix: bool, write: bool) -> None:
-    """Validate, with the reports in runs/checked/ where the folder is not that of params.yaml; or mend."""
+def check(params: Params, *, fix: bool, write: bool) -> None:
+    """Validate the dataset, or mend it with `fix`. The reports go to runs/checked/ if the folder is not that of params.yaml."""
     if write and not fix:
         raise ParamsError("--write without --fix", where="--write", fix="Write --fix --write to mend the label files.")
     if fix:
-        mend(values, write=write)
+        mend(params, write=write)
     else:
-        run(values, REPORTS if values.data.path == params.load().data.path else CHECKED)
+        run(params, REPORTS if params.data.path == load().data.path else CHECKED)
 
 
 stage.main(

@@ -1,6 +1,6 @@
-"""An image as training decodes it: what `imread` of ultralytics/utils/patches.py (8.4.190) gives, without importing torch.
+"""Decode an image as training does: as `imread` of ultralytics/utils/patches.py (8.4.190), without importing torch.
 
-OpenCV reads fewer kinds of TIFF than Pillow, and of 16 bits training keeps the upper 8.
+OpenCV reads fewer kinds of TIFF than Pillow. Training keeps the upper 8 bits of an image of 16 bits.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 reads, writes  runs/validate/: *.parquet. Deleting the folder costs time and nothing else.
 
-When a row counts, `tasks.common.filecache` says. The name of a cache file holds a hash of the code that measures, so that an
+`tasks.common.filecache` says when a row counts. The name of a cache file holds a hash of the code that measures, so that an
 update never meets old rows.
 """
 

@@ -71,9 +71,9 @@ def load_checks(path: Path, parameters: Mapping[str, Any]) -> list[Check]:
     return [check for check in checks if check.enabled]
 
 
-def parameters(rules: ValidateParams, dataset: Dataset) -> dict[str, Any]:
+def parameters(validate_params: ValidateParams, dataset: Dataset) -> dict[str, Any]:
     """What `{$PARAMETER: name}` can name: section validate of params.yaml, and max_class_id."""
-    return asdict(rules) | {"max_class_id": len(dataset.names) - 1}
+    return asdict(validate_params) | {"max_class_id": len(dataset.names) - 1}
 
 
 def use_metadata(checks: Iterable[Check]) -> bool:
@@ -82,16 +82,16 @@ def use_metadata(checks: Iterable[Check]) -> bool:
     return any("meta_" in text for text in texts)
 
 
-def refuse_unknown(name: Any, known: Iterable[str], what: str, where: str) -> None:
-    """Nothing, if `name` is in `known`.
+def refuse_unknown(name: Any, allowed: Iterable[str], what: str, where: str) -> None:
+    """Refuse a `name` that is not in `allowed`.
 
     Raises:
         PipelineError: it is not; the message names the nearest that is.
     """
-    if name in (known := list(known)):
+    if name in (allowed := list(allowed)):
         return
-    close = difflib.get_close_matches(str(name), known, n=1)
-    fix = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+    close = difflib.get_close_matches(str(name), allowed, n=1)
+    fix = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(allowed)}."
     raise PipelineError(f"{what} `{name}` is unknown", where=where, fix=fix)
 
 

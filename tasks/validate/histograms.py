@@ -76,8 +76,8 @@ def histogram(title: str, table: pl.DataFrame, splits: Sequence[str], unit: str)
     edges = np.linspace(low, high, NUM_BINS + 1)
     shares = {}
     for split in splits:
-        own = logs[(table["split"] == split).to_numpy()]
-        shares[split] = np.histogram(own, edges)[0] / max(len(own), 1)
+        split_logs = logs[(table["split"] == split).to_numpy()]
+        shares[split] = np.histogram(split_logs, edges)[0] / max(len(split_logs), 1)
     top = max(float(share.max()) for share in shares.values())
     canvas = Canvas(WIDTH, HEIGHT)
     levels = {value: f"{value:.0%}" for value in labelled(ticks(0, top, 4))}

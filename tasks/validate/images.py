@@ -61,13 +61,13 @@ def image_table(dataset: Dataset, strays: Strays, leak_distance: int, suspect_di
 
 
 def _sharing(files: pl.Series, labels: Sequence[str], has_label: Sequence[int]) -> pl.Series:
-    """Of each image the first other one whose label file is the same, null where there is none, or no label file."""
+    """The first other image that has the same label file, for each image; null where no image shares it or it is missing."""
     by_label: dict[str, list[str]] = {}
     for file, label, is_there in zip(files, labels, has_label, strict=True):
         if is_there:
             by_label.setdefault(label, []).append(file)
     shared = (
-        next((other for other in by_label.get(label, ()) if other != file), None)
+        next((sharer for sharer in by_label.get(label, ()) if sharer != file), None)
         for file, label in zip(files, labels, strict=True)
     )
     return pl.Series(shared, dtype=pl.String)
@@ -77,10 +77,12 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     """`read_picture` of each file, in order: a row of the cache where the file is as it was, else read anew on all cores."""
     now = time.time_ns()
     stats = filecache.stat_table(files)
-    known = cache.load(CACHED)
-    if known is None:
-        known = pl.DataFrame(schema=filecache.STAT | SCHEMA)
-    rows = stats.join(known.with_columns(is_known=pl.lit(value=True)), on=list(filecache.STAT), how="left", maintain_order="left")
+    cached = cache.load(CACHED)
+    if cached is None:
+        cached = pl.DataFrame(schema=filecache.STAT | SCHEMA)
+    rows = stats.join(
+        cached.with_columns(is_known=pl.lit(value=True)), on=list(filecache.STAT), how="left", maintain_order="left"
+    )
     missing = rows["is_known"].is_null()
     if not missing.any():
         return rows.select(*SCHEMA)
@@ -88,9 +90,9 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     at = pl.Series(missing.arg_true(), dtype=pl.UInt32)
     order = pl.concat([rows.with_row_index("row").filter(~missing)["row"], at]).arg_sort()
     result = pl.concat([rows.filter(~missing).select(*SCHEMA), fresh])[order]
-    kept = stats.hstack(result).filter(filecache.settled(stats, now))
-    others = known.select(*filecache.STAT, *SCHEMA).join(stats, on="path", how="anti")
-    cache.store(CACHED, pl.concat([kept, others.tail(len(stats))]).unique("path", keep="first", maintain_order=True))
+    settled_rows = stats.hstack(result).filter(filecache.settled(stats, now))
+    other_files = cached.select(*filecache.STAT, *SCHEMA).join(stats, on="path", how="anti")
+    cache.store(CACHED, pl.concat([settled_rows, other_files.tail(len(stats))]).unique("path", keep="first", maintain_order=True))
     return result
 
 
@@ -104,7 +106,7 @@ def _read(files: Sequence[Path]) -> list[Picture]:
 
 
 def _with_copies(table: pl.DataFrame) -> pl.DataFrame:
-    """The columns about equal bytes. Of a picture in two splits the one that judges most is kept: test, then val, then train."""
+    """Add the columns about equal bytes. If a picture is in two splits, the one that judges most keeps it: test, val, train."""
     rank = pl.col("split").replace_strict({split: -i for i, split in enumerate(SPLITS)}, return_dtype=pl.Int64)
     key = pl.when(pl.col("sha256") != "").then("sha256").otherwise("file")
     original = pl.struct("file", "split").sort_by(rank, "file").first().over(key)

@@ -42,10 +42,10 @@ def label_table(
     """The table, sorted by split, file and line, and the SHA-256 of every label file that was read.
 
     Args:
-        dataset: the layout.
+        dataset: the layout of the dataset.
         images: the table `images` of the same dataset, row by row its images.
-        strays: what else lies in its folder.
-        coord_tolerance: as `validate.coord_tolerance`.
+        strays: the files that lie in its folder and that the layout does not name.
+        coord_tolerance: `validate.coord_tolerance` of params.yaml.
         imgsz: longer side of an image in training, px; `box_px2` is measured there.
     """
     labels = list(label_files(dataset, images))
@@ -67,16 +67,16 @@ def _chunks(files: Sequence[LabelFile]) -> Iterator[tuple[Sequence[LabelFile], p
     With each piece come its `stat_table` and the time of that, ns.
     """
     for first in range(0, len(files), FILES_A_CHUNK):
-        some = files[first : first + FILES_A_CHUNK]
+        chunk = files[first : first + FILES_A_CHUNK]
         now = time.time_ns()
-        stats = filecache.stat_table([file.path for file in some])
+        stats = filecache.stat_table([file.path for file in chunk])
         start, num_bytes = 0, 0
         for end, size in enumerate(stats["size"]):
             if end > start and num_bytes + size > BYTES_A_CHUNK:
-                yield some[start:end], stats[start:end], now
+                yield chunk[start:end], stats[start:end], now
                 start, num_bytes = end, 0
             num_bytes += size
-        yield some[start:], stats[start:], now
+        yield chunk[start:], stats[start:], now
 
 
 def _chunk(

@@ -1,4 +1,4 @@
-"""Pictures that are in two splits nearly unchanged: saved again, resized, the next frame of a film.
+"""Find pictures that are in two splits nearly unchanged: saved again, resized, or the next frame of a film.
 
 Two pictures are alike when their 64-bit difference hashes (dhash, N. Krawetz 2013) differ in few bits *and* their thumbnails
 correlate: hashes of dark fields and blank pages come close by chance. Flat pictures are never compared.
@@ -40,16 +40,16 @@ def nearest_across_splits(images: pl.DataFrame, max_distance: int) -> pl.DataFra
     splits, sha256 = images["split"].to_numpy(), images["sha256"].to_numpy()
     near_of = np.full(len(images), -1)
     near_distance = np.full(len(images), np.nan)
-    for split, others in JUDGES.items():
+    for split, judging_splits in JUDGES.items():
         queries = np.flatnonzero(usable & (splits == split))
-        known = np.flatnonzero(usable & np.isin(splits, others))
+        known = np.flatnonzero(usable & np.isin(splits, judging_splits))
         if not len(queries) or not len(known):
             continue
-        for query, found, distance in _alike(images, queries, known, max_distance):
-            other = sha256[query] != sha256[found]
-            order = np.lexsort((found[other], distance[other]))[::-1]  # the nearest is written last
-            near_of[query[other][order]] = found[other][order]
-            near_distance[query[other][order]] = distance[other][order]
+        for query, match, distance in _alike(images, queries, known, max_distance):
+            is_no_copy = sha256[query] != sha256[match]
+            order = np.lexsort((match[is_no_copy], distance[is_no_copy]))[::-1]  # the nearest is written last
+            near_of[query[is_no_copy][order]] = match[is_no_copy][order]
+            near_distance[query[is_no_copy][order]] = distance[is_no_copy][order]
     names = images["file"].gather(np.maximum(near_of, 0)) if len(images) else images["file"]
     is_near = pl.Series(near_of >= 0)
     table = pl.DataFrame({"near_of": names, "near_distance": near_distance})
@@ -59,12 +59,12 @@ def nearest_across_splits(images: pl.DataFrame, max_distance: int) -> pl.DataFra
 def alike_pairs(images: pl.DataFrame, max_distance: int) -> Indices:
     """(P, 2) indices of the rows of `images` (contrast, dhash, thumb) that look alike, the smaller index first.
 
-    Of a crowd that all look alike not every pair is there, but enough to link them all.
+    If many pictures all look alike, not every pair of them is there, but enough pairs to link them all.
     """
     every = np.flatnonzero(_usable(images))
     if not len(every):
         return np.empty((0, 2), dtype=np.intp)
-    pairs = [np.stack([query, found], axis=1) for query, found, _ in _alike(images, every, every, max_distance)]
+    pairs = [np.stack([query, match], axis=1) for query, match, _ in _alike(images, every, every, max_distance)]
     ordered = np.sort(np.concatenate(pairs), axis=1)
     return np.unique(ordered[ordered[:, 0] < ordered[:, 1]], axis=0)
 
@@ -76,9 +76,9 @@ def nearest_of(images: pl.DataFrame, is_known: npt.NDArray[np.bool_], max_distan
     nearest: dict[int, tuple[int, int]] = {}
     if len(queries) and len(known):
         for chunk in _alike(images, queries, known, max_distance):
-            for row, other, distance in zip(*(part.tolist() for part in chunk), strict=True):
-                nearest[row] = min(nearest.get(row, (distance, other)), (distance, other))
-    return {row: other for row, (_, other) in nearest.items()}
+            for row, known_row, distance in zip(*(part.tolist() for part in chunk), strict=True):
+                nearest[row] = min(nearest.get(row, (distance, known_row)), (distance, known_row))
+    return {row: known_row for row, (_, known_row) in nearest.items()}
 
 
 def _usable(images: pl.DataFrame) -> npt.NDArray[np.bool_]:
@@ -92,15 +92,15 @@ def _alike(images: pl.DataFrame, queries: Indices, known: Indices, max_distance:
     hashes, thumbs = images["dhash"].to_numpy().view(np.uint64), _normalised(images["thumb"])
     for start in range(0, len(queries), QUERIES_A_CHUNK):
         chunk = queries[start : start + QUERIES_A_CHUNK]
-        query, found, distance = _candidates(hashes[chunk], hashes[known], max_distance)
-        query, found = chunk[query], known[found]
-        alike = (thumbs[query] * thumbs[found]).sum(axis=1) >= MIN_CORRELATION
-        yield query[alike], found[alike], distance[alike]
+        query, match, distance = _candidates(hashes[chunk], hashes[known], max_distance)
+        query, match = chunk[query], known[match]
+        alike = (thumbs[query] * thumbs[match]).sum(axis=1) >= MIN_CORRELATION
+        yield query[alike], match[alike], distance[alike]
 
 
 def _candidates(queries: Hashes, known: Hashes, max_distance: int) -> tuple[Indices, ...]:
     """Pairs (index of query, index of known) at most `max_distance` bits apart, each with its distance; pairs may repeat."""
-    found: list[tuple[Indices, ...]] = []
+    pairs: list[tuple[Indices, ...]] = []
     flips = np.array([0, *(1 << bit for bit in range(BAND_BITS))], dtype=np.uint64)
     for band in range(NUM_BANDS):
         shift = np.uint64(band * BAND_BITS)
@@ -115,8 +115,8 @@ def _candidates(queries: Hashes, known: Hashes, max_distance: int) -> tuple[Indi
         match = order[np.repeat(low, count) + within]
         distance = np.bitwise_count(queries[query] ^ known[match]).astype(np.intp)
         near = distance <= min(max_distance, MAX_DISTANCE)
-        found.append((query[near], match[near], distance[near]))
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+        pairs.append((query[near], match[near], distance[near]))
+    return tuple(np.concatenate(parts) for parts in zip(*pairs, strict=True))
 
 
 def _normalised(thumbs: pl.Series) -> npt.NDArray[np.float32]:

@@ -22,7 +22,7 @@ MAX_LABEL_BYTES = 2**26
 MAX_LINES = 100_000
 """A dense image has a few thousand objects. A row costs 1 kB of memory, however short it is."""
 MAX_VALUES = 20_001
-"""Of a line: a class and an outline of 10,000 corners."""
+"""Values of a line: a class and an outline of 10,000 corners."""
 BREAKS = tuple(letter.encode() for letter in LINE_BREAKS)
 NOT_LABELS = frozenset({
     "classes", "label_map", "labels", "license", "names", "notes", "obj", "predefined_classes", "readme", "requirements", "test",
@@ -80,17 +80,17 @@ def read_text(path: Path) -> Text:
 
 
 def orphans(dataset: Dataset) -> list[Path]:
-    """Label files beside those of the dataset's images that belong to no image, sorted; hidden ones are none."""
+    """The label files that lie beside those of the dataset's images and belong to no image, sorted, without hidden files."""
     expected = {label_file(image) for image in dataset.images}
     image_folders = {image.parent for image in dataset.images}
-    found: set[Path] = set()
+    label_paths: set[Path] = set()
     for folder in {label.parent for label in expected}:
         for parent, folders, names in os.walk(folder):
-            found.update(Path(parent, name) for name in names if name.endswith(".txt") and not name.startswith("."))
+            label_paths.update(Path(parent, name) for name in names if name.endswith(".txt") and not name.startswith("."))
             folders[:] = [name for name in folders if not name.startswith(".")]
             if folder in image_folders:  # images and labels in one folder: what lies below may be anything
                 folders.clear()
-    return sorted(path for path in found - expected if path.name.partition(".")[0].lower() not in NOT_LABELS)
+    return sorted(path for path in label_paths - expected if path.name.partition(".")[0].lower() not in NOT_LABELS)
 
 
 def label_files(dataset: Dataset, images: pl.DataFrame) -> Iterator[LabelFile]:

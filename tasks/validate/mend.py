@@ -125,34 +125,37 @@ def _missing_backgrounds(dataset: Dataset) -> Iterator[Mend]:
 
 def _carry_out(mends: Sequence[Mend], dataset: Dataset, folder: Path) -> None:
     by_file: dict[Path, list[Mend]] = {}
-    for one in mends:
-        by_file.setdefault(one.path, []).append(one)
-    for path, own in by_file.items():
+    for line_mend in mends:
+        by_file.setdefault(line_mend.path, []).append(line_mend)
+    for path, file_mends in by_file.items():
         if path.exists():
             copy = folder / "original" / path.relative_to(dataset.root)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
         # A link becomes a file: what it names may be the DVC cache.
-        write_bytes(path, mended(path.read_bytes() if path.exists() else b"", own))
+        write_bytes(path, mended(path.read_bytes() if path.exists() else b"", file_mends))
 
 
 def mended(content: bytes, mends: Sequence[Mend]) -> bytes:
     """The content of a label file after `mends`; the other lines, their ends and a byte-order mark stay as they are."""
-    by_line = {one.line: one for one in mends if one.line}
+    by_line = {line_mend.line: line_mend for line_mend in mends if line_mend.line}
     lines = content.decode("utf-8-sig").splitlines(keepends=True)
-    kept = []
+    mended_lines = []
     for number, line in enumerate(lines, 1):
-        one = by_line.get(number)
-        if one is None:
-            kept.append(line)
-        elif one.new is not None:
-            kept.append(one.new + line[len(line.rstrip("\r\n")) :])
+        line_mend = by_line.get(number)
+        if line_mend is None:
+            mended_lines.append(line)
+        elif line_mend.new is not None:
+            mended_lines.append(line_mend.new + line[len(line.rstrip("\r\n")) :])
     mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
-    return mark + "".join(kept).encode()
+    return mark + "".join(mended_lines).encode()
 
 
 def _report(mends: Sequence[Mend], dataset: Dataset, folder: Path, *, write: bool) -> None:
-    rows = [(shown(one.path, dataset.root), one.line or None, one.mend, one.old, one.new) for one in mends]
+    rows = [
+        (shown(line_mend.path, dataset.root), line_mend.line or None, line_mend.mend, line_mend.old, line_mend.new)
+        for line_mend in mends
+    ]
     schema = {"file": pl.String, "line": pl.Int64, "mend": pl.String, "old": pl.String, "new": pl.String}
     write_text(folder / "fixes.csv", pl.DataFrame(rows, schema=schema, orient="row").write_csv())
     for file, line, what, *_ in rows[:20]:

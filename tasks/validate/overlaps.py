@@ -1,4 +1,4 @@
-"""How much two objects of an image cover each other: the same object drawn twice, or once under each of two classes."""
+"""Measure how much two objects of an image cover each other: the same object drawn twice, or once under each of two classes."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ def _affordable(polygons: npt.NDArray[np.object_], left: Ints, right: Ints, file
 
 def _box_iou(boxes: Floats, left: Ints, right: Ints) -> Floats:
     """(P,) the intersection over the union of the boxes (N, 4) x_min, y_min, x_max, y_max of each pair; 0 where both are flat."""
-    one, two = boxes[left], boxes[right]
-    size = np.minimum(one[:, 2:], two[:, 2:]) - np.maximum(one[:, :2], two[:, :2])
+    left_boxes, right_boxes = boxes[left], boxes[right]
+    size = np.minimum(left_boxes[:, 2:], right_boxes[:, 2:]) - np.maximum(left_boxes[:, :2], right_boxes[:, :2])
     shared = np.maximum(size, 0).prod(axis=1)
-    union = (one[:, 2:] - one[:, :2]).prod(axis=1) + (two[:, 2:] - two[:, :2]).prod(axis=1) - shared
+    union = (left_boxes[:, 2:] - left_boxes[:, :2]).prod(axis=1) + (right_boxes[:, 2:] - right_boxes[:, :2]).prod(axis=1) - shared
     iou: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou
 
@@ -109,9 +109,9 @@ def _iou(
 ) -> Floats:
     """`box_iou`, replaced by the IoU of the outlines where both are valid polygons and `affordable`."""
     both = np.flatnonzero(affordable & shapely.is_geometry(polygons[left]) & shapely.is_geometry(polygons[right]))
-    one, two = polygons[left[both]], polygons[right[both]]
-    shared = shapely.area(shapely.intersection(one, two))
-    union = shapely.area(one) + shapely.area(two) - shared
+    left_polygons, right_polygons = polygons[left[both]], polygons[right[both]]
+    shared = shapely.area(shapely.intersection(left_polygons, right_polygons))
+    union = shapely.area(left_polygons) + shapely.area(right_polygons) - shared
     iou = box_iou.copy()
     iou[both] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou

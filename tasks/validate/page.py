@@ -1,4 +1,4 @@
-"""What the checks found as a page for a person, and its gallery as one picture.
+"""Show what the checks found: a page for a person, and its gallery as one picture.
 
 writes  (through `run`) validation.html, self-contained, and validation.svg, small enough for an artifact
 """
@@ -18,7 +18,7 @@ from tasks.validate.suite import Outcome
 from tasks.validate.worst import by_severity
 
 NUM_EXAMPLES = 8
-"""Of a check; issues.csv has them all."""
+"""Issues of a check that the page lists; issues.csv has them all."""
 MOST_VALUE = 160
 """Characters of an example that are shown."""
 LEGEND = (("box fault", "critical, with its line"), ("box doubt", "warning, with its line"), ("box other", "other rows"))
@@ -57,7 +57,7 @@ def glance(
     images, classes = counts["images"], counts["classes"]
     shares = " · ".join(f"{count:,} {split}" for split, count in images.items())
     rows = {grade: [o for o in failed if o.check.severity == grade] for grade in ("critical", "warning")}
-    issues = {grade: sum(len(outcome.issues) for outcome in own) for grade, own in rows.items()}
+    issues = {grade: sum(len(outcome.issues) for outcome in graded) for grade, graded in rows.items()}
     cards = (
         Card(f"{sum(images.values()):,}", "images", shares),
         Card(f"{counts['instances']:,}", "objects", f"{_number(len(classes), 'class', 'classes')}, {counts['task']}"),
@@ -114,5 +114,5 @@ def _cut(text: str) -> str:
     return text if len(text) <= MOST_VALUE else text[:MOST_VALUE] + "..."
 
 
-def _number(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+def _number(count: int, singular: str, plural: str = "") -> str:
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"

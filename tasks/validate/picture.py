@@ -1,4 +1,4 @@
-"""What one read of an image file tells: its hash, whether it can be decoded, and how it looks."""
+"""Read an image file once, for its hash, whether it can be decoded, and how it looks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUFFIXES = {
 }  # fmt: skip
 MAX_IMAGE_BYTES = 2**30
 MAX_PAGES = 100
-"""Of a TIFF, which Ultralytics decodes whole (ultralytics/utils/patches.py, imread): 18 MB can hold a million pages."""
+"""Pages of a TIFF, which Ultralytics decodes whole (ultralytics/utils/patches.py, imread): 18 MB can hold a million pages."""
 GREYABLE = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
 """Modes of 8 bits, which Pillow turns into grey values by itself; others are looked at as training sees them."""
 MIN_SIDE_PX = 10

@@ -45,13 +45,13 @@ EMPTY = Quarantine(pl.DataFrame(schema=SCHEMA))
 
 
 def collect(outcomes: Sequence[Outcome]) -> Quarantine:
-    """Every image that a critical check names; label files that belong to no image are not trained anyway."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
+    """Every image that a critical check names. Label files that belong to no image are passed over: nothing trains on them."""
+    checks_by_image: dict[tuple[str, str], dict[str, None]] = {}
     for outcome in outcomes:
         for issue in outcome.issues if outcome.stops else ():
             if issue.image:
-                found.setdefault((issue.split, issue.image), {})[outcome.check.id] = None
-    rows = [(split, image, " ".join(checks)) for (split, image), checks in sorted(found.items())]
+                checks_by_image.setdefault((issue.split, issue.image), {})[outcome.check.id] = None
+    rows = [(split, image, " ".join(checks)) for (split, image), checks in sorted(checks_by_image.items())]
     return Quarantine(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
 
 

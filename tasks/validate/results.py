@@ -1,4 +1,4 @@
-"""What the stage tells: validation.json, issues.csv and issues.parquet, and the lines on the terminal."""
+"""Tell the result of the stage: validation.json, issues.csv and issues.parquet, and the lines on the terminal."""
 
 from __future__ import annotations
 

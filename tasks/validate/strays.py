@@ -1,4 +1,4 @@
-"""What else lies in the dataset's folder: pictures that are not read, labels that are not where they are looked for."""
+"""Find what the layout does not name in a dataset's folder: pictures that are not read, labels that lie elsewhere."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ class Strays:
         """Where the label file of `image` is looked for, and the file that may be meant to be it."""
         expected = self._below(label_file(image))
         text = f"no label file {self._shown(expected)}"
-        found = self._unused_texts.get(_key(expected), ())
-        return f"{text}, but {self._alike(expected, min(found, key=lambda file: file.count('/')))}" if found else text
+        alike_texts = self._unused_texts.get(_key(expected), ())
+        return f"{text}, but {self._alike(expected, min(alike_texts, key=lambda file: file.count('/')))}" if alike_texts else text
 
     def about_orphan(self, label: Path) -> str:
         """That `label` belongs to no image, and the file that may be meant to be it."""
         name = self._below(label)
-        if not (found := self._unlabelled.get(_key(name), ())):
+        if not (alike_images := self._unlabelled.get(_key(name), ())):
             return "no image of that name"
-        image = found[0]
+        image = alike_images[0]
         if _suffix(image).lower() in PICTURES:
             return f"no image of that name, but {self._shown(image)}, a kind that is not read"
         expected = self._below(label_file(self.dataset.root / image))
@@ -115,24 +115,24 @@ class Strays:
 
 def look(dataset: Dataset) -> Strays:
     """The files below the dataset's folder."""
-    found = []
+    paths = []
     for parent, folders, names in os.walk(dataset.root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         top = Path(parent).relative_to(dataset.root).as_posix()
-        found += [name if top == "." else f"{top}/{name}" for name in names if not name.startswith(".")]
-    return Strays(dataset, tuple(sorted(found)))
+        paths += [name if top == "." else f"{top}/{name}" for name in names if not name.startswith(".")]
+    return Strays(dataset, tuple(sorted(paths)))
 
 
 def _key(name: str) -> str:
-    """What two names have in common that were meant to be the same: the stem, without case and Unicode form."""
+    """The key by which names are alike that were meant to be the same: the stem, without case and Unicode form."""
     return unicodedata.normalize("NFC", PurePosixPath(name).stem).lower()
 
 
 def _by_key(names: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    names_by_key: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(_key(name), []).append(name)
-    return found
+        names_by_key.setdefault(_key(name), []).append(name)
+    return names_by_key
 
 
 def _suffix(name: str) -> str:

@@ -63,9 +63,9 @@ def evaluate(checks: Sequence[Check], frames: Mapping[str, pl.DataFrame]) -> lis
     context = _context()
     outcomes: dict[str, Outcome] = {}
     for table, frame in frames.items():
-        if mine := {check.id: check for check in checks if check.table == table}:
-            for result in _results(context, table, frame, mine.values()):
-                check = mine[result.expectation_config.meta["id"]]
+        if table_checks := {check.id: check for check in checks if check.table == table}:
+            for result in _results(context, table, frame, table_checks.values()):
+                check = table_checks[result.expectation_config.meta["id"]]
                 outcomes[check.id] = _outcome(check, result, frame)
     return [outcomes[check.id] for check in checks]
 
@@ -99,14 +99,16 @@ def write_data_docs(checks: Sequence[Check], frames: Mapping[str, pl.DataFrame],
     import great_expectations as gx
 
     for table, frame in frames.items():
-        if mine := [check for check in checks if check.table == table]:
+        if table_checks := [check for check in checks if check.table == table]:
             asset = context.data_sources.add_pandas(table).add_dataframe_asset(table)
-            suite = context.suites.add(gx.ExpectationSuite(name=table, expectations=[_expectation(check) for check in mine]))
+            suite = context.suites.add(
+                gx.ExpectationSuite(name=table, expectations=[_expectation(check) for check in table_checks])
+            )
             batch = asset.add_batch_definition_whole_dataframe(table)
             definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
             action = gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["local"])
             checkpoint = gx.Checkpoint(name=table, validation_definitions=[definition], actions=[action])
-            context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": _to_pandas(frame, mine)})
+            context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": _to_pandas(frame, table_checks)})
 
 
 def _expectation(check: Check) -> Any:
@@ -137,7 +139,11 @@ def _expectation(check: Check) -> Any:
 def _words(error: Exception) -> str:
     """The error in a line; pydantic's are listed argument by argument."""
     errors = error.errors() if hasattr(error, "errors") else ()
-    parts = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in errors if one["loc"] != ("__root__",)]
+    parts = [
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in errors
+        if problem["loc"] != ("__root__",)
+    ]
     return "; ".join(dict.fromkeys(parts)) or " ".join(str(error).split())
 
 
@@ -154,18 +160,18 @@ def _to_pandas(frame: pl.DataFrame, checks: Iterable[Check]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(len(frame)))
 
 
-def _outcome(check: Check, one: Any, frame: pl.DataFrame) -> Outcome:
-    if message := _exception(one.exception_info):
+def _outcome(check: Check, validation: Any, frame: pl.DataFrame) -> Outcome:
+    if message := _exception(validation.exception_info):
         raise PipelineError(f"check `{check.id}` cannot run: {message}", where=check.where, fix="Correct its type or its kwargs.")
-    positions = one.result.get("unexpected_index_list")
+    positions = validation.result.get("unexpected_index_list")
     if positions:
         rows = frame[list(positions)].iter_rows(named=True)
         issues = tuple(sorted((_issue(check, row) for row in rows), key=lambda issue: (issue.file, issue.line, issue.value)))
-    elif one.success:
+    elif validation.success:
         issues = ()
     else:
-        issues = (Issue("", 0, f"observed {one.result.get('observed_value')}"),)
-    return Outcome(check, bool(one.success), issues)
+        issues = (Issue("", 0, f"observed {validation.result.get('observed_value')}"),)
+    return Outcome(check, bool(validation.success), issues)
 
 
 def _issue(check: Check, row: Mapping[str, Any]) -> Issue:

@@ -30,12 +30,12 @@ ORIENTED_SHARE = 0.95
 
 @dataclass(frozen=True)
 class Rows:
-    """What the files hold, before anything is counted."""
+    """The tables of the files, before anything is counted."""
 
     images: pl.DataFrame
     labels: pl.DataFrame
     strays: Strays
-    """What else lies in the folder."""
+    """The files in the folder that the layout does not name."""
     hashes: Mapping[str, str]
     """SHA-256 of every file that was read."""
 
@@ -73,35 +73,37 @@ def read_rows(dataset: Dataset, params: Params, *, with_metadata: bool) -> Rows:
     now = time.time_ns()
     files = [file for image in dataset.images for file in files_of(image)]
     stats = filecache.stat_table(files)
-    others = strays.look(dataset)
-    images = image_table(dataset, others, params.validate.leak_distance_bits, params.validate.suspect_distance_bits)
-    labels, found = label_table(dataset, images, others, params.validate.coord_tolerance, params.train.imgsz)
+    stray_files = strays.look(dataset)
+    images = image_table(dataset, stray_files, params.validate.leak_distance_bits, params.validate.suspect_distance_bits)
+    labels, sha256s = label_table(dataset, images, stray_files, params.validate.coord_tolerance, params.train.imgsz)
     if with_metadata:
         images = images.hstack(metadata_columns(dataset, images))
     cache.prune()
-    found |= {str(file): sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
-    hashes.remember(dataset.root, stats, now, [found.get(file) for file in files])
-    return Rows(images, labels, others, found)
+    sha256s |= {str(file): sha for file, sha in zip(dataset.images, images["sha256"], strict=True) if sha}
+    hashes.remember(dataset.root, stats, now, [sha256s.get(file) for file in files])
+    return Rows(images, labels, stray_files, sha256s)
 
 
-def tabulate(dataset: Dataset, rows: Rows, rules: ValidateParams, accepted: Accepted) -> Tables:
+def tabulate(dataset: Dataset, rows: Rows, validate_params: ValidateParams, accepted: Accepted) -> Tables:
     """The tables of `rows`, compared with what was accepted before."""
     task = _task(rows.labels)
     images = with_objects(rows.images, rows.labels)
-    images = with_missing_class(images, rows.labels, dataset.names, rules.usual_class_share)
+    images = with_missing_class(images, rows.labels, dataset.names, validate_params.usual_class_share)
     images = with_suspicion(images, rows.labels)
     frames = {"images": images, "labels": rows.labels.with_columns(_wrong_kind(task))}
     frames["classes"] = class_table(dataset, rows.labels)
     frames["dataset"] = dataset_table(dataset, images, rows.labels, rows.strays)
     identity = identify(digest(dataset.root, dataset.images, rows.hashes), dataset.names)
-    frames["drift"] = drift_table(accepted.reference(identity), frames, rules.min_samples, rules.min_instances)
+    frames["drift"] = drift_table(
+        accepted.reference(identity), frames, validate_params.min_samples, validate_params.min_instances
+    )
     return Tables(frames, task, rows.hashes, identity)
 
 
 def metadata_columns(dataset: Dataset, images: pl.DataFrame) -> pl.DataFrame:
     """The columns of metadata.csv as `meta_NAME`, a row an image: numbers where all are, else text."""
-    found = read_metadata(dataset.root, images["file"].to_list())
-    table = pl.DataFrame({f"meta_{name}": values for name, values in found.items()})
+    metadata = read_metadata(dataset.root, images["file"].to_list())
+    table = pl.DataFrame({f"meta_{name}": values for name, values in metadata.items()})
     numbers = [name for name in table.columns if table[name].cast(pl.Float64, strict=False).null_count() == 0]
     return table.with_columns(pl.col(numbers).cast(pl.Float64)) if numbers else table
 
@@ -116,8 +118,10 @@ def class_table(dataset: Dataset, labels: pl.DataFrame) -> pl.DataFrame:
     lines = [_line_of_class(layout, i) for i in range(len(dataset.names))]
     table = pl.DataFrame({"file": "data.yaml", "line": lines, "cls": range(len(dataset.names)), "name": dataset.names})
     for split in SPLITS:
-        found = labels.filter(pl.col("split") == split).group_by(pl.col("cls").cast(pl.Int64, strict=False)).len(f"num_{split}")
-        table = table.join(found, on="cls", how="left", maintain_order="left")
+        num_objects = (
+            labels.filter(pl.col("split") == split).group_by(pl.col("cls").cast(pl.Int64, strict=False)).len(f"num_{split}")
+        )
+        table = table.join(num_objects, on="cls", how="left", maintain_order="left")
     counts = [f"num_{split}" for split in SPLITS]
     table = table.with_columns(pl.col(counts).fill_null(0).cast(pl.Int64))
     table = table.with_columns(num_all=pl.sum_horizontal(counts))
@@ -125,8 +129,8 @@ def class_table(dataset: Dataset, labels: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(times_rarer=pl.col("num_all").max() / pl.col("num_all").clip(lower_bound=1), **missing)
 
 
-def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame, others: Strays) -> pl.DataFrame:
-    """One row.
+def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame, stray_files: Strays) -> pl.DataFrame:
+    """The one row about the whole dataset.
 
     Columns: num_images, num_labels, num_rows (lines of label files, readable or not), labels_hint (where labels are looked for,
     if there are none), num_background (images without an object), background (that in words), background_share, val_share (of
@@ -134,7 +138,7 @@ def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame, 
     no version can hold), links_away (which), and what the labels look like if they are for another task: keypoints and
     oriented_boxes, 0 or 1.
     """
-    (num_passed_over, passed_over), (num_links, links_away) = others.passed_over(), others.links_away()
+    (num_passed_over, passed_over), (num_links, links_away) = stray_files.passed_over(), stray_files.links_away()
     used = labels.filter(pl.col("image").is_not_null())
     has_rows = pl.col("file").is_in(used["image"].unique().implode())
     num_background = len(images.filter(~has_rows | (pl.col("has_label") == 0)))
@@ -144,7 +148,7 @@ def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame, 
     return pl.DataFrame({
         "file": "data.yaml", "line": 0, "num_images": len(images),
         "num_labels": len(labels.filter(pl.col("kind").is_not_null())),
-        "num_rows": len(used), "labels_hint": others.about_labels(),
+        "num_rows": len(used), "labels_hint": stray_files.about_labels(),
         "num_background": num_background, "background_share": num_background / len(images),
         "background": f"{counted} images have no object, {num_missing} of them no label file" if num_missing
         else f"{counted} label files are empty",

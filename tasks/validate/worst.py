@@ -1,4 +1,4 @@
-"""The worst labels drawn on their images: which images, and the drawing of each.
+"""Choose the images with the worst labels, and draw their labels on them.
 
 reads   the chosen images and their label files, at most NUM_SHOTS of each
 """
@@ -21,7 +21,7 @@ from tasks.validate.suite import Issue, Outcome
 
 NUM_SHOTS = 24
 MAX_BYTES = 1_000_000
-"""Of all drawings together: pictures of noise are large."""
+"""The most that all drawings together may have: pictures of noise are large."""
 NUM_DETAILS = 4
 """Issues of an image that are written out below it."""
 MOST_ROWS, MOST_FLAGGED = 400, 60
@@ -55,24 +55,24 @@ class Files:
 def shots(outcomes: Sequence[Outcome], root: Path, names: Sequence[str]) -> tuple[Shot, ...]:
     """The worst images with their rows: every failing check has its turn, critical ones first."""
     flaws = flaws_by_image(outcomes)
-    files, found, size = Files(root), [], 0
+    files, drawn, size = Files(root), [], 0
     for image in chosen(outcomes, flaws)[:NUM_SHOTS]:
         shot = draw(image, flaws[image], files.find(image), names)
         size += len(shot.panels[0].svg)
         if size > MAX_BYTES:
             break
-        found.append(shot)
-    return tuple(found)
+        drawn.append(shot)
+    return tuple(drawn)
 
 
 def flaws_by_image(outcomes: Sequence[Outcome]) -> dict[str, list[Flaw]]:
     """The issues of each image that has any, those of critical checks first."""
-    found: dict[str, list[Flaw]] = {}
+    flaws: dict[str, list[Flaw]] = {}
     for outcome in by_severity(outcomes):
         for issue in outcome.issues:
             if issue.image:
-                found.setdefault(issue.image, []).append((outcome, issue))
-    return found
+                flaws.setdefault(issue.image, []).append((outcome, issue))
+    return flaws
 
 
 def by_severity(outcomes: Sequence[Outcome]) -> list[Outcome]:

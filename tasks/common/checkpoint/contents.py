@@ -59,7 +59,7 @@ def check_description(description: dict[Any, Any]) -> None:
 
 
 def _is_activation(text: Any) -> bool:
-    """Is it such as `nn.LeakyReLU(0.1)`: a class of torch.nn with literal arguments?"""
+    """Whether the text is a class of torch.nn with literal arguments, such as `nn.LeakyReLU(0.1)`."""
     if not isinstance(text, str) or len(text) > MAX_ACTIVATION:
         return False
     try:

@@ -63,9 +63,9 @@ class DryRun(pickle._Unpickler):
 
     def measure_tuple(self) -> None:
         """Refuse a tuple that nests too deeply at once: its place in a dict hashes it, which crashes Python."""
-        made = self.stack[-1]
-        self.kept.append(made)  # so that its id stays its own
-        self.tuples[id(made)] = nesting.measure(made, made, self.tuples)
+        newest = self.stack[-1]
+        self.kept.append(newest)  # so that its id stays its own
+        self.tuples[id(newest)] = nesting.measure(newest, newest, self.tuples)
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in of a global, one for each name; Python 2's names are turned into today's, as pickle does."""
@@ -162,5 +162,5 @@ def fix_for(name: str) -> str:
 
 
 def _is_forward(owner: Any, name: Any) -> bool:
-    """Is it the forward of a layer, which heads of Ultralytics before 8.3 keep as an attribute?"""
+    """Whether it is the forward of a layer, which heads of Ultralytics before 8.3 keep as an attribute."""
     return isinstance(owner if isinstance(owner, Class) else type(owner), Class) and name in ("forward", "forward_fuse")

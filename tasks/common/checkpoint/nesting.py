@@ -71,4 +71,4 @@ def measure(value: Any, parts: Iterable[Any], known: Mapping[int, tuple[int, int
 def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return (*value.keys(), *value.values(), *getattr(value, "__dict__", {}).values())
-    return value.held if isinstance(value, StandIn) else value
+    return value.parts if isinstance(value, StandIn) else value

@@ -9,19 +9,19 @@ from tasks.common.checkpoint.refused import RefusedError
 
 
 class StandIn:
-    """Stands for an object; `held` is all that it was made from and filled with."""
+    """Stands for an object; `parts` is all that it was made from and filled with."""
 
     @property
-    def held(self) -> list[Any]:
-        held: list[Any] = self.__dict__.setdefault("parts", [])
-        return held
+    def parts(self) -> list[Any]:
+        parts: list[Any] = self.__dict__.setdefault("parts", [])
+        return parts
 
 
 class Value(StandIn):
     """Stands for an object that is only stored."""
 
     def __setstate__(self, state: object) -> None:
-        self.held.append(state)
+        self.parts.append(state)
 
 
 class StorageType(Value):
@@ -57,7 +57,7 @@ class Function:
             raise RefusedError(f"it calls {self.name}{_words(args)}")
         result = self.result()
         if isinstance(result, StandIn):
-            result.held.extend(args)
+            result.parts.extend(args)
         return result
 
     def __setstate__(self, state: object) -> None:
@@ -84,7 +84,7 @@ def class_of(name: str, filled: list[tuple[str, dict[Any, Any]]]) -> Class:
             raise RefusedError(f"it changes {name}")
         if not isinstance(state, dict):
             raise RefusedError(f"it fills {name} with something that is no state")
-        self.held.append(state)
+        self.parts.append(state)
         filled.append((name, state))
 
     return Class(name, (StandIn,), {"__new__": new, "__setstate__": fill, "__module__": "stand-in"})

@@ -103,7 +103,7 @@ class Shot:
     """One image of the gallery: a drawing, or one each for label, reference and candidate."""
 
     name: str
-    """As it is, without Markdown: where it is shown it is escaped."""
+    """The text as it is, without Markdown: it is escaped where it is shown."""
     note: str
     tone: Tone
     panels: tuple[Panel, ...]

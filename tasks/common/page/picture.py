@@ -91,7 +91,7 @@ def _size_wh(image: Image.Image) -> tuple[int, int]:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """As RGB; brightness of 16 or 32 bits is stretched over the range that the image uses."""
+    """The image as RGB; brightness of 16 or 32 bits is stretched over the range that the image uses."""
     if not image.mode.startswith(("I", "F")):
         return image.convert("RGB")
     values = np.asarray(image, np.float64)

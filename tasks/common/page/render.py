@@ -29,7 +29,7 @@ class Texts(Protocol):
 
     @property
     def language(self) -> str:
-        """As in `<html lang>`."""
+        """The code of the document's language, as `<html lang>` takes it."""
 
     def __call__(self, key: str, **values: object) -> str:
         """document.contents, document.note, and document.source with its `source`."""
@@ -66,7 +66,7 @@ def render(document: Document, words: Texts) -> str:
 
 def inline(text: str) -> Markup:
     """HTML of a text with `code` and **strong**; everything else is shown as it is."""
-    guarded = ESCAPED.sub(lambda found: chr(GUARDED + ord(found[1])), text).replace("&lt;", "<")
+    guarded = ESCAPED.sub(lambda match: chr(GUARDED + ord(match[1])), text).replace("&lt;", "<")
     html = STRONG.sub(r"<strong>\1</strong>", CODE.sub(r"<code>\1</code>", escape(guarded)))
-    shown = re.sub(f"[{chr(GUARDED)}-{chr(GUARDED + 127)}]", lambda found: escape(chr(ord(found[0]) - GUARDED)), html)
+    shown = re.sub(f"[{chr(GUARDED)}-{chr(GUARDED + 127)}]", lambda match: escape(chr(ord(match[0]) - GUARDED)), html)
     return Markup(shown)  # noqa: S704 - escaped above

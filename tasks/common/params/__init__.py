@@ -134,7 +134,9 @@ def _explain(error: ValidationError, values: Mapping[str, Any], path: Path, give
         if not key:  # a check across sections, whose words name the keys
             lines.append(_reason(item, location))
             continue
-        place = "--set" if any(f"{key}.".startswith(f"{own}.") for own in given) else f"line {line_of(values, location)}"
+        place = (
+            "--set" if any(f"{key}.".startswith(f"{given_key}.") for given_key in given) else f"line {line_of(values, location)}"
+        )
         lines.append(f"{place}: {key}: {_reason(item, location)}")
     return ParamsError(
         "\n".join(lines), where=str(path), fix=f"Each key and its range is described in {path} and tasks/common/params/."

@@ -50,12 +50,12 @@ def fill(values: Mapping[str, Any]) -> dict[str, Any]:
     recipe = recipes.get(finetune.get("recipe")) if isinstance(finetune, dict) and isinstance(recipes, dict) else None
     if not isinstance(finetune, dict) or not isinstance(recipe, dict):
         return dict(values)
-    found = {key: recipe.get(key) for key in FILLED}
+    filled = {key: recipe.get(key) for key in FILLED}
     share, baseline = recipe.get("lr0_share"), values.get("baseline")
     rate = baseline.get("lr0") if isinstance(baseline, dict) else None
     if isinstance(share, int | float) and isinstance(rate, int | float):
-        found["lr0"] = share * rate
+        filled["lr0"] = share * rate
     return {
         **values,
-        "finetune": finetune | {key: value for key, value in found.items() if key in finetune and finetune[key] is None},
+        "finetune": finetune | {key: value for key, value in filled.items() if key in finetune and finetune[key] is None},
     }

@@ -1,4 +1,4 @@
-"""The backend git: versions are tags that GTO, DVC and plain git can read; no server."""
+"""The backend git: versions are tags that GTO, DVC and plain git can read, so that no server is needed."""
 
 from tasks.registry.in_git.register import Registrar
 from tasks.registry.in_git.stages import Stages

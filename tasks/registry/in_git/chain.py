@@ -115,9 +115,9 @@ def _link_faults(known: Known, tag: Tag, before: Tag | None, is_linked: bool) ->
     elif not is_record(tag):
         log.warning("%s was made by hand: it says neither who decided nor on what", tag.name)
     for note, tag_id in seen(tag).items():
-        found = known.notes[note].id if note in known.notes else "none here"
-        if found != tag_id:
-            yield Fault(version, f"{note}, as {tag.name} saw it", tag_id, found)
+        present_id = known.notes[note].id if note in known.notes else "none here"
+        if present_id != tag_id:
+            yield Fault(version, f"{note}, as {tag.name} saw it", tag_id, present_id)
 
 
 def is_record(tag: Tag) -> bool:
@@ -133,7 +133,7 @@ def _is_of_this_release(known: Known, tag: Tag) -> bool:
 
 def _version_at(known: Known, tag: Tag) -> str:
     """The version that is on the commit of an assignment."""
-    return next((version for version, own in known.versions.items() if own.commit == tag.commit), tag.commit[:12])
+    return next((version for version, version_tag in known.versions.items() if version_tag.commit == tag.commit), tag.commit[:12])
 
 
 def _name_faults(tag: Tag) -> Iterator[Fault]:
@@ -155,18 +155,18 @@ def _number_faults(name: str, stage: str, before: int, number: int, tag: Tag) ->
 def _body_faults(known: Known, stage: str, tag: Tag, inside: Mapping[str, None]) -> Iterator[Fault]:
     """Version, stage and the version before, as the record has them, against the tags."""
     body, version = tag.body, version_of(tag)
-    own = known.versions.get(version)
-    commit = own.commit if own else f"no version {version} here"
+    version_tag = known.versions.get(version)
+    commit = version_tag.commit if version_tag else f"no version {version} here"
     if commit != tag.commit:
         yield Fault(version, f"{tag.name}: the commit of {known.name}@{version}", commit, tag.commit)
-    if own and VERSION_TAG in body and body[VERSION_TAG] != own.id:
-        yield Fault(version, f"{own.name}, as {tag.name} saw it", str(body[VERSION_TAG]), own.id)
+    if version_tag and VERSION_TAG in body and body[VERSION_TAG] != version_tag.id:
+        yield Fault(version, f"{version_tag.name}, as {tag.name} saw it", str(body[VERSION_TAG]), version_tag.id)
     if body.get("to") != stage:
         yield Fault(version, f"{tag.name}: the stage in the record", stage, str(body.get("to")))
     line = list(inside)
     allowed = {line[-1] if line else None}
     if line and line[-1] in known.withdrawn:
-        allowed.add(next((found for found in reversed(line) if found not in known.withdrawn), None))
+        allowed.add(next((earlier for earlier in reversed(line) if earlier not in known.withdrawn), None))
     if body.get("from") not in list(allowed):  # not every value of JSON can be in a set
         yield Fault(version, f"{tag.name}: the version before", str(body.get("from") or "none"), line[-1] if line else "none")
 
@@ -184,9 +184,9 @@ def _time_faults(tag: Tag, before: Tag | None) -> Iterator[Fault]:
 
 def _note_faults(known: Known, tag: Tag) -> Iterator[Fault]:
     """A withdrawal or a refusal is about the version that its name says, and comes after an assignment that is here."""
-    version, own = version_of(tag), known.versions.get(version_of(tag))
-    if own is None or own.commit != tag.commit:
-        yield Fault(version, f"{tag.name}: its commit", own.commit if own else f"that of {version}", tag.commit)
+    version, version_tag = version_of(tag), known.versions.get(version_of(tag))
+    if version_tag is None or version_tag.commit != tag.commit:
+        yield Fault(version, f"{tag.name}: its commit", version_tag.commit if version_tag else f"that of {version}", tag.commit)
     if not is_record(tag):
         log.warning("%s was made by hand: it says neither who decided nor why", tag.name)
         return

@@ -28,9 +28,9 @@ NOTE = re.compile(r"@v\d+\.\d+\.\d+(!|\.(rejected|unanswered)\.[0-9a-f]{12})$")
 
 def trail(name: str, stage: str) -> list[tuple[int, Tag]]:
     """The tags NAME#STAGE#N with their N, ascending; GTO's for taking a version out too."""
-    found = [(parse_name(tag.name, raise_on_fail=False), tag) for tag in read_tags(name, "#")]
-    own = [(int(event.get(COUNTER, 0)), tag) for event, tag in found if event and event[STAGE] == stage]
-    return sorted(own, key=lambda item: (item[0], item[1].name))
+    tagged_events = [(parse_name(tag.name, raise_on_fail=False), tag) for tag in read_tags(name, "#")]
+    numbered_tags = [(int(event.get(COUNTER, 0)), tag) for event, tag in tagged_events if event and event[STAGE] == stage]
+    return sorted(numbered_tags, key=lambda item: (item[0], item[1].name))
 
 
 def next_link(name: str, past: Sequence[tuple[int, Tag]], version_tag: str) -> dict[str, object]:

@@ -45,11 +45,11 @@ def copy_folder(md5: str, target: Path) -> bool:
         return False
     files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
     listing.unlink()
-    for path, own in files.items():
+    for path, file_md5 in files.items():
         if not (target / path).resolve().is_relative_to(target.resolve()):
             raise RegistryError(f"the list of files names {path!r}, outside of the folder", where=md5, fix="Do not use it.")
         (target / path).parent.mkdir(parents=True, exist_ok=True)
-        if not copy_file(own, target / path):
+        if not copy_file(file_md5, target / path):
             return False
     return True
 
@@ -92,8 +92,8 @@ def _digest(remote: HashFileDB, md5: str, copy: IO[bytes] | None) -> str:
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The section of a remote; DVC writes its name as 'remote "NAME"', with the outer quotes."""
-    found: Mapping[str, Any] = next(config[key] for key in (f"'remote \"{name}\"'", f'remote "{name}"') if key in config)
-    return found
+    section: Mapping[str, Any] = next(config[key] for key in (f"'remote \"{name}\"'", f'remote "{name}"') if key in config)
+    return section
 
 
 def default_remote(commit: str) -> tuple[str, str] | None:

@@ -84,8 +84,8 @@ class Publisher(Tags):
         return {BEFORE: past[-1].id if past else None}
 
 
-def _is_taken(refs: Mapping[str, str], there: Mapping[str, str]) -> bool:
-    return any(there.get(ref) not in {None, tag_id} for ref, tag_id in refs.items())
+def _is_taken(refs: Mapping[str, str], refs_there: Mapping[str, str]) -> bool:
+    return any(refs_there.get(ref) not in {None, tag_id} for ref, tag_id in refs.items())
 
 
 def _dropped(remote: str, refs: Mapping[str, str], words: str) -> RegistryError:

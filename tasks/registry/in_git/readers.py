@@ -1,4 +1,4 @@
-"""Would a fresh clone find the weights? What others read is the git remote and the DVC remote that its .dvc/config names."""
+"""Whether a fresh clone finds the weights: it reads the git remote, and the DVC remote that its .dvc/config names."""
 
 from __future__ import annotations
 
@@ -22,26 +22,31 @@ def check(tags: Tags, audit: Audit, versions: tuple[Version, ...]) -> None:
     if not tags.is_shared():
         return
     remote = tags.remote
-    seen = objects.default_remote(_published_head(remote))
-    here = objects.default_remote("HEAD")
+    published_remote = objects.default_remote(_published_head(remote))
+    local_remote = objects.default_remote("HEAD")
     what = f"the DVC remote that a fresh clone of {remote} reads, in its .dvc/config"
-    if seen is None or audit.settings.default_remote != seen[0]:
-        found = f"{seen[0]}" if seen else "none: commit .dvc/config and push it"
+    if published_remote is None or audit.settings.default_remote != published_remote[0]:
+        published_name = f"{published_remote[0]}" if published_remote else "none: commit .dvc/config and push it"
         for version in versions:
-            audit.expect(version, what, str(audit.settings.default_remote), found)
+            audit.expect(version, what, str(audit.settings.default_remote), published_name)
         return
-    if here and here != seen:
-        log.warning("the DVC remote of %s is %s, here it is %s: push .dvc/config, or pull it", remote, seen[1], here[1])
+    if local_remote and local_remote != published_remote:
+        log.warning(
+            "the DVC remote of %s is %s, here it is %s: push .dvc/config, or pull it",
+            remote,
+            published_remote[1],
+            local_remote[1],
+        )
     read = []
     for version in (version for version in versions if version.record):
         assert version.record
-        there = on_remote(audit, version.record.md5)
-        if there is None and audit.cached(version.record.md5):  # other bytes, or none anywhere, are a fault already
+        remote_md5 = on_remote(audit, version.record.md5)
+        if remote_md5 is None and audit.cached(version.record.md5):  # other bytes, or none anywhere, are a fault already
             place = f"{version.record.weights} as a fresh clone of {remote} fetches it"
             audit.expect(version, place, version.record.md5, "nothing")
-        read += [version.version] if there == version.record.md5 else []
+        read += [version.version] if remote_md5 == version.record.md5 else []
     if read:
-        log.info("a fresh clone of %s fetches %s from the DVC remote %s (%s)", remote, ", ".join(read), *seen)
+        log.info("a fresh clone of %s fetches %s from the DVC remote %s (%s)", remote, ", ".join(read), *published_remote)
     for text in advice(versions):
         log.warning(text)
 

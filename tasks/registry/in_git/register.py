@@ -24,12 +24,14 @@ class Registrar(Publisher):
         """Give `commit` the next free number; where another run takes that number first, the one after it."""
         name, backoff = self.name, Backoff()
         while True:
-            known, withdrawn = self._known()
-            active = {number: own for number, own in sorted(known.items()) if own and number not in withdrawn}
-            if same := [number for number, own in active.items() if own.md5 == record.md5]:
+            records, withdrawn = self._known()
+            active = {
+                number: registered for number, registered in sorted(records.items()) if registered and number not in withdrawn
+            }
+            if same := [number for number, registered in active.items() if registered.md5 == record.md5]:
                 return self._version(spell(same[-1]))
             latest = next(reversed(active.values()), None)
-            version = spell(next_number(known, latest, record))
+            version = spell(next_number(records, latest, record))
             tag_name = f"{name}@{version}"
             text = encode(name, version, replace(record, after=self.link()[BEFORE] or ""))
             tag_id = self.tag_object(tag_name, commit, text)
@@ -72,7 +74,7 @@ class Registrar(Publisher):
         return self.add(version.record, version.commit)
 
     def _version(self, version: str) -> Version:
-        return next(known for known in self.list_versions(with_deprecated=True) if known.version == version)
+        return next(registered for registered in self.list_versions(with_deprecated=True) if registered.version == version)
 
     def _known(self) -> tuple[dict[Number, Record | None], set[Number]]:
         """{number: record} of every version that has a tag here or on the remote, and those that were withdrawn.
@@ -81,14 +83,14 @@ class Registrar(Publisher):
         """
         self.catch_up()
         prefix = f"{self.name}@"
-        known, withdrawn = {}, set()
+        records, withdrawn = {}, set()
         for tag in read_tags(self.name, "@"):
             version, mark, _ = tag.name.removeprefix(prefix).partition("!")
             if (number := parse_number(version)) and mark:
                 withdrawn.add(number)
             elif number:
-                known[number] = decode(tag.message)
-        return known, withdrawn
+                records[number] = decode(tag.message)
+        return records, withdrawn
 
 
 def _alone(tag_name: str) -> str:

@@ -26,11 +26,11 @@ def faults(name: str, stage: str) -> Iterator[Fault]:
     for tag in tags:
         if not tag.is_signed:
             continue
-        found = signature_of(tag.id)
-        if found.signer:
-            signers.setdefault(found.signer, []).append(tag.name)
+        signature = signature_of(tag.id)
+        if signature.signer:
+            signers.setdefault(signature.signer, []).append(tag.name)
         else:
-            yield Fault(version_of(tag), f"{tag.name}: its signature", "a good one", found.words)
+            yield Fault(version_of(tag), f"{tag.name}: its signature", "a good one", signature.words)
     yield from (Fault(version_of(tag), f"{tag.name}: its signature", "one", "none") for tag in _unsigned(name, stage, tags))
     for signer, names in signers.items():
         log.info("signed by %s: %s", line(signer), line(", ".join(sorted(names))))

@@ -1,6 +1,6 @@
 """Sign tags with the key that git is set up with, and say who signed one.
 
-git itself does both, so that every key works that works with `git tag -s`: SSH (`gpg.format ssh`), GPG, X.509, an agent, a token.
+git itself does both. So every key that works with `git tag -s` works here: SSH (`gpg.format ssh`), GPG, X.509, an agent, a token.
 """
 
 from __future__ import annotations

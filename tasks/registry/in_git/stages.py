@@ -58,13 +58,15 @@ class Stages(Publisher):
 
     def _unpublished(self, version: Version) -> dict[str, str]:
         """{ref: hash} of assignments, withdrawals and refusals made here without the remote: its trail has no gap then."""
-        there = self._require_there(version)
+        refs_there = self._require_there(version)
         records = {ref: tag_id for ref, tag_id in self.refs_here().items() if "#" in ref or NOTE.search(ref)}
-        if other := [ref.removeprefix("refs/tags/") for ref, tag_id in records.items() if there.get(ref, tag_id) != tag_id]:
-            fix = f"Remove yours: git tag -d {' '.join(other)} && git fetch --tags {self.remote}"
+        if different := [
+            ref.removeprefix("refs/tags/") for ref, tag_id in records.items() if refs_there.get(ref, tag_id) != tag_id
+        ]:
+            fix = f"Remove yours: git tag -d {' '.join(different)} && git fetch --tags {self.remote}"
             fix += f" && git update-ref -d '{witness.ref_of(version.name, self.stage)}'"
-            raise RegistryError(f"the history differs between here and the remote: {', '.join(other)}", fix=fix)
-        return {ref: tag_id for ref, tag_id in records.items() if ref not in there}
+            raise RegistryError(f"the history differs between here and the remote: {', '.join(different)}", fix=fix)
+        return {ref: tag_id for ref, tag_id in records.items() if ref not in refs_there}
 
     def _require_there(self, version: Version) -> dict[str, str]:
         """The tags on the remote, where the tag of `version` must be one of them: it comes before any tag about it."""
@@ -90,5 +92,5 @@ class Stages(Publisher):
 
 
 def message(summary: str, body: Mapping[str, object]) -> str:
-    """The text of a tag: a line for people, an empty one, the body as JSON."""
+    """The text of a tag: a line for people, an empty line, and the body as JSON."""
     return f"{line(' '.join(summary.split()))}\n\n{json.dumps(body, indent=2, ensure_ascii=False)}\n"

@@ -74,10 +74,10 @@ def read_tags(name: str, mark: str) -> tuple[Tag, ...]:
 
 
 def _tag(row: Sequence[str]) -> Tag:
-    name, peeled, own, who, seconds, contents, inner_name, points_to, *_ = row
+    name, peeled, tag_id, who, seconds, contents, inner_name, points_to, *_ = row
     message, *signature = signing.SIGNATURE.split(contents, maxsplit=1)
     created = datetime.fromtimestamp(min(int(seconds or 0), MAX_S), UTC)  # none: a bare tag of a file or a folder
-    return Tag(name, peeled or own, who, created, message, own, inner_name, points_to, bool(signature))
+    return Tag(name, peeled or tag_id, who, created, message, tag_id, inner_name, points_to, bool(signature))
 
 
 class Tags(Backend):
@@ -117,12 +117,12 @@ class Tags(Backend):
 
     def wrong_remote(self) -> str:
         """That git remotes are configured and none is the one that params.yaml names; empty where that is not so."""
-        wanted, remotes = self.remote, git.attempt("remote").stdout.split()
-        if not remotes or wanted in remotes:
+        remote, remotes = self.remote, git.attempt("remote").stdout.split()
+        if not remotes or remote in remotes:
             return ""
         return (
-            f"no git remote is called {wanted}, so that tags are neither fetched nor pushed: set registry.git_remote in "
-            f"params.yaml ({' or '.join(remotes)}), or run `git remote rename {remotes[0]} {wanted}`"
+            f"no git remote is called {remote}, so that tags are neither fetched nor pushed: set registry.git_remote in "
+            f"params.yaml ({' or '.join(remotes)}), or run `git remote rename {remotes[0]} {remote}`"
         )
 
     def replaced(self, tag_name: str, here: str, there: str) -> RegistryError:

@@ -24,13 +24,15 @@ class Checks(Tags):
         for version in versions:
             _check_commit(audit, version)
         readers.check(self, audit, versions)
-        found = [*self._differences(), *chain.faults(self.name), *witness.faults(self.name)]
-        found += signatures.faults(self.name, self.stage) if self.sign else []
-        others = {tag.version for tag in self.list_versions(with_deprecated=True)} - {own.version for own in versions}
-        audit.faults += [fault for fault in found if fault.version not in others]
-        if not found:
+        faults = [*self._differences(), *chain.faults(self.name), *witness.faults(self.name)]
+        faults += signatures.faults(self.name, self.stage) if self.sign else []
+        other_versions = {tag.version for tag in self.list_versions(with_deprecated=True)} - {
+            version.version for version in versions
+        }
+        audit.faults += [fault for fault in faults if fault.version not in other_versions]
+        if not faults:
             witness.keep(self.name, self.stage)
-        if not others:
+        if not other_versions:
             log.info(chain.LIMITS)
 
     def stored_weights(self, audit: Audit, version: Version, record: Record) -> dict[str, str | None]:
@@ -38,17 +40,17 @@ class Checks(Tags):
         return {"on the DVC remote": readers.on_remote(audit, record.md5)} if audit.settings.remotes else {}
 
     def _differences(self) -> Iterator[Fault]:
-        """The tags that are not those on the git remote."""
+        """The tags on the git remote that this clone lacks or has otherwise."""
         if not self.is_shared():
             return
-        here, there = self.refs_here(), self.refs_there()
+        refs_here, refs_there = self.refs_here(), self.refs_there()
         tags = {f"refs/tags/{tag.name}": tag for mark in "@#" for tag in read_tags(self.name, mark)}
-        for ref, tag_id in there.items():
-            found = here.get(ref, "none: deleted here, or not fetched yet (git fetch --tags)")
-            if found != tag_id:
+        for ref, tag_id in refs_there.items():
+            present_id = refs_here.get(ref, "none: deleted here, or not fetched yet (git fetch --tags)")
+            if present_id != tag_id:
                 tag = ref.removeprefix("refs/tags/")
-                yield Fault(chain.version_of(tags[ref]) if ref in tags else "history", f"the tag {tag} here", tag_id, found)
-        if alone := [ref.removeprefix("refs/tags/") for ref in here if ref not in there]:
+                yield Fault(chain.version_of(tags[ref]) if ref in tags else "history", f"the tag {tag} here", tag_id, present_id)
+        if alone := [ref.removeprefix("refs/tags/") for ref in refs_here if ref not in refs_there]:
             log.warning("here alone, not on %s (not pushed, or deleted there): %s", self.remote, ", ".join(alone))
 
 

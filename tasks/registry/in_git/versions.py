@@ -68,8 +68,8 @@ class Reader(Tags):
         """Every assignment to registry.stage that the tags of this clone record, oldest first."""
         name, stage = self.name, self.stage
         versions = {tag.commit: tag.name.removeprefix(f"{name}@") for tag in reversed(read_tags(name, "@")) if _registers(tag)}
-        found = [(parse_name(tag.name, raise_on_fail=False), tag) for tag in read_tags(name, "#")]
-        events = sorted(((event.get(COUNTER, 0), event, tag) for event, tag in found if event), key=lambda item: item[0])
+        tagged_events = [(parse_name(tag.name, raise_on_fail=False), tag) for tag in read_tags(name, "#")]
+        events = sorted(((event.get(COUNTER, 0), event, tag) for event, tag in tagged_events if event), key=lambda item: item[0])
         past: list[Assignment] = []
         inside: dict[str, None] = {}
         for number, event, tag in events:
@@ -93,16 +93,16 @@ class Reader(Tags):
         The remote is asked where this clone knows no tag or is shallow.
         """
         remote, name = self.remote, self.name
-        if other := self.wrong_remote():
-            return other
+        if problem := self.wrong_remote():
+            return problem
         if not git.has_remote(remote):
             return ""
-        here = self.refs_here()
+        refs_here = self.refs_here()
         is_shallow = git.attempt("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
-        if here and not is_shallow:
+        if refs_here and not is_shallow:
             return ""
         try:
-            missing = self.refs_there().keys() - here.keys()
+            missing = self.refs_there().keys() - refs_here.keys()
         except RegistryError as error:
             return f"{remote} cannot be asked for tags of {name} ({error.what.splitlines()[-1]}): run `git fetch --tags {remote}`"
         if not missing:

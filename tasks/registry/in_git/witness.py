@@ -32,13 +32,13 @@ def keep(name: str, stage: str) -> None:
 
 
 def faults(name: str) -> Iterator[Fault]:
-    """The last assignments that this clone saw and that are other ones now, or gone."""
+    """The last assignments that this clone saw and that have changed or are gone."""
     for line in git.git("for-each-ref", "--format=%(objectname) %(refname)", f"{PREFIX}/{name}/").splitlines():
         tag_id, _, ref = line.partition(" ")
         tag = tag_name(tag_id)
-        found = git.attempt("rev-parse", "--verify", "--quiet", f"refs/tags/{tag}").stdout.strip()
-        if tag and found != tag_id:
-            text = found or f"none: taken out (git update-ref 'refs/tags/{tag}' {ref} puts it back)"
+        present_id = git.attempt("rev-parse", "--verify", "--quiet", f"refs/tags/{tag}").stdout.strip()
+        if tag and present_id != tag_id:
+            text = present_id or f"none: taken out (git update-ref 'refs/tags/{tag}' {ref} puts it back)"
             yield Fault("history", f"the tag {tag}, the last that this clone saw", tag_id, text)
 
 

@@ -5,8 +5,8 @@
 - Its run keeps weights, exported artifacts, report, decision, params.yaml, dvc.lock and what git does not know of the code as
   artifacts, with their hashes in the record (tag `ratchet.record` and artifact record.json) or in export.json. The version is
   created last, with its record in the same request, so that none is ever half there.
-- MLflow keeps no history of aliases (mlflow #2169). Each assignment and withdrawal is a version of the registered model
-  NAME.history, whose numbers order them; nothing there is ever changed. The alias registry.stage follows it.
+- MLflow keeps no history of aliases (mlflow #2169). Each assignment, withdrawal and refusal is a version of the registered
+  model NAME.history, whose numbers order them; nothing there is ever changed. The alias registry.stage follows it.
 """
 
 from tasks.registry.in_mlflow.register import Registrar

@@ -27,11 +27,11 @@ LIMITS = (
 def faults(journal: Journal, versions: Mapping[str, Version]) -> Iterator[Fault]:
     """What is wrong with the entries about `versions`, {v1.2.0: version}."""
     yield from _missing(journal)
-    found = journal.entries()
-    first = next((entry.number for entry in found if BEFORE in entry.body), None)
+    entries = journal.entries()
+    first = next((entry.number for entry in entries if BEFORE in entry.body), None)
     before: Entry | None = None
     last: dict[str, Entry] = {}
-    for entry in found:
+    for entry in entries:
         yield from _link_faults(entry, before, is_linked=first is not None and entry.number > first)
         version = versions.get(entry.version)
         if version is None or entry.body.get("commit", version.commit) != version.commit:
@@ -42,9 +42,9 @@ def faults(journal: Journal, versions: Mapping[str, Version]) -> Iterator[Fault]
             yield from _assignment_faults(entry, last.get(stage))
             last[stage] = entry
         before = entry
-    if found:
+    if entries:
         since = f"linked from entry {first} on" if first else "none of them linked"
-        log.info("%s: %d entries count, %s", journal.journal_name, len(found), since)
+        log.info("%s: %d entries count, %s", journal.journal_name, len(entries), since)
 
 
 def _missing(journal: Journal) -> Iterator[Fault]:

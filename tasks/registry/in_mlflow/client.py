@@ -1,4 +1,4 @@
-"""The MLflow server: its address, a client, and its errors in words for the user."""
+"""The MLflow server: its address, a client of it, and its errors put into words for the user."""
 
 from __future__ import annotations
 
@@ -83,17 +83,17 @@ class Client(Backend):
 
     def model_versions(self, name: str) -> list[ModelVersion]:
         """Every version of the registered model `name`, in the order of MLflow's numbers; none where there is no such model."""
-        found: list[ModelVersion] = []
+        model_versions: list[ModelVersion] = []
         token: str | None = None
         with self.client() as client:
             while True:
                 page = client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
-                found += page
+                model_versions += page
                 if page.token and page.token == token:
                     raise self.refusal(f"it gives the same page of versions of {name} again and again")
                 token = page.token
                 if not token:
-                    return sorted(found, key=lambda version: int(version.version))
+                    return sorted(model_versions, key=lambda version: int(version.version))
 
     def ensure_model(self, name: str, description: str) -> None:
         """Create the registered model `name` unless it is there."""

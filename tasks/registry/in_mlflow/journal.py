@@ -55,21 +55,21 @@ class Journal(Client):
 
     def entries(self) -> tuple[Entry, ...]:
         """The entries that count, oldest first."""
-        found: list[Entry] = []
+        counted: list[Entry] = []
         for row in self.model_versions(self.journal_name):
             text = row.tags.get(ENTRY, "")
             body = parse(text)
-            if body is not None and body["after"] >= (found[-1].number if found else 0):
-                found.append(Entry(int(row.version), body, hashlib.sha256(text.encode()).hexdigest()))
-        return tuple(found)
+            if body is not None and body["after"] >= (counted[-1].number if counted else 0):
+                counted.append(Entry(int(row.version), body, hashlib.sha256(text.encode()).hexdigest()))
+        return tuple(counted)
 
-    def assignments(self, seen: Sequence[Entry] | None = None) -> tuple[Assignment, ...]:
-        """Every assignment to registry.stage, oldest first; of the entries `seen`, where they were read already."""
+    def assignments(self, entries: Sequence[Entry] | None = None) -> tuple[Assignment, ...]:
+        """Every assignment to registry.stage, oldest first; from `entries`, if they were read already."""
         stage = self.stage
         rows = [
-            found.body
-            for found in (self.entries() if seen is None else seen)
-            if found.body["kind"] == "assign" and found.body["to"] == stage
+            entry.body
+            for entry in (self.entries() if entries is None else entries)
+            if entry.body["kind"] == "assign" and entry.body["to"] == stage
         ]
         return tuple(
             Assignment(
@@ -95,31 +95,31 @@ class Journal(Client):
 
     def assign(self, version: Version, current: str | None, step: Step) -> bool:
         """Write the assignment, then move the alias; False where another entry came between."""
-        seen = self.entries()
-        past = self.assignments(seen)
-        if (past[-1].version if past else None) != current or version.version in withdrawals(seen):
+        entries = self.entries()
+        past = self.assignments(entries)
+        if (past[-1].version if past else None) != current or version.version in withdrawals(entries):
             return False
         body = step.assignment(version, past, current, self.stage)
-        written = self.write({**body, "kind": "assign", "commit": version.commit}, version, seen)
+        written = self.write({**body, "kind": "assign", "commit": version.commit}, version, entries)
         if written:
             self.settle()
         return written
 
     def share(self, version: Version) -> None:
-        """Nothing: what is written on the server is shared."""
+        """Do nothing, since everybody sees what is on the server."""
 
     def withdraw(self, version: Version, step: Step, when: datetime) -> bool:
         """Write the withdrawal; False where another entry came between, which may have promoted the version."""
-        seen = self.entries()
-        if version.version in withdrawals(seen) or self.stage in stages_of(seen).get(version.version, ()):
+        entries = self.entries()
+        if version.version in withdrawals(entries) or self.stage in stages_of(entries).get(version.version, ()):
             return False
         body = {"version": version.version, "approver": step.approver, "reason": step.reason, "time": when.isoformat()}
-        return self.write({**body, **step.source(), "kind": "deprecate"}, version, seen)
+        return self.write({**body, **step.source(), "kind": "deprecate"}, version, entries)
 
     def refuse(self, version: Version, key: str, body: dict[str, Any]) -> None:
         """Write the entry; where others come between, again. Of two for one question the first counts."""
         backoff = Backoff()
-        while not any(found.tag == key for found in self.refusals()):
+        while not any(refusal.tag == key for refusal in self.refusals()):
             if self.write({**body, "kind": "refuse", "tag": key, "commit": version.commit}, version, self.entries()):
                 return
             backoff.wait()
@@ -127,15 +127,20 @@ class Journal(Client):
     def refusals(self) -> tuple[Refusal, ...]:
         """Every refusal in the journal, oldest first."""
         first: dict[str, Refusal] = {}
-        for found in self.entries():
-            if found.body["kind"] == "refuse":
-                first.setdefault(found.body["tag"], Refusal.of(found.body["tag"], found.body["commit"], found.body))
+        for entry in self.entries():
+            if entry.body["kind"] == "refuse":
+                first.setdefault(entry.body["tag"], Refusal.of(entry.body["tag"], entry.body["commit"], entry.body))
         return tuple(first.values())
 
-    def write(self, body: dict[str, Any], version: Version, seen: tuple[Entry, ...]) -> bool:
-        """Add an entry after those `seen`; whether it counts."""
-        name, own = self.journal_name, uuid.uuid4().hex
-        body = {**body, "after": seen[-1].number if seen else 0, "id": own, BEFORE: seen[-1].digest if seen else None}
+    def write(self, body: dict[str, Any], version: Version, entries: tuple[Entry, ...]) -> bool:
+        """Add an entry after `entries`, which are those that the writer has read, and say whether it counts."""
+        name, entry_id = self.journal_name, uuid.uuid4().hex
+        body = {
+            **body,
+            "after": entries[-1].number if entries else 0,
+            "id": entry_id,
+            BEFORE: entries[-1].digest if entries else None,
+        }
         plain = {key: " ".join(str(body[key]).split())[:500] for key in ("kind", "version", "approver", "reason", "time")}
         tags = {ENTRY: json.dumps(body)} | {key: "".join(c for c in text if c.isprintable()) for key, text in plain.items()}
         self.ensure_model(name, f"Who put which version of {self.name} where, when and why. Never change it.")
@@ -146,7 +151,7 @@ class Journal(Client):
             assert at.source
             words = f"{body['kind']} {version.tag}: {tags['reason']}"
             client.create_model_version(name, at.source, at.run_id, tags, description=words, await_creation_for=0)
-        return any(found.body["id"] == own for found in self.entries())
+        return any(entry.body["id"] == entry_id for entry in self.entries())
 
     def alias(self) -> str | None:
         """MLflow's number of the version that the alias registry.stage names; None where there is no such alias."""
@@ -159,8 +164,8 @@ class Journal(Client):
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
                 return None
-        found = aliases.get(self.stage)
-        return None if found is None else str(found)
+        number = aliases.get(self.stage)
+        return None if number is None else str(number)
 
     def settle(self) -> None:
         """Point the alias to the champion of the journal; where that moves meanwhile, again."""
@@ -201,13 +206,13 @@ def parse(text: str) -> dict[str, Any] | None:
     return body if isinstance(body, dict) and isinstance(body.get("after"), int) else None
 
 
-def stages_of(seen: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
+def stages_of(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
     """{version: the stages that it is in}."""
-    last = {found.body["to"]: found.version for found in seen if found.body["kind"] == "assign"}
+    last = {entry.body["to"]: entry.version for entry in entries if entry.body["kind"] == "assign"}
     return {version: tuple(s for s, v in sorted(last.items()) if v == version) for version in last.values()}
 
 
-def withdrawals(seen: Sequence[Entry]) -> dict[str, str]:
+def withdrawals(entries: Sequence[Entry]) -> dict[str, str]:
     """{version: when, by whom and why it was withdrawn}."""
-    rows = [found.body for found in seen if found.body["kind"] == "deprecate"]
+    rows = [entry.body for entry in entries if entry.body["kind"] == "deprecate"]
     return {body["version"]: f"{body['time'][:10]} by {body['approver']}: {body['reason']}" for body in rows}

@@ -68,13 +68,13 @@ class Registrar(Client):
         name = self.name
         with self.client("RESOURCE_ALREADY_EXISTS") as client:
             try:
-                found = client.get_experiment_by_name(name)
-                return str(found.experiment_id) if found else str(client.create_experiment(name))
+                experiment = client.get_experiment_by_name(name)
+                return str(experiment.experiment_id) if experiment else str(client.create_experiment(name))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            if found := client.get_experiment_by_name(name):  # made by another run in the same moment
-                return str(found.experiment_id)
+            if experiment := client.get_experiment_by_name(name):  # made by another run in the same moment
+                return str(experiment.experiment_id)
         what = f"MLflow says that the experiment {name} exists, and does not show it"
         see = "run `mlflow experiments search --view all`"
         fix = f"It may be deleted or not yours to read: {see}, and `restore` it or ask its owner."
@@ -99,8 +99,8 @@ def _contents(record: Record, commit: str) -> Iterator[tuple[str, bytes]]:
     page = dvcfiles.file_md5(cache, REPORT_PAGE)
     if REPORT_PAGE.as_posix() not in record.files and page and dvcfiles.cache_object(cache, page).is_file():
         yield REPORT_PAGE.as_posix(), dvcfiles.cache_object(cache, page).read_bytes()
-    others = [f":(exclude){path.as_posix()}" for path in EVIDENCE]
-    if patch := git.git("diff", "--binary", record.code, commit, "--", ".", *others):
+    without_evidence = [f":(exclude){path.as_posix()}" for path in EVIDENCE]
+    if patch := git.git("diff", "--binary", record.code, commit, "--", ".", *without_evidence):
         yield PATCH, f"{patch}\n".encode("utf-8", "surrogateescape")
 
 
@@ -143,7 +143,7 @@ def _log(client: MlflowClient, run: str, record: Record, contents: Mapping[str, 
 def figures(record: Record) -> dict[str, float]:
     """The finite figures of the record by the names that they have in MLflow."""
     values = {"gate/reference": record.reference, "gate/candidate": record.candidate, "gate/gain": record.gain}
-    values |= {f"{kind}/{name}": value for kind, found in record.metrics.items() for name, value in found.items()}
+    values |= {f"{kind}/{name}": value for kind, metrics in record.metrics.items() for name, value in metrics.items()}
     return {name: float(value) for name, value in values.items() if math.isfinite(value)}
 
 

@@ -54,9 +54,9 @@ class Checks(Files):
     def _check_journal(self, audit: Audit, versions: tuple[Version, ...]) -> None:
         """The entries are a chain, and the alias names the champion."""
         every = {version.version: version for version in self.list_versions(with_deprecated=True)}
-        others = set(every) - {version.version for version in versions}
-        audit.faults += [fault for fault in chain.faults(self, every) if fault.version not in others]
-        if not others:
+        other_versions = set(every) - {version.version for version in versions}
+        audit.faults += [fault for fault in chain.faults(self, every) if fault.version not in other_versions]
+        if not other_versions:
             log.info(chain.LIMITS)
         current, pointed, stage = self.champion(), self.alias(), self.stage
         expected = parse_number(current) if current else None

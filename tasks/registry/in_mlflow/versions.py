@@ -20,8 +20,8 @@ class Reader(Journal):
 
     def list_versions(self, *, with_deprecated: bool = False) -> tuple[Version, ...]:
         """The versions in the order in which MLflow numbered them."""
-        seen = self.entries()
-        stages, withdrawn = stages_of(seen), withdrawals(seen)
+        entries = self.entries()
+        stages, withdrawn = stages_of(entries), withdrawals(entries)
         versions = [version for entry in self.model_versions(self.name) if (version := self._version(entry))]
         return tuple(
             replace(version, stages=stages.get(version.version, ()), deprecated=withdrawn.get(version.version))
