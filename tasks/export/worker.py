@@ -35,20 +35,20 @@ class Worker:
 
     def outputs(self, images: Sequence[str], to: str) -> dict[str, Any]:
         """Write the raw outputs of each image, `0`, `1` ... (N, ...), to the .npz file `to`."""
-        found = [self.session(self._read(image)[0][None]) for image in images]
-        np.savez(to, *(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        outputs = [self.session(self._read(image)[0][None]) for image in images]
+        np.savez(to, *(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
         return {}
 
     def detect(self, images: Sequence[str], card: str) -> dict[str, Any]:
         """The objects of each image at the card's thresholds: class, confidence, box in pixels of the input."""
         thresholds, end2end = read_thresholds(Path(card))
-        found = []
+        detections = []
         for image in images:
             chw, _ = self._read(image)
             raw = self.session(chw[None])[0][0]
             kept = decode.detect(decode.candidates(raw, len(thresholds.conf), min(thresholds.conf) / 2, end2end), thresholds)
-            found.append({"cls": kept.cls.tolist(), "conf": kept.conf.tolist(), "box_xyxy": kept.box_xyxy.tolist()})
-        return {"found": found}
+            detections.append({"cls": kept.cls.tolist(), "conf": kept.conf.tolist(), "box_xyxy": kept.box_xyxy.tolist()})
+        return {"found": detections}
 
     def time(self, batch: int, calls: int) -> dict[str, Any]:
         """Milliseconds of each of `calls` runs on `batch` images."""
