@@ -64,11 +64,6 @@ class Frame:
     left_top: tuple[int, int]
     """First column and row of the image in the input."""
 
-    def to_original(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Boxes (N, 4) of the input in pixels of the original image, clipped to it."""
-        moved = (box_xyxy - np.array(self.left_top * 2, np.float32)) / np.float32(self.scale)
-        return np.asarray(np.clip(moved, 0, np.array(self.size_wh * 2, np.float32)), np.float32)
-
     def to_input(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (..., 2) of the original image, shares of its sides, in pixels of the input."""
         return np.asarray(points_xy * np.array(self.size_wh) * self.scale + np.array(self.left_top), np.float64)

@@ -1,8 +1,7 @@
 """A clean process that runs one artifact with nothing but its runtime, for the measurements and the serving check.
 
 `python -m tasks.export.worker FORMAT FILE IMGSZ [MAX_ROWS]` reads a JSON request a line and answers each with a line:
-{"do": "outputs", "images": [...], "to": FILE.npz}, {"do": "detect", "images": [...], "card": FILE},
-{"do": "time", "batch": N, "calls": K} and {"do": "facts"}.
+{"do": "detect", "images": [...], "card": FILE}, {"do": "time", "batch": N, "calls": K} and {"do": "facts"}.
 """
 
 from __future__ import annotations
@@ -32,12 +31,6 @@ class Worker:
     def __init__(self, name: str, file: Path, imgsz: int, max_rows: int | None) -> None:
         self.imgsz = imgsz
         self.session = opener(name)(file, imgsz, max_rows)
-
-    def outputs(self, images: Sequence[str], to: str) -> dict[str, Any]:
-        """Write the raw outputs of each image, `0`, `1` ... (N, ...), to the .npz file `to`."""
-        outputs = [self.session(self._read(image)[0][None]) for image in images]
-        np.savez(to, *(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
-        return {}
 
     def detect(self, images: Sequence[str], card: str) -> dict[str, Any]:
         """The objects of each image at the card's thresholds: class, confidence, box in pixels of the input."""
