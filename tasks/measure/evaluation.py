@@ -20,7 +20,7 @@ class Split(TypedDict):
     instances: NotRequired[int]
     """Labelled objects; absent before they are counted."""
     dataset: NotRequired[str]
-    """Its folder; absent in files of early releases."""
+    """Folder of the dataset; absent in files of early releases."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Targets:
     box_xyxy: NDArray[np.float32]
     """(T, 4) corners, pixels of the original image."""
     area_px2: NDArray[np.float32]
-    """(T,) area of the mask, of the box where there is none; square pixels of the original image."""
+    """(T,) area of the mask, or of the box where there is no mask; square pixels of the original image."""
 
     def where(self, kept: NDArray[np.bool_]) -> Targets:
         """The objects that `kept` (T,) marks."""
@@ -69,7 +69,7 @@ class Model:
     name: str
     """baseline, candidate or champion."""
     facts: Mapping[str, Any]
-    """Its entry in evaluation.json: where it comes from, its size, its metrics."""
+    """Entry of the model in evaluation.json: where it comes from, its size, its metrics."""
     detections: Detections
 
 

@@ -84,7 +84,7 @@ class Plan:
         return replace(self, num_halvings=1)
 
     def fitness(self, metrics: Mapping[str, float], ultralytics_fitness: float) -> float:
-        """What best.pt is chosen by; `ultralytics_fitness` is used where the plan says so."""
+        """The value by which best.pt is chosen: `ultralytics_fitness`, or the metric that the plan names."""
         return ultralytics_fitness if self.choose_by == ULTRALYTICS else float(metrics[COLUMNS[self.choose_by]])
 
     def reaches_gain(self, fitness: float, start: float | None) -> bool:
