@@ -150,6 +150,20 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     TopologicalSorter(graph_of(files)).prepare()  # a CycleError lists the circle
 
 
+def test_no_module_hides_a_name_of_its_package() -> None:
+    """Importing `tasks.x.run` sets the attribute `run` of `tasks.x`: it would replace a function of that name."""
+    hidden = {
+        f"{file.parent.relative_to(ROOT)}: {node.name}"
+        for file in CODE
+        if file.name == "__init__.py"
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and (file.with_name(f"{node.name}.py").exists() or file.with_name(node.name).is_dir())
+    }
+
+    assert hidden == set()
+
+
 def test_a_test_module_imports_no_other() -> None:
     assert {
         f"{file.name}: {name}" for file in ROOT.glob("tests/*.py") for name in imported(file) if name.startswith("tests.test_")

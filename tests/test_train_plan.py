@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.train import plan
 from tasks.train.plan import COLUMNS, Plan
 
 OWN = Plan(
@@ -25,9 +24,9 @@ OWN = Plan(
 
 
 def test_a_plan_survives_the_disk(tmp_path: Path) -> None:
-    plan.write(OWN, tmp_path)
+    OWN.write(tmp_path)
 
-    assert plan.read(tmp_path) == OWN
+    assert Plan.read(tmp_path) == OWN
 
 
 @pytest.mark.parametrize(
@@ -75,5 +74,5 @@ def test_fitness_is_the_gates_metric_unless_ultralytics_is_asked_for() -> None:
     ids=["exactly 2 %", "just below", "from nothing", "no start"],
 )
 def test_the_gain_counts_from_the_start_weights(fitness: float, start: float | None, held: bool) -> None:
-    assert OWN.is_held(fitness, start) is held
-    assert replace(OWN, stop_at_gain=None).is_held(fitness, start) is False
+    assert OWN.reaches_gain(fitness, start) is held
+    assert replace(OWN, stop_at_gain=None).reaches_gain(fitness, start) is False

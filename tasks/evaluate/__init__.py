@@ -64,6 +64,6 @@ def compare(params: Params, accepted: Accepted) -> tuple[Evaluation, dict[str, d
     if params.evaluate.golden is not None:
         golden = read_dataset(Path(params.evaluate.golden))
         with unchanged(golden, params.evaluate.split) as sha256:
-            its_split = describe_split(golden, params.evaluate.split, sha256)
-            evaluation = replace(evaluation, golden=measure(models, facts, golden, its_split, params))
+            golden_split = describe_split(golden, params.evaluate.split, sha256)
+            evaluation = replace(evaluation, golden=measure(models, facts, golden, golden_split, params))
     return evaluation, latency(models, params.train.imgsz)

@@ -35,7 +35,7 @@ MODEL = "model"
 
 
 def measured(file: Path, task: str, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str) -> list[Image]:
-    """What the artifact `file` does with every image of the split."""
+    """What the artifact `file` detects in every image of the split."""
     model: Any = yolo.load(file).model if file.suffix == ".pt" else _path(file)
     named = SimpleNamespace(task=task, ckpt_path=_path(file), model=model)
     with warnings.catch_warnings():
@@ -44,50 +44,54 @@ def measured(file: Path, task: str, data: Path, dataset: Dataset, settings: Mapp
 
 
 def _path(file: Path) -> str:
-    """As Ultralytics tells formats: OpenVINO is a folder whose name ends so."""
+    """The path by which Ultralytics knows the format: for OpenVINO it is the folder."""
     return str(file.parent if file.suffix == ".xml" else file)
 
 
-def compare(model: list[Image], artifact: list[Image], dataset: Dataset, split: Split, rule: GateParams) -> dict[str, Comparison]:
+def compare(
+    model: list[Image], artifact: list[Image], dataset: Dataset, split: Split, gate_params: GateParams
+) -> dict[str, Comparison]:
     """Each mAP metric of the artifact against the .pt on the same images, with the gate's resamples.
 
     A reference of zero has no gain. Intervals are missing where gate.confidence is null.
     """
     evaluation = put_together({MODEL: model, "candidate": artifact}, {}, dataset, split, MODEL)
-    groups = grouping(evaluation.images, evaluation.metadata, rule.group_by)
-    draws = draw(groups, rule.resamples, rule.seed, rule.confidence)
+    groups = grouping(evaluation.images, evaluation.metadata, gate_params.group_by)
+    draws = draw(groups, gate_params.resamples, gate_params.seed, gate_params.confidence)
     instances = len(evaluation.targets.cls)
     result = {}
     for kind in evaluation.kinds:
-        found = curves(evaluation, kind, draws.without_jackknife())
+        ap_curves = curves(evaluation, kind, draws.without_jackknife())
         for name in METRICS:
             metric = f"{kind}.{name}"
-            result[metric] = mean_comparison(found, metric, draws, instances, len(evaluation.images))
+            result[metric] = mean_comparison(ap_curves, metric, draws, instances, len(evaluation.images))
     return result
 
 
 def has_nms_free_head(weights: Path) -> bool:
-    """Does the network have a head whose boxes need no suppression?"""
+    """Whether the network has a head whose boxes need no suppression."""
     return yolo.has_nms_free_head(yolo.load(weights).model)
 
 
-def parity(own: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]], num_classes: int, end2end: bool) -> dict[str, Any]:
+def parity(
+    outputs: Sequence[NDArray[Any]], reference_outputs: Sequence[NDArray[Any]], num_classes: int, end2end: bool
+) -> dict[str, Any]:
     """Largest and mean difference of raw outputs (N, ...): boxes in pixels of the input, scores 0 to 1, mask outputs.
 
     An end-to-end head orders its rows by score, so rows of two artifacts do not pair up: only the scores are compared.
     """
     if end2end:
-        parts = {"scores": (own[0][..., 4], other[0][..., 4])}
+        parts = {"scores": (outputs[0][..., 4], reference_outputs[0][..., 4])}
     else:
         ends = {"boxes_px": slice(0, 4), "scores": slice(4, 4 + num_classes), "coefficients": slice(4 + num_classes, None)}
-        parts = {name: (own[0][:, part], other[0][:, part]) for name, part in ends.items()}
-    if len(own) > 1:
-        parts["prototypes"] = (own[1], other[1])
+        parts = {name: (outputs[0][:, part], reference_outputs[0][:, part]) for name, part in ends.items()}
+    if len(outputs) > 1:
+        parts["prototypes"] = (outputs[1], reference_outputs[1])
     return {name: _difference(*pair) for name, pair in parts.items() if pair[0].size}
 
 
-def _difference(own: NDArray[Any], other: NDArray[Any]) -> dict[str, float]:
-    gap = np.abs(own.astype(np.float64) - other.astype(np.float64))
+def _difference(output: NDArray[Any], reference_output: NDArray[Any]) -> dict[str, float]:
+    gap = np.abs(output.astype(np.float64) - reference_output.astype(np.float64))
     return {"max": float(gap.max()), "mean": float(gap.mean())}
 
 
@@ -98,7 +102,7 @@ def ultralytics_detections(
     import torch
     from ultralytics.utils.nms import non_max_suppression
 
-    found = []
+    detections = []
     for image in images:
         rows = non_max_suppression(
             torch.from_numpy(model(image[None])[0]),
@@ -108,6 +112,6 @@ def ultralytics_detections(
             nc=num_classes,
             end2end=end2end,
         )[0].numpy()
-        everything = Candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), rows[:, 6:], True)
-        found.append(detect(everything, thresholds))
-    return found
+        boxes = Candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), rows[:, 6:], True)
+        detections.append(detect(boxes, thresholds))
+    return detections

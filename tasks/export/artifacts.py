@@ -1,4 +1,4 @@
-"""Every artifact of one candidate: made, measured, judged and published. Imports ultralytics and torch."""
+"""Make, measure, judge and publish every artifact of one candidate. Imports ultralytics and torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tasks.export.card import KEYS, card, markdown
 from tasks.export.decode import Thresholds
 from tasks.export.formats import FORMATS, PT, opener, unavailable
 from tasks.export.judge import reasons
-from tasks.export.run import Artifact, Run
 from tasks.export.thresholds import Model
+from tasks.export.types import Artifact, Run
 from tasks.measure import yolo
 from tasks.measure.decision import Verdict
 from tasks.measure.exported import Exported
@@ -50,25 +50,27 @@ def judge(params: Params, accepted: Accepted, verdict: Verdict, folder: Path) ->
     chosen, on_val = choose(run, opener(PT)(CANDIDATE, run.imgsz, run.max_rows))
     content = describe(run, chosen) | {"chosen_on": on_val}
     write_json(WORK / "card.json", content)
-    made = [one for one in artifacts if one.status == "kept"]
-    measure.accuracies(run, [model, *made], chosen)
-    speed = measure.processes(run, [model, *made], WORK / "card.json")
-    for one in made:
-        for reason in reasons(one.facts, speed.get(one.name), params.export, params.gate.metric) if one.status == "kept" else ():
-            one.leave("refused", reason)
+    converted = [artifact for artifact in artifacts if artifact.status == "kept"]
+    measure.accuracies(run, [model, *converted], chosen)
+    speed = measure.processes(run, [model, *converted], WORK / "card.json")
+    for artifact in [artifact for artifact in converted if artifact.status == "kept"]:
+        for reason in reasons(artifact.facts, speed.get(artifact.name), params.export, params.gate.metric):
+            artifact.exclude("refused", reason)
     cards = publish(content, model, artifacts, folder)
-    for one in artifacts:
-        log.info("export %s: %s", one.name, line(one, speed, params.gate.metric))
-    kept = sum(one.status == "kept" for one in artifacts)
+    for artifact in artifacts:
+        log.info("export %s: %s", artifact.name, line(artifact, speed, params.gate.metric))
+    kept = sum(artifact.status == "kept" for artifact in artifacts)
     log.info("export: %d of %d kept in %.0f s -> %s", kept, len(artifacts), time.monotonic() - started, EXPORT)
     shutil.rmtree(WORK, ignore_errors=True)
     result = {"verdict": verdict, "exported": True, "reason": "", "card": content, "card_files": cards, PT: model.facts}
-    formats = {one.name: {"status": one.status, "reasons": one.reasons, **one.facts} for one in artifacts}
+    formats = {
+        artifact.name: {"status": artifact.status, "reasons": artifact.reasons, **artifact.facts} for artifact in artifacts
+    }
     return Exported.of(result | {"formats": formats}), speed
 
 
 def gather(params: Params, accepted: Accepted) -> Run:
-    """The inputs of the stage."""
+    """What all artifacts of this run share."""
     scores = Scores.read()
     require_weights(CANDIDATE)
     dataset, manifest = accepted.dataset, accepted.manifest
@@ -78,37 +80,39 @@ def gather(params: Params, accepted: Accepted) -> Run:
 
 
 def make(run: Run) -> list[Artifact]:
-    """The candidate in every format that this machine can make."""
-    rule, made = run.params.export, []
-    data = convert.calibration(run.dataset, rule.calibration_images, WORK / "calibration")
-    for name in rule.formats:
-        one = Artifact(name, Path())
-        made.append(one)
+    """The candidate in every format of `export.formats`; a format that cannot be made is skipped or refused."""
+    export_params, artifacts = run.params.export, list[Artifact]()
+    data = convert.calibration(run.dataset, export_params.calibration_images, WORK / "calibration")
+    for name in export_params.formats:
+        artifact = Artifact(name, Path())
+        artifacts.append(artifact)
         if reason := unavailable(name):
-            one.leave("skipped", reason)
+            artifact.exclude("skipped", reason)
             continue
         started = time.monotonic()
         try:
-            one.file = convert.convert(name, CANDIDATE, WORK, run.imgsz, data, run.max_rows)
+            artifact.file = convert.convert(name, CANDIDATE, WORK, run.imgsz, data, run.max_rows)
         except Exception as error:  # a dozen libraries raise what they like for a layer that they cannot express
             log.warning("export %s: it cannot be made", name, exc_info=error)
-            one.leave("refused", f"it cannot be made: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
+            artifact.exclude("refused", f"it cannot be made: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
             continue
         log.info("export %s: made in %.1f s", name, time.monotonic() - started)
-    return made
+    return artifacts
 
 
 def choose(run: Run, network: Model) -> tuple[Thresholds, dict[str, Any]]:
-    """The thresholds, and what they give on split val, from one pass over it."""
-    names, rule = run.dataset.names, run.params.evaluate
+    """The thresholds, and the precision, recall and F1 that they give on split val, from one pass over it."""
+    names, evaluate_params = run.dataset.names, run.params.evaluate
     stored = thresholds.store(network, run.dataset.splits["val"], len(names), run.imgsz, run.end2end, WORK / "val")
     require = requirement(run.params)
-    chosen = thresholds.choose(stored, require, rule.max_det, rule.iou)
-    found = thresholds.figures(stored, chosen, names)
-    for name, own in found["per_class"].items():
-        if require is not None and own[require[0]] < require[1]:
-            log.warning("export: no confidence gives %s a %s of %g; %.4f is the nearest", name, *require, own[require[0]])
-    return chosen, found
+    chosen = thresholds.choose(stored, require, evaluate_params.max_det, evaluate_params.iou)
+    figures = thresholds.figures(stored, chosen, names)
+    for name, class_figures in figures["per_class"].items():
+        if require is not None and class_figures[require[0]] < require[1]:
+            log.warning(
+                "export: no confidence gives %s a %s of %g; %.4f is the nearest", name, *require, class_figures[require[0]]
+            )
+    return chosen, figures
 
 
 def requirement(params: Params) -> tuple[str, float] | None:
@@ -117,7 +121,7 @@ def requirement(params: Params) -> tuple[str, float] | None:
 
 
 def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
-    """The card, without what is measured."""
+    """The model card without the measured figures."""
     require = requirement(run.params)
     facts = {
         "task": run.scores.task,
@@ -133,18 +137,20 @@ def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
 
 
 def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact], folder: Path) -> dict[str, Any]:
-    """Move what is kept to `folder`, and finish the card with what was measured; size and hash of its files."""
-    kept = [one for one in artifacts if one.status == "kept"]
+    """Move what is kept to `folder`, and finish the card with what was measured. Returns size and hash of its files."""
+    kept = [artifact for artifact in artifacts if artifact.status == "kept"]
     content["verified"] = model.facts["verified"]
-    content["metrics"] = {one.name: one.facts["metrics"] for one in (model, *kept)}
-    content["at_thresholds"] = {one.name: {key: one.facts["verified"][key] for key in KEYS} for one in (model, *kept)}
+    content["metrics"] = {artifact.name: artifact.facts["metrics"] for artifact in (model, *kept)}
+    content["at_thresholds"] = {
+        artifact.name: {key: artifact.facts["verified"][key] for key in KEYS} for artifact in (model, *kept)
+    }
     content["files"] = {}
-    for one in kept:
-        name = one.file.parent.name
-        shutil.move(one.file.parent, folder / name)
-        one.facts["path"] = (EXPORT / name / one.file.name).as_posix()
-        one.facts["files"] = _described((folder / name).iterdir(), folder)
-        content["files"] |= one.facts["files"]
+    for artifact in kept:
+        name = artifact.file.parent.name
+        shutil.move(artifact.file.parent, folder / name)
+        artifact.facts["path"] = (EXPORT / name / artifact.file.name).as_posix()
+        artifact.facts["files"] = _described((folder / name).iterdir(), folder)
+        content["files"] |= artifact.facts["files"]
     write_json(folder / "card.json", content)
     write_text(folder / "card.md", markdown(content))
     return _described(folder.glob("card.*"), folder)
@@ -152,21 +158,22 @@ def publish(content: dict[str, Any], model: Artifact, artifacts: list[Artifact],
 
 def _described(files: Iterable[Path], folder: Path) -> dict[str, Any]:
     """{path below `folder`: its size and SHA-256}."""
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for file in sorted(files):
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        found[file.relative_to(folder).as_posix()] = {"bytes": file.stat().st_size, "sha256": digest}
-    return found
+        entries[file.relative_to(folder).as_posix()] = {"bytes": file.stat().st_size, "sha256": digest}
+    return entries
 
 
-def line(one: Artifact, speed: Mapping[str, Any], metric: str) -> str:
-    """What was found, in one line."""
-    if "changes" not in one.facts:
-        return f"{one.status}: {'; '.join(one.reasons)}"
-    change = one.facts["changes"][metric]
-    text = f"{one.status}, {metric} {change['candidate']:.4f} ({change['gain'] or 0.0:+.2%}), {one.facts['bytes'] / 1e6:.2f} MB"
-    latency, reference = (speed.get(name, {}).get("batch_1") for name in (one.name, PT))
+def line(artifact: Artifact, speed: Mapping[str, Any], metric: str) -> str:
+    """Status, figures and reasons of an artifact, in one line."""
+    if "changes" not in artifact.facts:
+        return f"{artifact.status}: {'; '.join(artifact.reasons)}"
+    change = artifact.facts["changes"][metric]
+    text = f"{artifact.status}, {metric} {change['candidate']:.4f} ({change['gain'] or 0.0:+.2%})"
+    text += f", {artifact.facts['bytes'] / 1e6:.2f} MB"
+    latency, reference = (speed.get(name, {}).get("batch_1") for name in (artifact.name, PT))
     if latency and reference:
         text += f", {latency['p50_ms']:.2f} ms, {reference['p50_ms'] / latency['p50_ms']:.1f} x .pt"
-    return text + (f": {'; '.join(one.reasons)}" if one.reasons else "")
+    return text + (f": {'; '.join(artifact.reasons)}" if artifact.reasons else "")

@@ -43,13 +43,13 @@ def card(facts: Mapping[str, Any], thresholds: Thresholds, end2end: bool) -> dic
 def read_thresholds(file: Path) -> tuple[Thresholds, bool]:
     """The thresholds in a card.json, and whether the network suppresses boxes itself."""
     content = json.loads(file.read_text(encoding="utf-8"))
-    own = content["thresholds"]
-    conf = tuple(own["conf"][name] for name in content["names"])
-    return Thresholds(conf, own["iou"], own["mask"], own["max_det"]), bool(content["output"]["end2end"])
+    stored = content["thresholds"]
+    conf = tuple(stored["conf"][name] for name in content["names"])
+    return Thresholds(conf, stored["iou"], stored["mask"], stored["max_det"]), bool(content["output"]["end2end"])
 
 
 def markdown(content: Mapping[str, Any]) -> str:
-    """The card for people."""
+    """The model card as Markdown, for people."""
     thresholds, metrics = content["thresholds"], content["metrics"]
     lines = [
         "# Model card",
@@ -88,8 +88,8 @@ def markdown(content: Mapping[str, Any]) -> str:
         _table(
             ("artifact", *metrics["pt"], "precision", "recall", "F1"),
             [
-                (name, *(_number(value) for value in (*own.values(), *(content["at_thresholds"][name][key] for key in KEYS))))
-                for name, own in metrics.items()
+                (name, *(_number(value) for value in (*scores.values(), *(content["at_thresholds"][name][key] for key in KEYS))))
+                for name, scores in metrics.items()
             ],
         ),
         "",
@@ -98,7 +98,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         "## Files",
         "",
         _table(
-            ("file", "bytes", "SHA-256"), [(path, str(own["bytes"]), own["sha256"]) for path, own in content["files"].items()]
+            ("file", "bytes", "SHA-256"), [(path, str(file["bytes"]), file["sha256"]) for path, file in content["files"].items()]
         ),
     ]
     return "\n".join(lines) + "\n"

@@ -17,31 +17,32 @@ from tasks.export.formats import FORMATS, file_of
 from tasks.measure import yolo
 
 LOUD = (None, "nncf", "torch.utils.cpp_extension")
-"""Loggers, None is the root, that warn of what nobody here can change."""
+"""Names of loggers that warn of what nobody here can change; None is the root logger."""
 
 
 def convert(name: str, weights: Path, folder: Path, imgsz: int, data: Path | None, max_rows: int | None) -> Path:
-    """`folder`/<name>/ with the format's files, and the one of them that a runtime opens.
+    """Write the format's files to `folder`/<name>/. Returns the one of them that a runtime opens.
 
     `data` is a data.yaml as `calibration` writes it; with `max_rows` the head is used that gives so many detections and needs no
     suppression. Raises whatever the exporter raises: a format that cannot be made.
     """
-    made_by, target = FORMATS[name], file_of(folder, name)
+    export_format, target = FORMATS[name], file_of(folder, name)
     shutil.rmtree(target.parent, ignore_errors=True)
     target.parent.mkdir(parents=True)
     source = target.parent / "model.pt"  # the exporter writes beside its source, under its name
     shutil.copyfile(weights, source)
-    arguments = {"device": "cpu", **made_by.arguments} | ({"data": str(data), "split": "val"} if made_by.is_int8 else {})
+    arguments = {"device": "cpu", **export_format.arguments} | (
+        {"data": str(data), "split": "val"} if export_format.is_int8 else {}
+    )
     if max_rows is not None:
         arguments |= {"nms": False, "max_det": max_rows}
     with _quiet():
-        written = yolo.load(source).export(format=made_by.exporter, imgsz=imgsz, **arguments)
+        output = Path(yolo.load(source).export(format=export_format.exporter, imgsz=imgsz, **arguments))
     source.unlink()
-    made = Path(written)
-    for file in made.iterdir() if made.is_dir() else [made]:
+    for file in output.iterdir() if output.is_dir() else [output]:
         file.replace(target.parent / (target.name if file.suffix == target.suffix else file.name))
-    if made.is_dir():
-        made.rmdir()
+    if output.is_dir():
+        output.rmdir()
     _undate(target)
     return target
 
@@ -72,7 +73,7 @@ def _undate(file: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings, INFO lines and progress bars of torch, nncf and onnxruntime; errors come as exceptions."""
+    """Silence the warnings, INFO lines and progress bars of torch, nncf and onnxruntime; errors come as exceptions."""
     loggers = [logging.getLogger(name) for name in LOUD]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

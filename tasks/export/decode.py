@@ -31,7 +31,7 @@ class Thresholds:
     mask: float
     """Probability above which a pixel belongs to the object."""
     max_det: int
-    """Objects kept an image."""
+    """Most objects that are kept of an image."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Candidates:
     coefficients: NDArray[np.float32]
     """(K, M) of the mask prototypes; M is 0 for detection."""
     is_final: bool
-    """The network suppresses by itself (an end-to-end head)."""
+    """Whether the network has suppressed overlapping boxes itself (an end-to-end head)."""
 
     def where(self, kept: NDArray[Any]) -> Candidates:
-        """The boxes that `kept` marks or numbers."""
+        """The boxes that `kept` selects, as a mask or as indices."""
         return Candidates(self.box_xyxy[kept], self.conf[kept], self.cls[kept], self.coefficients[kept], self.is_final)
 
 
@@ -59,15 +59,10 @@ class Frame:
     """Where an image lies in the network's square input."""
 
     size_wh: tuple[int, int]
-    """Of the original image, pixels."""
+    """Width and height of the original image, pixels."""
     scale: float
     left_top: tuple[int, int]
     """First column and row of the image in the input."""
-
-    def to_original(self, box_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Boxes (N, 4) of the input in pixels of the original image, clipped to it."""
-        moved = (box_xyxy - np.array(self.left_top * 2, np.float32)) / np.float32(self.scale)
-        return np.asarray(np.clip(moved, 0, np.array(self.size_wh * 2, np.float32)), np.float32)
 
     def to_input(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (..., 2) of the original image, shares of its sides, in pixels of the input."""
@@ -95,7 +90,7 @@ def candidates(output: NDArray[np.float32], num_classes: int, floor: float, end2
             (D, 6 + M): corners, confidence, class, coefficients.
         num_classes: C.
         floor: least confidence, exclusive.
-        end2end: the network has suppressed overlapping boxes itself.
+        end2end: whether the network has suppressed overlapping boxes itself.
     """
     if end2end:
         rows = output[output[:, 4] > floor]
@@ -111,35 +106,37 @@ def candidates(output: NDArray[np.float32], num_classes: int, floor: float, end2
     return Candidates(box[order], conf[order], cls[order], rest[order], end2end)
 
 
-def suppress(found: Candidates, iou: float, max_det: int) -> Candidates:
+def suppress(boxes: Candidates, iou: float, max_det: int) -> Candidates:
     """The candidates without those that overlap a better one of their class by more than `iou`; at most `max_det`."""
-    if found.is_final or not len(found.conf):
-        return found.where(np.arange(min(len(found.conf), max_det)))
-    box_xywh = np.concatenate([found.box_xyxy[:, :2], found.box_xyxy[:, 2:] - found.box_xyxy[:, :2]], axis=1)
+    if boxes.is_final or not len(boxes.conf):
+        return boxes.where(np.arange(min(len(boxes.conf), max_det)))
+    box_xywh = np.concatenate([boxes.box_xyxy[:, :2], boxes.box_xyxy[:, 2:] - boxes.box_xyxy[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxesBatched(
-        box_xywh.astype(float).tolist(), found.conf.astype(float).tolist(), found.cls.tolist(), 0.0, iou
+        box_xywh.astype(float).tolist(), boxes.conf.astype(float).tolist(), boxes.cls.tolist(), 0.0, iou
     )
-    return found.where(np.sort(np.asarray(kept, np.int64).ravel())[:max_det])
+    return boxes.where(np.sort(np.asarray(kept, np.int64).ravel())[:max_det])
 
 
-def detect(found: Candidates, thresholds: Thresholds) -> Candidates:
+def detect(boxes: Candidates, thresholds: Thresholds) -> Candidates:
     """The objects among the candidates."""
     least = np.asarray(thresholds.conf, np.float32)
-    return suppress(found.where(found.conf >= least[found.cls]), thresholds.iou, thresholds.max_det)
+    return suppress(boxes.where(boxes.conf >= least[boxes.cls]), thresholds.iou, thresholds.max_det)
 
 
-def mask_logits(found: Candidates, prototypes: NDArray[np.float32], imgsz: int) -> NDArray[np.float32]:
-    """(N, imgsz, imgsz) what is above 0 with probability above one half, -inf outside of each box.
+def mask_logits(detections: Candidates, prototypes: NDArray[np.float32], imgsz: int) -> NDArray[np.float32]:
+    """(N, imgsz, imgsz) logits of the masks: above 0 where the probability is above one half, -inf outside of each box.
 
     Args:
-        found: N objects.
+        detections: N objects.
         prototypes: (M, h, w) of the image.
         imgsz: side of the input, pixels.
     """
     num, height, width = prototypes.shape
-    small = (found.coefficients @ prototypes.reshape(num, -1).astype(np.float32)).reshape(-1, height, width)
+    small = (detections.coefficients @ prototypes.reshape(num, -1).astype(np.float32)).reshape(-1, height, width)
     large = np.full((len(small), imgsz, imgsz), -np.inf, np.float32)
-    for logits, low, (x1, y1, x2, y2) in zip(large, small, np.clip(found.box_xyxy, 0, imgsz).round().astype(int), strict=True):
+    for logits, low, (x1, y1, x2, y2) in zip(
+        large, small, np.clip(detections.box_xyxy, 0, imgsz).round().astype(int), strict=True
+    ):
         logits[y1:y2, x1:x2] = cv2.resize(low, (imgsz, imgsz), interpolation=cv2.INTER_LINEAR)[y1:y2, x1:x2]
     return large
 
@@ -158,13 +155,13 @@ def match(
 ) -> NDArray[np.int64]:
     """(N,) the object of its class that each box found, -1 for none; better boxes choose first.
 
-    Whether a box finds one depends on better boxes only, so a higher confidence threshold leaves the others as they are.
+    Whether a box finds an object depends on better boxes only, so a higher confidence threshold leaves the others as they are.
     """
     overlap = box_iou(box_xyxy, true_xyxy)
     overlap[(cls[:, None] != true_cls[None, :]) | (overlap < iou)] = 0
-    found = np.full(len(cls), -1, np.int64)
+    object_of = np.full(len(cls), -1, np.int64)
     for i in range(len(cls)):
         if overlap.shape[1] and overlap[i].max() > 0:
-            found[i] = overlap[i].argmax()
-            overlap[:, found[i]] = 0
-    return found
+            object_of[i] = overlap[i].argmax()
+            overlap[:, object_of[i]] = 0
+    return object_of

@@ -16,21 +16,21 @@ from tasks.export.openers import Opener, open_engine, open_onnx, open_openvino, 
 
 @dataclass(frozen=True)
 class Format:
-    """How Ultralytics' exporter makes a format, and what it leaves."""
+    """How Ultralytics' exporter makes a format, and which file it writes."""
 
     exporter: str
-    """Its name of the format."""
+    """The exporter's name of the format."""
     file: str
     """The file that a runtime opens, in the format's folder."""
     opener: Opener
     """What opens it with its runtime."""
     needs: tuple[str, ...] = ()
-    """Modules to make and to run it."""
+    """Modules that making and running it takes."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     is_int8: bool = False
-    """It takes calibration images."""
+    """Whether the exporter needs calibration images."""
     serves: tuple[str, ...] = ()
-    """Libraries that its clean process may not need: they are looked for in sys.modules."""
+    """Libraries that its clean process must not load; they are looked for in sys.modules."""
 
 
 HEAVY = ("torch", "ultralytics")
@@ -51,7 +51,7 @@ INSTALL = "pip install --constraint constraints.txt -e '.[export]'"
 
 
 def opener(name: str) -> Opener:
-    """What opens the artifact: that of its format, or of the .pt."""
+    """The function that opens the artifact of a format, or the .pt."""
     return open_pt if name == PT else FORMATS[name].opener
 
 
@@ -66,5 +66,5 @@ def unavailable(name: str) -> str | None:
 
 def file_of(folder: Path, name: str) -> Path:
     """The file of the format that a runtime opens, below `folder`. Ultralytics knows OpenVINO by the name of its folder."""
-    own = f"{name}_openvino_model" if FORMATS[name].exporter == "openvino" else name
-    return folder / own / FORMATS[name].file
+    folder_name = f"{name}_openvino_model" if FORMATS[name].exporter == "openvino" else name
+    return folder / folder_name / FORMATS[name].file

@@ -1,4 +1,4 @@
-"""What is measured of an artifact: in this process its accuracy, in a clean one its serving, speed and memory."""
+"""Measure an artifact: its accuracy in this process, and in a clean one what it detects, its speed and its memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.export.decode import Candidates, Thresholds
 from tasks.export.formats import FORMATS, opener
 from tasks.export.judge import agreement
 from tasks.export.processes import Process, RuntimeEndedError, speed
-from tasks.export.run import Artifact, Run
+from tasks.export.types import Artifact, Run
 from tasks.measure.figures import metrics
 from tasks.measure.predict import Image
 
@@ -35,94 +35,95 @@ NUM_SERVED = 32
 
 @dataclass(frozen=True)
 class Reference:
-    """What the .pt says, against which the others are compared."""
+    """What the .pt detects, against which the artifacts are compared."""
 
     images: list[Image]
     outputs: list[NDArray[Any]]
+    """Raw outputs for `NUM_PARITY` images."""
 
 
 def accuracies(run: Run, artifacts: Sequence[Artifact], chosen: Thresholds) -> None:
-    """Metrics of each artifact, the change against the first (the .pt), and what the thresholds give, on the gate split.
+    """Measure each artifact on the gate split: metrics, change against the first (the .pt), figures at the thresholds.
 
     An artifact that cannot be run is refused.
     """
-    model, *others = artifacts
+    model, *converted = artifacts
     reference = measure(run, model, chosen, None)
-    for i, one in enumerate(others, 1):
+    for i, artifact in enumerate(converted, 1):
         started = time.monotonic()
         try:
-            measure(run, one, chosen, reference)
-            log.info("export %s: measured in %.1f s, %d of %d", one.name, time.monotonic() - started, i, len(others))
+            measure(run, artifact, chosen, reference)
+            log.info("export %s: measured in %.1f s, %d of %d", artifact.name, time.monotonic() - started, i, len(converted))
         except Exception as error:  # a runtime that cannot run its own file must not stop a run of hours
-            log.warning("export %s: it cannot be run", one.name, exc_info=error)
-            one.leave("refused", f"it cannot be run: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
+            log.warning("export %s: it cannot be run", artifact.name, exc_info=error)
+            artifact.exclude("refused", f"it cannot be run: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
 
 
-def measure(run: Run, one: Artifact, chosen: Thresholds, reference: Reference | None) -> Reference:
-    """What an artifact says, with its facts filled in."""
+def measure(run: Run, artifact: Artifact, chosen: Thresholds, reference: Reference | None) -> Reference:
+    """Fill in the facts of an artifact. Returns what it detects."""
     names = run.dataset.names
-    images = accuracy.measured(one.file, run.scores.task, run.data, run.dataset, run.settings, run.split["name"])
+    images = accuracy.measured(artifact.file, run.scores.task, run.data, run.dataset, run.settings, run.split["name"])
     figures = metrics(images, names)
-    one.facts["metrics"] = {f"{kind}.{name}": figures[kind][name] for kind in images[0].tp for name in accuracy.METRICS}
-    one.facts["bytes"] = size(one.file)
-    network = opener(one.name)(one.file, run.imgsz, run.max_rows)
+    artifact.facts["metrics"] = {f"{kind}.{name}": figures[kind][name] for kind in images[0].tp for name in accuracy.METRICS}
+    artifact.facts["bytes"] = size(artifact.file)
+    network = opener(artifact.name)(artifact.file, run.imgsz, run.max_rows)
     stored = thresholds.store(network, run.images, len(names), run.imgsz, run.end2end, run.data.parent / "raw")
-    one.facts["verified"] = thresholds.figures(stored, chosen, names)
-    outputs = network(inputs(some(run.images, NUM_PARITY), run.imgsz))
+    artifact.facts["verified"] = thresholds.figures(stored, chosen, names)
+    outputs = network(inputs(evenly_spaced(run.images, NUM_PARITY), run.imgsz))
     if reference is not None:
         compared = accuracy.compare(reference.images, images, run.dataset, run.split, run.params.gate)
-        one.facts["changes"] = {metric: asdict(found) for metric, found in compared.items()}
-        one.facts["parity"] = accuracy.parity(outputs, reference.outputs, len(names), run.end2end)
-        served = inputs(some(run.images, NUM_SERVED), run.imgsz)
-        one.served = accuracy.ultralytics_detections(network, served, len(names), chosen, run.end2end)
+        artifact.facts["changes"] = {metric: asdict(comparison) for metric, comparison in compared.items()}
+        artifact.facts["parity"] = accuracy.parity(outputs, reference.outputs, len(names), run.end2end)
+        batch = inputs(evenly_spaced(run.images, NUM_SERVED), run.imgsz)
+        artifact.expected = accuracy.ultralytics_detections(network, batch, len(names), chosen, run.end2end)
     return Reference(images, outputs)
 
 
 def processes(run: Run, artifacts: Sequence[Artifact], card: Path) -> dict[str, Any]:
-    """Speed and memory of each artifact, by name; what a clean process finds goes into its facts.
+    """Speed and memory of each artifact, by name; what a clean process detects goes into its facts.
 
     An artifact whose runtime ends is refused.
     """
-    paths = [str(image) for image in some(run.images, NUM_SERVED)]
+    paths = [str(image) for image in evenly_spaced(run.images, NUM_SERVED)]
     with ExitStack() as stack:
         alive: dict[str, Process] = {}
-        for one in (one for one in artifacts if one.status == "kept"):
+        for artifact in (artifact for artifact in artifacts if artifact.status == "kept"):
             try:
-                worker = Process(one.name, one.file, run.imgsz, run.max_rows, card.parent / f"{one.name}.log")
+                worker = Process(artifact.name, artifact.file, run.imgsz, run.max_rows, card.parent / f"{artifact.name}.log")
                 process = stack.enter_context(worker)
-                if one is not artifacts[0]:
-                    _serve(one, process, paths, card)
-                alive[one.name] = process
+                if artifact is not artifacts[0]:
+                    _serve(artifact, process, paths, card)
+                alive[artifact.name] = process
             except RuntimeEndedError as error:
-                one.leave("refused", str(error))
+                artifact.exclude("refused", str(error))
         times = speed(alive)
         for name, process in alive.items():
             times[name]["peak_memory_bytes"] = process.ask("facts")["peak_memory_bytes"]
     return times
 
 
-def _serve(one: Artifact, process: Process, paths: list[str], card: Path) -> None:
-    found = [
+def _serve(artifact: Artifact, process: Process, paths: list[str], card: Path) -> None:
+    served = [
         Candidates(
-            np.array(own["box_xyxy"], np.float32).reshape(-1, 4),
-            np.array(own["conf"], np.float32),
-            np.array(own["cls"], np.int64),
-            np.zeros((len(own["cls"]), 0), np.float32),
+            np.array(objects["box_xyxy"], np.float32).reshape(-1, 4),
+            np.array(objects["conf"], np.float32),
+            np.array(objects["cls"], np.int64),
+            np.zeros((len(objects["cls"]), 0), np.float32),
             True,
         )
-        for own in process.ask("detect", images=paths, card=str(card))["found"]
+        for objects in process.ask("detect", images=paths, card=str(card))["found"]
     ]
     loaded = process.ask("facts")["modules"]
-    modules = [name for name in loaded if name in FORMATS[one.name].serves]
-    one.facts["serving"] = {"images": len(paths), "modules": modules, **agreement(found, one.served)}
+    modules = [name for name in loaded if name in FORMATS[artifact.name].serves]
+    artifact.facts["serving"] = {"images": len(paths), "modules": modules, **agreement(served, artifact.expected)}
 
 
 def inputs(images: Sequence[Path], imgsz: int) -> NDArray[np.float32]:
-    """(N, 3, imgsz, imgsz) the images as the network takes them."""
+    """The images as the network takes them, (N, 3, imgsz, imgsz)."""
     return np.stack([decode.letterbox(np.asarray(cv2.imread(str(image)), np.uint8), imgsz)[0] for image in images])
 
 
-def some(images: Sequence[Path], number: int) -> list[Path]:
+def evenly_spaced(images: Sequence[Path], number: int) -> list[Path]:
     """At most `number` of the images, evenly spaced."""
     return [images[i * len(images) // number] for i in range(number)] if len(images) > number else list(images)
 

@@ -23,7 +23,7 @@ class Objects:
     box_xyxy: NDArray[np.float32]
     """(T, 4) corners, pixels of the input."""
     outlines: tuple[NDArray[np.float64], ...]
-    """Of each object its polygon (P, 2) in pixels of the input; the corners of its box where only that is labelled."""
+    """The polygon (P, 2) of each object in pixels of the input; the corners of its box where only a box is labelled."""
 
     def mask(self, index: int, imgsz: int) -> NDArray[np.bool_]:
         """(imgsz, imgsz) the pixels of one object."""

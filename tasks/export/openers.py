@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Session = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 """(B, 3, S, S) float32 in, raw outputs out."""
 Opener = Callable[[Path, int, int | None], Session]
-"""Of the file, the side of its square input in pixels, and the detections that a head without suppression gives."""
+"""Takes the file, the side of its square input in pixels, and how many detections an end-to-end head gives (else None)."""
 
 
 def open_pt(file: Path, imgsz: int, max_rows: int | None) -> Session:

@@ -14,8 +14,9 @@ import numpy as np
 ROUNDS = 5
 """Turns of every artifact at each batch size."""
 CALLS = {1: 12, 8: 4}
-"""Batch sizes that are timed, and the runs of a turn; the first of them are warm-up."""
+"""Batch sizes that are timed, and the runs of a turn, the first of which are warm-up."""
 WARM_UP = {1: 2, 8: 1}
+"""Runs of a turn, at each batch size, that are not counted."""
 
 
 class RuntimeEndedError(Exception):
@@ -23,7 +24,7 @@ class RuntimeEndedError(Exception):
 
 
 class Process:
-    """`tasks.export.worker` with one artifact; a context in which it answers."""
+    """A process of `tasks.export.worker` with one artifact; it answers inside the context."""
 
     def __init__(self, name: str, file: Path, imgsz: int, max_rows: int | None, log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -80,11 +81,13 @@ def speed(processes: Mapping[str, Process]) -> dict[str, dict[str, Any]]:
                 except RuntimeEndedError:
                     times[name][batch] = []
                     del alive[name]
-    return {name: {f"batch_{batch}": summary(ms, batch) for batch, ms in own.items()} for name, own in times.items()}
+    return {
+        name: {f"batch_{batch}": summary(ms, batch) for batch, ms in ms_by_batch.items()} for name, ms_by_batch in times.items()
+    }
 
 
 def summary(ms: Sequence[float], batch: int) -> dict[str, float] | None:
-    """What the times of one artifact at one batch size come to."""
+    """The figures that `speed` gives for one artifact and batch size; None without times."""
     if not ms:
         return None
     p50, p95 = np.percentile(ms, [50, 95])

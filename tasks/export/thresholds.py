@@ -1,7 +1,7 @@
 """Choose confidence, NMS IoU and mask threshold from one stored pass of raw predictions.
 
-The network runs once over a split and what it says before suppression is stored; every threshold is tried on that. A detection
-is right when it finds a labelled box of its class at IoU 0.5.
+The network runs once over a split, and its predictions before suppression are stored; every threshold is tried on
+those. A detection is right when it finds a labelled box of its class at IoU 0.5.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Model = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 
 @dataclass(frozen=True)
 class Pass:
-    """What a model said about a split, an .npz file an image."""
+    """The raw predictions of a model for a split, an .npz file an image."""
 
     files: tuple[Path, ...]
     objects: tuple[Objects, ...]
@@ -52,7 +52,7 @@ class Pass:
 
 
 def store(model: Model, images: Sequence[Path], num_classes: int, imgsz: int, end2end: bool, folder: Path) -> Pass:
-    """Run `model` once over `images` and store what it says in `folder`."""
+    """Run `model` once over `images` and store its raw predictions in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     labels: list[Objects] = []
@@ -61,9 +61,9 @@ def store(model: Model, images: Sequence[Path], num_classes: int, imgsz: int, en
         read = [decode.letterbox(np.asarray(cv2.imread(str(image)), np.uint8), imgsz) for image in part]
         outputs = model(np.stack([chw for chw, _ in read]))
         for i, (image, (_, frame)) in enumerate(zip(part, read, strict=True)):
-            found = decode.candidates(outputs[0][i], num_classes, FLOOR, end2end)
-            stored = {"box": found.box_xyxy, "conf": found.conf, "cls": found.cls, "rest": found.coefficients}
-            stored["is_final"] = np.array(found.is_final)
+            boxes = decode.candidates(outputs[0][i], num_classes, FLOOR, end2end)
+            stored = {"box": boxes.box_xyxy, "conf": boxes.conf, "cls": boxes.cls, "rest": boxes.coefficients}
+            stored["is_final"] = np.array(boxes.is_final)
             if len(outputs) > 1:
                 stored["prototypes"] = outputs[1][i].astype(np.float16)
             files.append(folder / f"{len(files):06d}.npz")
@@ -74,10 +74,10 @@ def store(model: Model, images: Sequence[Path], num_classes: int, imgsz: int, en
 
 @dataclass(frozen=True)
 class Counts:
-    """At each of L confidence thresholds, for each of C classes."""
+    """Counts at each of L confidence thresholds for each of C classes."""
 
     right: NDArray[np.int64]
-    """(L, C) detections that found an object."""
+    """(L, C) detections that match an object."""
     detected: NDArray[np.int64]
     """(L, C) detections."""
     labelled: NDArray[np.int64]
@@ -95,7 +95,7 @@ class Counts:
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """(L, C)"""
+        """(L, C), 0 where nothing is labelled and nothing detected."""
         return np.asarray(2 * self.right / np.maximum(self.detected + self.labelled, 1), np.float64)
 
 
@@ -106,47 +106,47 @@ def count(stored: Pass, iou: float, max_det: int, confidences: NDArray[np.float6
     """
     shape = (len(confidences), stored.num_classes)
     right, detected = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for found, true in zip(stored.candidates(), stored.objects, strict=True):
-        kept = decode.suppress(found, iou, max_det)
+    for boxes, true in zip(stored.candidates(), stored.objects, strict=True):
+        kept = decode.suppress(boxes, iou, max_det)
         hit = decode.match(kept.box_xyxy, kept.cls, true.box_xyxy, true.cls) >= 0
         passes = kept.conf[None, :] >= confidences[:, None].astype(np.float32)
         for c in range(stored.num_classes):
-            own = kept.cls == c
-            detected[:, c] += passes[:, own].sum(1)
-            right[:, c] += passes[:, own & hit].sum(1)
+            is_class = kept.cls == c
+            detected[:, c] += passes[:, is_class].sum(1)
+            right[:, c] += passes[:, is_class & hit].sum(1)
     labelled = np.bincount(np.concatenate([true.cls for true in stored.objects]), minlength=stored.num_classes)
     return Counts(right, detected, labelled)
 
 
 def point(counts: Counts, require: tuple[str, float] | None) -> NDArray[np.int64]:
-    """(C,) which confidence each class gets.
+    """(C,) the index of the confidence that each class gets.
 
     Without a requirement all classes get the one of the best mean F1, as Ultralytics reports it. With one, each class gets the
     best F1 among the confidences that reach it, or the confidence that comes nearest. A class without labels gets the first
     rule's.
     """
-    there = counts.labelled > 0
-    chosen = np.full(len(there), counts.f1[:, there].mean(1).argmax())
+    is_labelled = counts.labelled > 0
+    chosen = np.full(len(is_labelled), counts.f1[:, is_labelled].mean(1).argmax())
     if require is None:
         return chosen
     metric, least = require
     values = counts.precision if metric == "precision" else counts.recall
-    for c in np.flatnonzero(there):
-        own = np.where(counts.right[:, c] > 0, values[:, c], -1.0)
-        allowed = own >= least
-        chosen[c] = np.where(allowed, counts.f1[:, c], -1).argmax() if allowed.any() else own.argmax()
+    for c in np.flatnonzero(is_labelled):
+        reached = np.where(counts.right[:, c] > 0, values[:, c], -1.0)
+        allowed = reached >= least
+        chosen[c] = np.where(allowed, counts.f1[:, c], -1).argmax() if allowed.any() else reached.argmax()
     return chosen
 
 
 def choose(stored: Pass, require: tuple[str, float] | None, max_det: int, preferred_iou: float) -> Thresholds:
-    """The thresholds for a split: of all NMS IoUs the one with the best mean F1, the one nearest `preferred_iou` of equals."""
+    """The thresholds for a split, with the NMS IoU of the best mean F1; of equal ones the nearest to `preferred_iou`."""
     ious = (preferred_iou,) if _is_final(stored) else IOUS
     best: tuple[float, float, Thresholds] | None = None
     for iou in ious:
         counts = count(stored, iou, max_det)
         at = point(counts, require)
-        there = np.flatnonzero(counts.labelled)
-        score = round(float(counts.f1[at[there], there].mean()), 4)
+        labelled = np.flatnonzero(counts.labelled)
+        score = round(float(counts.f1[at[labelled], labelled].mean()), 4)
         conf = tuple(float(value) for value in CONFIDENCES[at])
         if best is None or (score, -abs(iou - preferred_iou)) > best[:2]:
             best = score, -abs(iou - preferred_iou), Thresholds(conf, iou, 0.5, max_det)
@@ -159,7 +159,7 @@ def _is_final(stored: Pass) -> bool:
 
 
 def _mask_threshold(stored: Pass, thresholds: Thresholds) -> float:
-    """The mask threshold with the best mean mask IoU of the objects that are found; 0.5 where there are none."""
+    """The mask threshold with the best mean mask IoU of the objects that are detected; 0.5 where there are none."""
     scores = list(_mask_scores(stored, thresholds, MASKS))
     if not scores:
         return thresholds.mask
@@ -168,24 +168,24 @@ def _mask_threshold(stored: Pass, thresholds: Thresholds) -> float:
 
 
 def _mask_scores(stored: Pass, thresholds: Thresholds, masks: Sequence[float]) -> Iterable[list[float]]:
-    """Of each object that is found, the IoU of its mask at each threshold of `masks`."""
-    for found, prototypes, true in zip(stored.candidates(), stored.prototypes(), stored.objects, strict=True):
+    """The IoU of the mask of each object that is detected, at each threshold of `masks`."""
+    for boxes, prototypes, true in zip(stored.candidates(), stored.prototypes(), stored.objects, strict=True):
         if prototypes is None:
             return
-        kept = decode.detect(found, thresholds)
+        kept = decode.detect(boxes, thresholds)
         target = decode.match(kept.box_xyxy, kept.cls, true.box_xyxy, true.cls)
         hits = np.flatnonzero(target >= 0)
         for logits, index in zip(decode.mask_logits(kept.where(hits), prototypes, stored.imgsz), target[hits], strict=True):
-            own = true.mask(index, stored.imgsz)
+            true_mask = true.mask(index, stored.imgsz)
             drawn = [logits > decode.logit(threshold) for threshold in masks]
-            yield [float((own & one).sum() / max((own | one).sum(), 1)) for one in drawn]
+            yield [float((true_mask & mask).sum() / max((true_mask | mask).sum(), 1)) for mask in drawn]
 
 
 def figures(stored: Pass, thresholds: Thresholds, names: Sequence[str]) -> dict[str, Any]:
     """Precision, recall and F1 of each class and on average, and the mean mask IoU, at the thresholds."""
     right, detected = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
-    for found, true in zip(stored.candidates(), stored.objects, strict=True):
-        kept = decode.detect(found, thresholds)
+    for boxes, true in zip(stored.candidates(), stored.objects, strict=True):
+        kept = decode.detect(boxes, thresholds)
         hit = decode.match(kept.box_xyxy, kept.cls, true.box_xyxy, true.cls) >= 0
         detected += np.bincount(kept.cls, minlength=len(names))
         right += np.bincount(kept.cls[hit], minlength=len(names))

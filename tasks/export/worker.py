@@ -1,8 +1,7 @@
 """A clean process that runs one artifact with nothing but its runtime, for the measurements and the serving check.
 
 `python -m tasks.export.worker FORMAT FILE IMGSZ [MAX_ROWS]` reads a JSON request a line and answers each with a line:
-{"do": "outputs", "images": [...], "to": FILE.npz}, {"do": "detect", "images": [...], "card": FILE},
-{"do": "time", "batch": N, "calls": K} and {"do": "facts"}.
+{"do": "detect", "images": [...], "card": FILE}, {"do": "time", "batch": N, "calls": K} and {"do": "facts"}.
 """
 
 from __future__ import annotations
@@ -33,22 +32,16 @@ class Worker:
         self.imgsz = imgsz
         self.session = opener(name)(file, imgsz, max_rows)
 
-    def outputs(self, images: Sequence[str], to: str) -> dict[str, Any]:
-        """Write the raw outputs of each image, `0`, `1` ... (N, ...), to the .npz file `to`."""
-        found = [self.session(self._read(image)[0][None]) for image in images]
-        np.savez(to, *(np.concatenate(parts) for parts in zip(*found, strict=True)))
-        return {}
-
     def detect(self, images: Sequence[str], card: str) -> dict[str, Any]:
         """The objects of each image at the card's thresholds: class, confidence, box in pixels of the input."""
         thresholds, end2end = read_thresholds(Path(card))
-        found = []
+        detections = []
         for image in images:
             chw, _ = self._read(image)
             raw = self.session(chw[None])[0][0]
             kept = decode.detect(decode.candidates(raw, len(thresholds.conf), min(thresholds.conf) / 2, end2end), thresholds)
-            found.append({"cls": kept.cls.tolist(), "conf": kept.conf.tolist(), "box_xyxy": kept.box_xyxy.tolist()})
-        return {"found": found}
+            detections.append({"cls": kept.cls.tolist(), "conf": kept.conf.tolist(), "box_xyxy": kept.box_xyxy.tolist()})
+        return {"found": detections}
 
     def time(self, batch: int, calls: int) -> dict[str, Any]:
         """Milliseconds of each of `calls` runs on `batch` images."""

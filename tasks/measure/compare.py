@@ -1,4 +1,4 @@
-"""Both models under the same resamples: AP of every draw, and the figures that follow from it."""
+"""Compare both models under the same resamples: AP of every draw, and the figures that follow from it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Draws:
-    """How often each image counts: once in column 0 (the split itself), then the resamples, then the jackknife."""
+    """How often each image counts: column 0 is the split itself, the next B are the resamples, the last J the jackknife."""
 
     weights: NDArray[np.uint8]
     """(N, 1 + B + J)."""
@@ -98,14 +98,14 @@ def curves(evaluation: Evaluation, kind: str, weights: NDArray[np.uint8], part: 
     classes = np.unique(targets.cls)
     counts = target_counts(targets, classes, len(evaluation.images))
 
-    def one(model: Model, kept: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+    def model_ap(model: Model, kept: NDArray[np.bool_] | None) -> NDArray[np.float64]:
         detections = model.detections if kept is None else model.detections.where(kept)
         return replicate(rank(detections, detections.tp[kind][:, iou], classes), counts, weights)
 
-    reference = one(evaluation.reference, part.reference)
+    reference = model_ap(evaluation.reference, part.reference)
     if evaluation.candidate.detections is evaluation.reference.detections:
         return Curves(reference, reference, classes)
-    return Curves(reference, one(evaluation.candidate, part.candidate), classes)
+    return Curves(reference, model_ap(evaluation.candidate, part.candidate), classes)
 
 
 def _kept(targets: Targets, kept: NDArray[np.bool_] | None) -> Targets:
@@ -130,30 +130,32 @@ def comparison(
     c, r = float(candidate[0]), float(reference[0])
     change_interval, gain_interval = None, None
     if draws.confidence is not None:
-        own, other = candidate[1 : 1 + draws.resamples], reference[1 : 1 + draws.resamples]
-        there = ~np.isnan(own)
+        candidate_draws, reference_draws = candidate[1 : 1 + draws.resamples], reference[1 : 1 + draws.resamples]
+        is_defined = ~np.isnan(candidate_draws)
         confidence = expanded(draws.confidence, min(draws.num_groups, images))
-        if there.any():
-            change_interval = percentile((own - other)[there], confidence)
-            gain_interval = percentile(relative_gains(own, other)[there], confidence) if r > 0 else None
+        if is_defined.any():
+            change_interval = percentile((candidate_draws - reference_draws)[is_defined], confidence)
+            gain_interval = (
+                percentile(relative_gains(candidate_draws, reference_draws)[is_defined], confidence) if r > 0 else None
+            )
     return Comparison(r, c, c - r, change_interval, relative_gain(c, r), gain_interval, instances, images)
 
 
-def mean_comparison(found: Curves, metric: str, draws: Draws, instances: int, images: int) -> Comparison:
+def mean_comparison(ap_curves: Curves, metric: str, draws: Draws, instances: int, images: int) -> Comparison:
     """The comparison of an mAP metric such as `box.mAP50`."""
     iou = IOU[metric.partition(".")[2]]
-    return comparison(mean_ap(found.candidate, iou), mean_ap(found.reference, iou), draws, instances, images)
+    return comparison(mean_ap(ap_curves.candidate, iou), mean_ap(ap_curves.reference, iou), draws, instances, images)
 
 
-def class_comparisons(found: Curves, metric: str, evaluation: Evaluation, draws: Draws) -> dict[str, Comparison]:
+def class_comparisons(ap_curves: Curves, metric: str, evaluation: Evaluation, draws: Draws) -> dict[str, Comparison]:
     """The comparison of every class with a labelled object, by its name."""
     iou = IOU[metric.partition(".")[2]]
-    candidate, reference = (ap[:, iou].mean(1) for ap in (found.candidate, found.reference))
+    candidate, reference = (ap[:, iou].mean(1) for ap in (ap_curves.candidate, ap_curves.reference))
     result = {}
-    for i, c in enumerate(found.classes):
-        own = evaluation.targets.cls == c
-        images = len(np.unique(evaluation.targets.img[own]))
-        result[evaluation.names[c]] = comparison(candidate[:, i], reference[:, i], draws, int(own.sum()), images)
+    for i, c in enumerate(ap_curves.classes):
+        is_class = evaluation.targets.cls == c
+        images = len(np.unique(evaluation.targets.img[is_class]))
+        result[evaluation.names[c]] = comparison(candidate[:, i], reference[:, i], draws, int(is_class.sum()), images)
     return result
 
 

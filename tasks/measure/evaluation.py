@@ -20,7 +20,7 @@ class Split(TypedDict):
     instances: NotRequired[int]
     """Labelled objects; absent before they are counted."""
     dataset: NotRequired[str]
-    """Its folder; absent in files of early releases."""
+    """Folder of the dataset; absent in files of early releases."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Targets:
     box_xyxy: NDArray[np.float32]
     """(T, 4) corners, pixels of the original image."""
     area_px2: NDArray[np.float32]
-    """(T,) area of the mask, of the box where there is none; square pixels of the original image."""
+    """(T,) area of the mask, or of the box where there is no mask; square pixels of the original image."""
 
     def where(self, kept: NDArray[np.bool_]) -> Targets:
         """The objects that `kept` (T,) marks."""
@@ -54,11 +54,11 @@ class Detections:
     box_xyxy: NDArray[np.float32]
     """(D, 4) corners, pixels of the original image."""
     tp: Mapping[str, NDArray[np.bool_]]
-    """`box` and, for segmentation, `mask`: (D, 10), does the detection match a target at IoU 0.5, 0.55 ... 0.95."""
+    """`box` and, for segmentation, `mask`: (D, 10), whether the detection matches a target at IoU 0.5, 0.55 ... 0.95."""
 
     def where(self, kept: NDArray[np.bool_]) -> Detections:
         """The detections that `kept` (D,) marks."""
-        tp = {kind: own[kept] for kind, own in self.tp.items()}
+        tp = {kind: matches[kept] for kind, matches in self.tp.items()}
         return Detections(self.img[kept], self.cls[kept], self.conf[kept], self.box_xyxy[kept], tp)
 
 
@@ -69,7 +69,7 @@ class Model:
     name: str
     """baseline, candidate or champion."""
     facts: Mapping[str, Any]
-    """Its entry in evaluation.json: where it comes from, its size, its metrics."""
+    """Entry of the model in evaluation.json: where it comes from, its size, its metrics."""
     detections: Detections
 
 
@@ -88,13 +88,13 @@ class Evaluation:
     """Columns of the dataset's metadata.csv, a text per image."""
     targets: Targets
     models: Mapping[str, Model]
-    """By name."""
+    """The measured models by name."""
     reference_name: str = "baseline"
     """The model that the candidate must beat."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Ultralytics' arguments, see `tasks.measure.predict.evaluation_settings`."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of the libraries."""
+    """Versions of the libraries that can change a metric."""
     size_wh: NDArray[np.int32] | None = None
     """(N, 2) width and height of the images, pixels; every file has them."""
     brightness: NDArray[np.float32] | None = None
@@ -104,7 +104,7 @@ class Evaluation:
 
     @property
     def task(self) -> Literal["segment", "detect"]:
-        """Segment or detect."""
+        """The task of the models: `mask` is a kind for segmentation only."""
         return "segment" if "mask" in self.kinds else "detect"
 
     @property

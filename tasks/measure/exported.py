@@ -29,15 +29,15 @@ class Measures:
 
     bytes: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """By their names, such as `box.mAP50`."""
+    """Metrics by their names, such as `box.mAP50`."""
     changes: Mapping[str, Comparison] = field(default_factory=dict)
-    """The same against the .pt."""
+    """The comparison of each metric with that of the .pt."""
     verified: Mapping[str, Any] = field(default_factory=dict)
     parity: Mapping[str, Any] = field(default_factory=dict)
     serving: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     files: Mapping[str, KeptFile] = field(default_factory=dict)
-    """By their paths below models/export, where it is kept."""
+    """The files of a kept artifact, by their paths below models/export."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class ExportedFormat(Measures):
 
     status: Literal["kept", "refused", "skipped"]
     reasons: tuple[str, ...] = ()
-    """Why it is not kept."""
+    """Why the format is not kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +57,15 @@ class Exported(Stored):
     STAGE = "export"
 
     verdict: Verdict
-    """The gate's."""
+    """The verdict of the gate."""
     exported: bool
     reason: str
     """Why nothing was exported."""
     formats: Mapping[str, ExportedFormat]
     card: Mapping[str, Any] = field(default_factory=dict)
-    """The model card, without what is measured."""
+    """The model card without the measured figures."""
     card_files: Mapping[str, KeptFile] = field(default_factory=dict)
-    """By their paths below models/export; empty in files of early releases."""
+    """Files of the model card, by their paths below models/export; empty in files of early releases."""
     pt: Measures = field(default_factory=Measures)
     """The candidate itself, on the same images."""
 

@@ -33,7 +33,7 @@ GOLDEN = "golden"
 
 @dataclass(frozen=True, kw_only=True)
 class Scores(Stored):
-    """The content of evaluation.json, all that one needs who looks at no single image."""
+    """The content of evaluation.json: everything but the detections and objects of single images."""
 
     FILE = EVALUATION
     STAGE = "evaluate"
@@ -46,7 +46,7 @@ class Scores(Stored):
     names: tuple[str, ...]
     """Class names."""
     models: Mapping[str, Any]
-    """Of each model where it comes from, its size, and its metrics for boxes and masks."""
+    """Where each model comes from, its size, and its metrics for boxes and masks, by its name."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     golden: Scores | None = None
@@ -138,15 +138,15 @@ def _arrays(evaluation: Evaluation) -> dict[str, NDArray[Any]]:
     targets = evaluation.targets
     arrays |= {f"target_{key}": getattr(targets, key) for key in ("img", "cls", "box_xyxy", "area_px2")}
     for name, model in evaluation.models.items():
-        found = model.detections
-        own: dict[str, NDArray[Any]] = {
-            "pred_img": found.img,
-            "pred_cls": found.cls,
-            "conf": found.conf,
-            "box_xyxy": found.box_xyxy,
+        detections = model.detections
+        model_arrays: dict[str, NDArray[Any]] = {
+            "pred_img": detections.img,
+            "pred_cls": detections.cls,
+            "conf": detections.conf,
+            "box_xyxy": detections.box_xyxy,
         }
-        own |= {f"tp_{kind}": found.tp[kind] for kind in evaluation.kinds}
-        arrays |= {f"{name}.{key}": array for key, array in own.items()}
+        model_arrays |= {f"tp_{kind}": detections.tp[kind] for kind in evaluation.kinds}
+        arrays |= {f"{name}.{key}": array for key, array in model_arrays.items()}
     arrays |= {f"{META}{name}": np.array(texts) for name, texts in evaluation.metadata.items()}
     return {name: array for name, array in arrays.items() if array is not None}
 
@@ -155,7 +155,7 @@ def require_comparable(evaluation: Evaluation, part: str = "") -> None:
     """Refuse an evaluation in which candidate and reference cannot be compared, the golden set's too.
 
     Raises:
-        EvaluationError: one was not measured, a figure is no number, the harness was another one, or nothing is labelled.
+        EvaluationError: a model was not measured, a figure is no number, the harness differed, or nothing is labelled.
     """
     where = f"{EVALUATION} {part}".strip()
     for name in (evaluation.reference_name, "candidate"):
@@ -175,7 +175,7 @@ def _metadata(arrays: Mapping[str, NDArray[Any]], num_images: int) -> dict[str, 
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a .npz file; raises EvaluationError where it is none."""
+    """The arrays of a .npz file; raises EvaluationError where the file is missing or broken."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -200,10 +200,11 @@ def _check_facts(model: Model, kinds: tuple[str, ...], where: str) -> None:
 def _check_same_harness(evaluation: Evaluation, where: str) -> None:
     reference, candidate = (model.facts for model in evaluation.pair)
     for key in ("split_sha256", "settings", "versions"):
-        own, other = candidate.get(key), reference.get(key)
-        if not own or own != other:
+        candidate_value, reference_value = candidate.get(key), reference.get(key)
+        if not candidate_value or candidate_value != reference_value:
             raise EvaluationError(
-                f"candidate and {evaluation.reference_name} were measured with different {key}: {_difference(own, other)}",
+                f"candidate and {evaluation.reference_name} were measured with different {key}: "
+                + _difference(candidate_value, reference_value),
                 where=where,
                 fix=f"{REPEAT} One run of it measures all models alike.",
             )
@@ -211,20 +212,20 @@ def _check_same_harness(evaluation: Evaluation, where: str) -> None:
         raise EvaluationError("the models were measured on another split than the one named", where=where, fix=REPEAT)
 
 
-def _difference(own: Any, other: Any) -> str:
-    if isinstance(own, Mapping) and isinstance(other, Mapping):
-        keys = sorted(key for key in {*own, *other} if own.get(key) != other.get(key))
-        return ", ".join(f"{key} {own.get(key)} and {other.get(key)}" for key in keys)
-    return f"{own or 'none'} and {other or 'none'}"
+def _difference(candidate: Any, reference: Any) -> str:
+    if isinstance(candidate, Mapping) and isinstance(reference, Mapping):
+        keys = sorted(key for key in {*candidate, *reference} if candidate.get(key) != reference.get(key))
+        return ", ".join(f"{key} {candidate.get(key)} and {reference.get(key)}" for key in keys)
+    return f"{candidate or 'none'} and {reference or 'none'}"
 
 
 def _array(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """The array of that name; -1 in `shape` stands for any length."""
     if name not in arrays:
         raise EvaluationError(f"array `{name}` is missing", where=str(STATISTICS), fix=REPEAT)
-    found = arrays[name].shape
-    if len(found) != len(shape) or any(want not in (-1, have) for want, have in zip(shape, found, strict=True)):
-        raise EvaluationError(f"array `{name}` has shape {found}, expected {shape}", where=str(STATISTICS), fix=REPEAT)
+    actual = arrays[name].shape
+    if len(actual) != len(shape) or any(want not in (-1, have) for want, have in zip(shape, actual, strict=True)):
+        raise EvaluationError(f"array `{name}` has shape {actual}, expected {shape}", where=str(STATISTICS), fix=REPEAT)
     if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
         raise EvaluationError(f"array `{name}` holds NaN or infinity", where=str(STATISTICS), fix=REPEAT)
     return arrays[name]

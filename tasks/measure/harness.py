@@ -1,6 +1,6 @@
-"""One harness for every model: the images of a split, what each model does with them, and its figures.
+"""One harness for every model: the images of a split, what each model detects in them, and its figures.
 
-Ultralytics' own validator and metrics (`ap_per_class`), over images in the order of their names. Callers give loaded models.
+Ultralytics' own validator and metrics (`ap_per_class`), over images in the order of their names. Callers pass loaded models.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NUM_TIMED = 20
 
 
 def measure(models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Dataset, split: Split, params: Params) -> Evaluation:
-    """Every model, of which `facts` are known already, on one split.
+    """Measure every model on one split; `facts` says where each comes from and how large it is.
 
     Raises:
         EvaluationError: a model has other classes than the data, or the split has no labelled object.
@@ -72,7 +72,7 @@ def put_together(
         images=paths,
         metadata=read_metadata(dataset.root, paths),
         targets=targets,
-        models={name: Model(name, facts.get(name, {}), detected(own)) for name, own in images.items()},
+        models={name: Model(name, facts.get(name, {}), detected(model_images)) for name, model_images in images.items()},
         reference_name=reference,
         size_wh=np.array([image.size_wh for image in first], np.int32),
         brightness=np.array([image.brightness for image in first], np.float32),
@@ -105,4 +105,4 @@ def latency(models: Mapping[str, Any], imgsz: int) -> dict[str, dict[str, float]
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 times[name].append((time.perf_counter() - started) * 1e3)
-    return {name: {"latency_ms": round(float(np.median(own)), 3)} for name, own in times.items()}
+    return {name: {"latency_ms": round(float(np.median(times_ms)), 3)} for name, times_ms in times.items()}

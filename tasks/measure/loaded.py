@@ -15,17 +15,17 @@ from tasks.common.text import first
 def require_loaded(
     dataset: Dataset, split: str, accepted: AcceptedSplit, loaded: Mapping[str, Collection[int]], stage: str
 ) -> None:
-    """Nothing, if Ultralytics loaded the images of `split`, and of each the objects in its label file.
+    """Require that Ultralytics loaded the images of `split`, and of each the objects in its label file.
 
     Args:
         dataset: the layout, without the images that are left out.
-        split: its name.
+        split: the name of the split.
         accepted: what reports/dataset.json says of the split.
         loaded: {POSIX path of an image below the dataset: class of each object} as Ultralytics has them.
-        stage: who loaded it, for the message.
+        stage: the stage that loaded it, for the message.
 
     Raises:
-        DatasetError: it loaded fewer, more or others; the message has the counts and the files.
+        DatasetError: it loaded fewer, more or other objects; the message has the counts and the files.
     """
     files = {image.relative_to(dataset.root).as_posix(): image for image in dataset.splits[split]}
     by_label = {label_file(image): len(loaded[name]) for name, image in files.items() if name in loaded}
@@ -52,7 +52,7 @@ def _difference(loaded: Collection[int] | None, image: Path) -> str | None:
     try:
         written = sorted(int(float(line.split()[0])) for line in lines_of(label_file(image)) if line.strip())
     except (ValueError, OverflowError):
-        return None  # a line that is no label; who lets it pass in expectations.yaml has its image dropped
+        return None  # a line that is no label: where expectations.yaml lets it pass, Ultralytics drops the image
     if len(written) != len(loaded):
         return f"{len(loaded)} of {len(written)} objects loaded"
     return None if written == sorted(loaded) else f"classes {sorted(loaded)} loaded, its labels have {written}"

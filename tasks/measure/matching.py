@@ -20,21 +20,21 @@ RECALL = np.linspace(0, 1, 101)
 """Recall of the points of a curve."""
 
 
-def precision_curve(tp: NDArray[np.bool_], own: Detections, target_cls: NDArray[np.int32]) -> Floats:
+def precision_curve(tp: NDArray[np.bool_], detections: Detections, target_cls: NDArray[np.int32]) -> Floats:
     """Precision at `RECALL` (101,), the mean over the classes that have targets; its integral is mAP50.
 
     Args:
-        tp: (D,) does the detection match a target at IoU 0.5.
-        own: the D detections.
+        tp: (D,) whether the detection matches a target at IoU 0.5.
+        detections: the D detections.
         target_cls: (T,) classes of all targets.
     """
-    curves = [_class_curve(tp, own, c, int((target_cls == c).sum())) for c in np.unique(target_cls)]
+    curves = [_class_curve(tp, detections, c, int((target_cls == c).sum())) for c in np.unique(target_cls)]
     return np.asarray(np.mean(curves, axis=0))
 
 
-def _class_curve(tp: NDArray[np.bool_], own: Detections, c: int, num_targets: int) -> Floats:
-    mine = own.cls == c
-    hits = np.cumsum(tp[mine][np.argsort(-own.conf[mine], kind="stable")])
+def _class_curve(tp: NDArray[np.bool_], detections: Detections, c: int, num_targets: int) -> Floats:
+    is_class = detections.cls == c
+    hits = np.cumsum(tp[is_class][np.argsort(-detections.conf[is_class], kind="stable")])
     if not len(hits):
         return np.zeros(len(RECALL))
     recall, precision = hits / num_targets, hits / np.arange(1, len(hits) + 1)
@@ -53,27 +53,33 @@ class Outcome:
     detection_of: NDArray[np.int64]
     """(T,) the detection of each label, -1 for none."""
     right: NDArray[np.bool_]
-    """(D,) overlaps a label of its class."""
+    """(D,) whether the detection overlaps a label of its class."""
     found: NDArray[np.bool_]
-    """(T,) is overlapped by a detection of its class."""
+    """(T,) whether a detection of its class overlaps the label."""
 
 
-def match(labels: Targets, own: Detections, num_images: int, min_iou: float) -> Outcome:
+def match(labels: Targets, detections: Detections, num_images: int, min_iou: float) -> Outcome:
     """Give each detection, most confident first, the free label it overlaps most, if their IoU is above `min_iou`."""
-    target_of, detection_of = np.full(len(own.img), -1), np.full(len(labels.img), -1)
-    ranges = [_ranges(objects.img, num_images) for objects in (own, labels)]
+    target_of, detection_of = np.full(len(detections.img), -1), np.full(len(labels.img), -1)
+    ranges = [_ranges(objects.img, num_images) for objects in (detections, labels)]
     for (d0, d1), (t0, t1) in zip(*ranges, strict=True):
         if d0 == d1 or t0 == t1:
             continue
-        iou = box_iou(own.box_xyxy[d0:d1], labels.box_xyxy[t0:t1])
-        for d in np.argsort(-own.conf[d0:d1], kind="stable"):
+        iou = box_iou(detections.box_xyxy[d0:d1], labels.box_xyxy[t0:t1])
+        for d in np.argsort(-detections.conf[d0:d1], kind="stable"):
             t = int(iou[d].argmax())
             if iou[d, t] > min_iou:
                 target_of[d0 + d], detection_of[t0 + t] = t0 + t, d0 + d
                 iou[:, t] = 0
-    right = (target_of >= 0) & (own.cls == labels.cls[target_of]) if len(labels.cls) else np.zeros(len(own.img), bool)
-    found = (detection_of >= 0) & (labels.cls == own.cls[detection_of]) if len(own.cls) else np.zeros(len(labels.img), bool)
-    return Outcome(own, target_of, detection_of, right, found)
+    is_right = (
+        (target_of >= 0) & (detections.cls == labels.cls[target_of]) if len(labels.cls) else np.zeros(len(detections.img), bool)
+    )
+    is_found = (
+        (detection_of >= 0) & (labels.cls == detections.cls[detection_of])
+        if len(detections.cls)
+        else np.zeros(len(labels.img), bool)
+    )
+    return Outcome(detections, target_of, detection_of, is_right, is_found)
 
 
 def _ranges(img: NDArray[np.int32], num_images: int) -> list[tuple[int, int]]:
@@ -84,10 +90,10 @@ def _ranges(img: NDArray[np.int32], num_images: int) -> list[tuple[int, int]]:
 def confusion(labels: Targets, outcome: Outcome, num_classes: int) -> NDArray[np.int64]:
     """(C + 1, C + 1) counts, row the labelled class, column the detected one; the last of each is background."""
     counts = np.zeros((num_classes + 1, num_classes + 1), np.int64)
-    own = outcome.detections
+    detections = outcome.detections
     hit = outcome.target_of >= 0
-    np.add.at(counts, (labels.cls[outcome.target_of[hit]], own.cls[hit]), 1)
-    np.add.at(counts, (np.full((~hit).sum(), num_classes), own.cls[~hit]), 1)
+    np.add.at(counts, (labels.cls[outcome.target_of[hit]], detections.cls[hit]), 1)
+    np.add.at(counts, (np.full((~hit).sum(), num_classes), detections.cls[~hit]), 1)
     lost = labels.cls[outcome.detection_of < 0]
     np.add.at(counts, (lost, np.full(len(lost), num_classes)), 1)
     return counts
@@ -117,5 +123,5 @@ def tally(labels: Targets, outcome: Outcome, num_images: int) -> Tally:
     def count(img: NDArray[np.int32]) -> NDArray[np.int64]:
         return np.bincount(img, minlength=num_images).astype(np.int64)
 
-    found = outcome.found
-    return Tally(count(labels.img[found]), count(labels.img[~found]), count(outcome.detections.img[~outcome.right]))
+    is_found = outcome.found
+    return Tally(count(labels.img[is_found]), count(labels.img[~is_found]), count(outcome.detections.img[~outcome.right]))

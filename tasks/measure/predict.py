@@ -1,4 +1,4 @@
-"""What a model says of every image of a split, with Ultralytics' own validator.
+"""What a model detects in every image of a split, with Ultralytics' own validator.
 
 `predict` imports torch; this module does not.
 """
@@ -35,7 +35,7 @@ class Image:
     box_xyxy: NDArray[np.float32]
     """(D, 4)"""
     tp: Mapping[str, NDArray[np.bool_]]
-    """`box` and, for segmentation, `mask`: (D, 10), does detection match a target at IoU 0.5, 0.55 ... 0.95."""
+    """`box` and, for segmentation, `mask`: (D, 10), whether the detection matches a target at IoU 0.5, 0.55 ... 0.95."""
     target_cls: NDArray[np.int32]
     """(T,)"""
     target_box_xyxy: NDArray[np.float32]

@@ -1,7 +1,8 @@
 """A dataset as Ultralytics is to see it: its images and their label files in a folder of their own, and nothing else.
 
-In a user's folder Ultralytics reads an `.npy` beside an image in its place, believes and writes a `.cache` beside the labels, and
-looks for labels at the last folder called `images` of the whole path, be it a parent of the checkout. Here none of that is.
+In a user's folder Ultralytics reads an `.npy` beside an image in its place, trusts and writes a `.cache` beside the labels, and
+looks for labels at the last folder called `images` of the whole path, which can be a parent of the checkout. A view avoids
+all three.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ def images_folder(folder: Path) -> Path:
 
 
 def build(dataset: Dataset, folder: Path) -> dict[str, list[str]]:
-    """The absolute paths of the images of each split in a new view in `folder`: links, or copies where there are no links."""
+    """Make a new view in `folder`, of links or else of copies. Returns the absolute paths of its images by split."""
     remove(folder)
     top, home, start = str(images_folder(folder)), str(Path.cwd()), len(f"{dataset.root}{os.sep}")
-    # As text: a hundred thousand of each.
+    # Plain text instead of Path objects: there can be a hundred thousand of each.
     places = {image: f"{top}{os.sep}{image[start:]}" for image in map(str, dict.fromkeys(dataset.images))}
     labels = {label_path(place): label for image, place in places.items() if os.path.isfile(label := label_path(image))}  # noqa: PTH113
-    made = set[str]()
+    folders = set[str]()
     for place, file in [*((place, image) for image, place in places.items()), *labels.items()]:
         parent = place.rpartition(os.sep)[0]
-        if parent not in made:
+        if parent not in folders:
             Path(parent).mkdir(parents=True, exist_ok=True)
-            made.add(parent)
+            folders.add(parent)
         _put(os.path.join(home, file), place)  # noqa: PTH118
     return {split: [places[str(image)] for image in images] for split, images in dataset.splits.items()}
 
@@ -48,7 +49,7 @@ def remove(folder: Path) -> None:
 
 @contextmanager
 def removed_afterwards(folder: Path) -> Iterator[None]:
-    """The view in `folder` is removed when the block ends."""
+    """Remove the view in `folder` when the block ends."""
     try:
         yield
     finally:

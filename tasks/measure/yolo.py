@@ -1,6 +1,6 @@
-"""Ultralytics as the stages use it: offline, silent but for warnings, and with weights that were looked at first.
+"""Ultralytics as the stages use it: offline, silent but for warnings, and with weights that are checked before they are loaded.
 
-Only `train`, `evaluate`, `review` and `export` import this module; it imports torch.
+Only the stages that run a network import this module, see OWNERS in tests/test_contract.py; its functions import torch.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def load(weights: Path) -> YOLO:
 
 
 def write_data_yaml(dataset: Dataset, folder: Path) -> Path:
-    """A data.yaml in `folder` whose splits are lists of the images in a new `view` there; read back as Ultralytics reads it.
+    """Write a data.yaml into `folder` whose splits are lists of the images in a new `view` there, and check how it reads.
 
     Ultralytics would resolve relative entries against its own settings; lists also let a run leave images out.
 
@@ -122,10 +122,10 @@ def write_data_yaml(dataset: Dataset, folder: Path) -> Path:
         content[split] = str(listing)
     file = folder / "data.yaml"
     YAML.save(file, content | {"names": list(dataset.names)})
-    found = YAML.load(file)
-    if found | {"names": None} != content | {"names": None}:
+    parsed = YAML.load(file)
+    if parsed | {"names": None} != content | {"names": None}:
         raise DatasetError("the path of this checkout does not survive YAML", where=ascii(str(folder.resolve())), fix="Move it.")
-    names = check_class_names(found["names"])
+    names = check_class_names(parsed["names"])
     if tuple(names[i] for i in range(len(names))) != dataset.names:
         fix = "Rename the classes."
         raise DatasetError("Ultralytics would read other class names", where=f"{dataset.root}/data.yaml", fix=fix)
@@ -189,5 +189,5 @@ def nms_argument(nms: bool) -> Any:
 
 
 def has_nms_free_head(network: Any) -> bool:
-    """Does a YOLO's torch module have a head whose boxes need no suppression, as YOLO26 and YOLOv10 have?"""
+    """Whether a YOLO's torch module has a head whose boxes need no suppression, as in YOLO26 and YOLOv10."""
     return getattr(network.model[-1], "one2one_cv2", None) is not None

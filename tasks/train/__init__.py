@@ -24,19 +24,19 @@ from tasks.common.manifest import Manifest
 from tasks.common.params import FinetuneParams, Params, ScheduleParams
 from tasks.common.paths import BASELINE, CHAMPION, FINETUNE, RUNS
 from tasks.measure import view, yolo
-from tasks.train import attempt, plan, state
-from tasks.train.plan import COLUMNS, ULTRALYTICS, Plan
+from tasks.train import attempt, state
+from tasks.train.plan import COLUMNS, SPLITS, ULTRALYTICS, Plan
 from tasks.train.result import Stage, Training, publish, summarise
-from tasks.train.takeover import take_over
+from tasks.train.without_training import take_over
 
 __all__ = ["Stage", "Training", "run"]
 log = logging.getLogger(__name__)
-OWN = ("weights", "recipe", "stop_at_gain", "stop_hold_epochs")
+NOT_ULTRALYTICS = ("weights", "recipe", "stop_at_gain", "stop_hold_epochs")
 """Keys of the schedules that are not Ultralytics' arguments."""
 
 
 def run(params: Params, name: Stage) -> Training:
-    """Train stage `name`, or go on where it was killed, and put its result in models/.
+    """Train stage `name`, or continue it where it was killed, and put its result in models/.
 
     Raises:
         WeightsError: the start weights cannot be used for this dataset, or the champion's weights are not here.
@@ -44,46 +44,46 @@ def run(params: Params, name: Stage) -> Training:
         TrainingError: the loss is not a number, or half the batch does not fit into memory either.
     """
     if CHAMPION.is_file():
-        pinned_weights()  # what `evaluate` will want: its lack is said now, not after the training
-    with accepted_dataset(params, *plan.SPLITS) as accepted:
-        trained = train(params, name, accepted.dataset, accepted.manifest)
+        pinned_weights()  # `evaluate` needs them: say that they are missing before the training, not after it
+    with accepted_dataset(params, *SPLITS) as accepted:
+        plan = train(params, name, accepted.dataset, accepted.manifest)
     num_images = len(accepted.dataset.splits["train"])
-    if trained.epochs == 0:
+    if plan.epochs == 0:
         shutil.rmtree(RUNS / name, ignore_errors=True)
-        log.info("%s: %s is taken over as it is -> %s/best.pt", name, trained.weights, BASELINE)
-        return take_over(trained, str(params.train.device), num_images)
+        log.info("%s: %s is taken over as it is -> %s/best.pt", name, plan.weights, BASELINE)
+        return take_over(plan, str(params.train.device), num_images)
     target = BASELINE if name == "baseline" else FINETUNE
-    result = summarise(trained, RUNS / name, num_images)
+    result = summarise(plan, RUNS / name, num_images)
     publish(RUNS / name, target, result)
     tell(result, target)
     return result
 
 
 def train(params: Params, name: Stage, dataset: Dataset, manifest: Manifest) -> Plan:
-    """Train in runs/<stage>/, or go on there; the plan of what lies there now. Nothing is done for a plan of no epoch."""
+    """Train in runs/<stage>/, or continue the unfinished run there; a plan of 0 epochs trains nothing. Returns the plan."""
     weights = start_weights(params.baseline.weights) if name == "baseline" else BASELINE / "best.pt"
-    yolo.prepare([own for own in ("tensorboard", "mlflow") if getattr(params.train, own)], RUNS)
+    yolo.prepare([integration for integration in ("tensorboard", "mlflow") if getattr(params.train, integration)], RUNS)
     model = yolo.load(weights)
-    own = make_plan(params, name, weights, model, manifest)
+    plan = make_plan(params, name, weights, model, manifest)
     work = RUNS / name
-    if own.epochs == 0:
+    if plan.epochs == 0:
         yolo.require_same_classes("model that is taken over", model, dataset)
-        return own
-    found = state.find(own, work)
-    if found is None:
+        return plan
+    unfinished = state.find(plan, work)
+    if unfinished is None:
         shutil.rmtree(work, ignore_errors=True)
     else:
-        own = own.halved() if found["num_halvings"] else own
-        log.info("%s: continues the unfinished run in %s after epoch %d of %d", name, work, found["epoch"] + 1, own.epochs)
-    plan.write(own, work)
-    if found is None or not found["is_over"]:
+        plan = plan.halved() if unfinished["num_halvings"] else plan
+        log.info("%s: continues the unfinished run in %s after epoch %d of %d", name, work, unfinished["epoch"] + 1, plan.epochs)
+    plan.write(work)
+    if unfinished is None or not unfinished["is_over"]:
         with view.removed_afterwards(work / "data"):
-            attempt.train(own, model, work, str(yolo.write_data_yaml(dataset, work / "data")))
-    return own
+            attempt.train(plan, model, work, str(yolo.write_data_yaml(dataset, work / "data")))
+    return plan
 
 
 def tell(result: Training, target: Path) -> None:
-    """The stage's line in the log."""
+    """Log the result of the stage in one line."""
     log.info(
         "%s: %d of %d epochs in %.0f s, best epoch %d: validation box mAP50 %.4f, mAP50-95 %.4f -> %s/best.pt",
         *(result.stage, result.epochs_run, result.epochs, result.seconds, result.best_epoch),
@@ -94,7 +94,7 @@ def tell(result: Training, target: Path) -> None:
 
 
 def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: Manifest) -> Plan:
-    """What the parameters, the start weights and the dataset make of the stage.
+    """The plan that follows from the parameters, the start weights and the dataset.
 
     Raises:
         WeightsError: masks are asked of weights or data that have none.
@@ -128,8 +128,8 @@ def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: 
 
 
 def train_arguments(params: Params, schedule: ScheduleParams) -> dict[str, Any]:
-    """The arguments of Ultralytics' `train()`, every one that matters stated, without paths."""
-    values = {key: value for key, value in asdict(schedule).items() if key not in OWN}
+    """The arguments of Ultralytics' `train()`, without paths; every one that matters is set."""
+    values = {key: value for key, value in asdict(schedule).items() if key not in NOT_ULTRALYTICS}
     return values | {
         "imgsz": params.train.imgsz,
         "batch": params.train.batch,

@@ -23,7 +23,7 @@ MUON_HEAD = 3
 
 
 def build(trainer: Any, plan: Plan) -> dict[str, Any]:
-    """The contract of a built Ultralytics trainer, before its first batch; plain values for JSON.
+    """The contract of a built Ultralytics trainer before its first batch, in plain values for JSON.
 
     Raises:
         ParamsError: a parameter group would be trained at more than lr0.
@@ -33,7 +33,7 @@ def build(trainer: Any, plan: Plan) -> dict[str, Any]:
     groups = [_group(trainer, group, num_batches, num_warmup) for group in trainer.optimizer.param_groups]
     _require_rates(groups, trainer, plan)
     mosaic = _mosaic_epochs(trainer)
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "stage": plan.stage,
         "epochs": epochs,
         "batches_per_epoch": num_batches,
@@ -68,8 +68,8 @@ def build(trainer: Any, plan: Plan) -> dict[str, Any]:
         "weights": plan.weights,
         "start_sha256": plan.start_sha256,
     }
-    found["without_effect"] = without_effect(plan, found, trainer)
-    return found
+    content["without_effect"] = without_effect(plan, content, trainer)
+    return content
 
 
 def _group(trainer: Any, group: Any, num_batches: int, num_warmup: int) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _group(trainer: Any, group: Any, num_batches: int, num_warmup: int) -> dict[
     return {
         "name": group.get("param_group", ""),
         "tensors": len(group["params"]),
-        "parameters": sum(own.numel() for own in group["params"]),
+        "parameters": sum(parameter.numel() for parameter in group["params"]),
         "lr": {"start": rates[0], "peak": max(rates), "end": rates[-1]},
         "weight_decay": group["weight_decay"],
         **{key: list(value) if isinstance(value, tuple) else value for key, value in momentum.items()},
@@ -115,56 +115,57 @@ def _require_rates(groups: list[dict[str, Any]], trainer: Any, plan: Plan) -> No
 
 
 def _mosaic_epochs(trainer: Any) -> list[int]:
-    """First and last epoch with mosaic, from 1; empty without."""
-    share = next((own.p for own in _flat(trainer.train_loader.dataset.transforms) if type(own).__name__ == "Mosaic"), 0.0)
+    """First and last epoch with mosaic, counted from 1; empty where no epoch has it."""
+    share = next((leaf.p for leaf in _flat(trainer.train_loader.dataset.transforms) if type(leaf).__name__ == "Mosaic"), 0.0)
     last = trainer.epochs - trainer.args.close_mosaic
     return [1, last] if share > 0 and last > 0 else []
 
 
 def _flat(transform: Any) -> list[Any]:
-    """The transforms in a Compose, without what mixing transforms do to the other images."""
+    """The transforms in a Compose, without those that a mixing transform applies to the images that it adds."""
     inner = getattr(transform, "transforms", None)
     if inner is None:
         return [transform]
-    return [found for one in inner for found in _flat(one)]
+    return [leaf for child in inner for leaf in _flat(child)]
 
 
 def _augmentation(transforms: Any) -> list[dict[str, Any]]:
     """Each transform of the training images in order, with its settings; those that never apply are left out."""
-    found = []
-    for own in _flat(transforms):
+    augmentations = []
+    for transform in _flat(transforms):
         settings = {
             key: value
-            for key, value in vars(own).items()
+            for key, value in vars(transform).items()
             if isinstance(value, int | float | str) and not key.startswith("_") and math.isfinite(_number(value))
         }
-        is_idle = settings.get("p") == 0 or getattr(own, "transform", own) is None  # Albumentations, not installed
-        if not is_idle and type(own).__name__ != "Format":
-            found.append({"name": type(own).__name__, **settings})
-    return found
+        is_idle = settings.get("p") == 0 or getattr(transform, "transform", transform) is None  # Albumentations, not installed
+        if not is_idle and type(transform).__name__ != "Format":
+            augmentations.append({"name": type(transform).__name__, **settings})
+    return augmentations
 
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def without_effect(plan: Plan, found: dict[str, Any], trainer: Any) -> list[str]:
-    """Settings that do not do what their names say in this run, each in words that begin with its key."""
+def without_effect(plan: Plan, content: dict[str, Any], trainer: Any) -> list[str]:
+    """The settings that do not do what their names say in this run; each text begins with the key."""
     asked, stage = plan.in_force(), plan.stage
     notes = []
     for key in ("batch", "imgsz", "optimizer", "lr0", "momentum", "max_det", "close_mosaic", "epochs", "seed"):
-        own = getattr(trainer.args, key)
-        if str(own) != str(asked[key]):
-            notes.append(f"{key}: {asked[key]} was asked for, {own} is in force")
-    if not found["patience"]["can_fire"]:
-        notes.append(f"{stage}.patience {asked['patience']}: cannot fire in {found['epochs']} epochs")
-    if asked["mosaic"] > 0 and not found["mosaic_epochs"]:
+        in_force = getattr(trainer.args, key)
+        if str(in_force) != str(asked[key]):
+            notes.append(f"{key}: {asked[key]} was asked for, {in_force} is in force")
+    if not content["patience"]["can_fire"]:
+        notes.append(f"{stage}.patience {asked['patience']}: cannot fire in {content['epochs']} epochs")
+    if asked["mosaic"] > 0 and not content["mosaic_epochs"]:
         notes.append(f"{stage}.mosaic {asked['mosaic']:g}: off in every epoch, close_mosaic is {asked['close_mosaic']}")
-    if asked["warmup_epochs"] > 0 and found["warmup"]["iterations"] < round(asked["warmup_epochs"] * found["batches_per_epoch"]):
-        notes.append(f"{stage}.warmup_epochs {asked['warmup_epochs']:g}: cut to {found['warmup']['iterations']} iterations")
-    if asked["amp"] and not (found["amp"] and found["device"] != "cpu"):
-        notes.append(f"train.amp: no mixed precision on {found['device']}")
-    if found["optimizer"]["name"] == "MuSGD":
+    num_warmup = content["warmup"]["iterations"]
+    if asked["warmup_epochs"] > 0 and num_warmup < round(asked["warmup_epochs"] * content["batches_per_epoch"]):
+        notes.append(f"{stage}.warmup_epochs {asked['warmup_epochs']:g}: cut to {num_warmup} iterations")
+    if asked["amp"] and not (content["amp"] and content["device"] != "cpu"):
+        notes.append(f"train.amp: no mixed precision on {content['device']}")
+    if content["optimizer"]["name"] == "MuSGD":
         notes.append(f"{stage}.lr0 {asked['lr0']:g}: MuSGD trains the heads at {MUON_HEAD} times that")
     notes += [f"{stage}.{key} {asked[key]:g}: unused in detection" for key in UNUSED_IN_DETECTION if asked[key] > 0]
     if asked["copy_paste"] > 0 and trainer.args.task == "detect":
@@ -172,24 +173,25 @@ def without_effect(plan: Plan, found: dict[str, Any], trainer: Any) -> list[str]
     return notes
 
 
-def tell(found: dict[str, Any]) -> None:
-    """Say it in a few lines of the log."""
-    optimizer, name = found["optimizer"], found["stage"]
+def tell(content: dict[str, Any]) -> None:
+    """Log the contract in a few lines, and a warning for each setting without effect."""
+    optimizer, name = content["optimizer"], content["stage"]
     group = optimizer["groups"][0]
     rate = group["lr"]
-    peaks = max(own["lr"]["peak"] for own in optimizer["groups"])
-    batch, warmup, mosaic = found["batch"], found["warmup"], found["mosaic_epochs"]
+    peak = max(group["lr"]["peak"] for group in optimizer["groups"])
+    batch, warmup, mosaic = content["batch"], content["warmup"], content["mosaic_epochs"]
     log.info(
         "%s: %s, lr %.3g first, %.3g at most, %.3g last; warm-up %d batches (%.0f %% of the run); momentum %s; EMA %g, tau %g",
-        *(name, optimizer["name"], rate["start"], peaks, rate["end"], warmup["iterations"], 100 * warmup["share"]),
-        *(group.get("momentum", group.get("betas", ["none"])[0]), found["ema"]["decay"], found["ema"]["tau"]),
+        *(name, optimizer["name"], rate["start"], peak, rate["end"], warmup["iterations"], 100 * warmup["share"]),
+        *(group.get("momentum", group.get("betas", ["none"])[0]), content["ema"]["decay"], content["ema"]["tau"]),
     )
     log.info(
         "%s: %d epochs of %d images, batch %d x %d, imgsz %d, on %s; mosaic %s; best.pt by %s%s",
-        *(name, found["epochs"], found["images"], batch["images"], batch["batches_per_step"], found["imgsz"], found["device"]),
+        *(name, content["epochs"], content["images"], batch["images"], batch["batches_per_step"]),
+        *(content["imgsz"], content["device"]),
         f"in epochs {mosaic[0]}-{mosaic[1]}" if mosaic else "off",
-        "Ultralytics' fitness" if found["choose_by"] == ULTRALYTICS else found["choose_by"],
-        ", the start weights included" if found["start_is_candidate"] else "",
+        "Ultralytics' fitness" if content["choose_by"] == ULTRALYTICS else content["choose_by"],
+        ", the start weights included" if content["start_is_candidate"] else "",
     )
-    for note in found["without_effect"]:
+    for note in content["without_effect"]:
         log.warning("%s: without effect: %s", name, note)

@@ -18,7 +18,7 @@ from tasks.measure.loaded import require_loaded
 from tasks.train.plan import SPLITS, Plan
 
 
-def require_accepted(plan: Plan, read: Mapping[str, Any], work: Path) -> None:
+def require_accepted(plan: Plan, loaded_splits: Mapping[str, Any], work: Path) -> None:
     """Compare images and objects of Ultralytics' datasets, by split, with the manifest and with the label files.
 
     `work` is the folder whose data.yaml and view Ultralytics was given.
@@ -28,9 +28,9 @@ def require_accepted(plan: Plan, read: Mapping[str, Any], work: Path) -> None:
     """
     manifest, top = Manifest.read(), view.images_folder(work)
     dataset = manifest.dataset()
-    for split, read_split in read.items():
-        loaded = {Path(label["im_file"]).relative_to(top).as_posix(): label["cls"][:, 0] for label in read_split.labels}
-        classes = {name: [int(cls) for cls in ids] for name, ids in loaded.items()}
+    for split, loaded_split in loaded_splits.items():
+        class_columns = {Path(label["im_file"]).relative_to(top).as_posix(): label["cls"][:, 0] for label in loaded_split.labels}
+        classes = {name: [int(cls) for cls in ids] for name, ids in class_columns.items()}
         require_loaded(dataset, split, manifest.splits[split], classes, plan.stage)
 
 

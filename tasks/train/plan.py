@@ -15,14 +15,14 @@ from tasks.common.stage import read_json, write_json
 FILE = "plan.json"
 ULTRALYTICS = "ultralytics"
 SPLITS = ("train", "val")
-"""What a training reads."""
+"""The splits that a training reads."""
 COLUMNS = {
     "box.mAP50": "metrics/mAP50(B)",
     "box.mAP50-95": "metrics/mAP50-95(B)",
     "mask.mAP50": "metrics/mAP50(M)",
     "mask.mAP50-95": "metrics/mAP50-95(M)",
 }
-"""The gate's name of a metric, and Ultralytics' own."""
+"""The gate's name of a metric, and Ultralytics' name of it."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Plan:
     choose_by: str
     """What best.pt and patience go by: a metric of the gate, or `ultralytics` for its own fitness."""
     start_is_candidate: bool
-    """Are the start weights validated first, and kept if no epoch is better?"""
+    """Whether the start weights are validated first, and kept if no epoch is better."""
     stop_at_gain: float | None
-    """Relative gain over the start weights at which training may stop; None is never."""
+    """Relative gain over the start weights at which training may stop; None: it never stops for a gain."""
     stop_hold_epochs: int
     """Epochs in a row that must hold that gain."""
     arguments: Mapping[str, Any]
@@ -56,18 +56,18 @@ class Plan:
         return int(self.arguments["epochs"])
 
     def settings(self) -> dict[str, Any]:
-        """What must be equal for a run to be continued, without levels."""
-        found = {key: value for key, value in asdict(self).items() if key not in ("num_halvings", "arguments", "libraries")}
-        return found | dict(self.arguments) | {f"{name} (library)": version for name, version in self.libraries.items()}
+        """What must be equal for a run to be continued, as one flat dictionary."""
+        values = {key: value for key, value in asdict(self).items() if key not in ("num_halvings", "arguments", "libraries")}
+        return values | dict(self.arguments) | {f"{name} (library)": version for name, version in self.libraries.items()}
 
-    def changes(self, other: Mapping[str, Any]) -> list[str]:
-        """What differs from the `settings` of an earlier run, in words."""
-        own = self.settings()
-        keys = [key for key in dict.fromkeys((*own, *other)) if own.get(key) != other.get(key)]
-        return [f"{key} {other.get(key)} -> {own.get(key)}" for key in keys]
+    def changes(self, earlier: Mapping[str, Any]) -> list[str]:
+        """What differs from the `settings` of an earlier run, one text for each key."""
+        current = self.settings()
+        keys = [key for key in dict.fromkeys((*current, *earlier)) if current.get(key) != earlier.get(key)]
+        return [f"{key} {earlier.get(key)} -> {current.get(key)}" for key in keys]
 
     def in_force(self) -> dict[str, Any]:
-        """The arguments as they are passed: after a lack of memory, half the batch at the same nominal batch and decay.
+        """The arguments that Ultralytics gets: after a lack of memory half the batch, at the same nominal batch and decay.
 
         Ultralytics takes max(1, round(nbs / batch)) batches a step and scales weight decay by batch * steps / nbs.
         """
@@ -80,23 +80,24 @@ class Plan:
         return values
 
     def halved(self) -> Self:
+        """This plan with half the batch, see `in_force`."""
         return replace(self, num_halvings=1)
 
-    def fitness(self, metrics: Mapping[str, float], own: float) -> float:
-        """What best.pt is chosen by; `own` is Ultralytics' fitness."""
-        return own if self.choose_by == ULTRALYTICS else float(metrics[COLUMNS[self.choose_by]])
+    def fitness(self, metrics: Mapping[str, float], ultralytics_fitness: float) -> float:
+        """The value by which best.pt is chosen: `ultralytics_fitness`, or the metric that the plan names."""
+        return ultralytics_fitness if self.choose_by == ULTRALYTICS else float(metrics[COLUMNS[self.choose_by]])
 
-    def is_held(self, fitness: float, start: float | None) -> bool:
-        """Is the gain at which training may stop reached in this epoch? Differences below 1e-9 are rounding."""
+    def reaches_gain(self, fitness: float, start: float | None) -> bool:
+        """Whether this epoch reaches the gain at which training may stop; differences below 1e-9 are rounding."""
         if self.stop_at_gain is None or not start:
             return False
         return (fitness - start) / start >= self.stop_at_gain - 1e-9
 
+    def write(self, work: Path) -> None:
+        """Write the plan into `work`, where a process of a distributed training reads it."""
+        write_json(work / FILE, asdict(self))
 
-def write(plan: Plan, work: Path) -> None:
-    write_json(work / FILE, asdict(plan))
-
-
-def read(work: Path) -> Plan:
-    """The plan in `work`; a process of a distributed training finds it there."""
-    return Plan(**read_json(work / FILE, work.name))
+    @classmethod
+    def read(cls, work: Path) -> Self:
+        """The plan in `work`."""
+        return cls(**read_json(work / FILE, work.name))

@@ -17,7 +17,7 @@ from tasks.common.errors import TrainingError
 from tasks.common.memory import peak_memory_bytes
 from tasks.common.paths import RUNS
 from tasks.common.replace import replacing
-from tasks.common.stage import write_json
+from tasks.common.stage import read_json, write_json
 from tasks.common.weights import require_weights
 from tasks.train import contract, state
 from tasks.train.plan import Plan
@@ -39,7 +39,7 @@ class Training:
     epochs: int
     """Epochs asked for."""
     epochs_run: int
-    """Epochs done; fewer when patience ran out or the gain was reached."""
+    """Epochs done; fewer than `epochs` where patience ran out or the gain was reached."""
     choose_by: str
     """What best.pt was chosen by: a metric of the gate, or `ultralytics`."""
     best_epoch: int
@@ -47,17 +47,17 @@ class Training:
     best_metrics: dict[str, float]
     """Metrics and losses of best.pt on split val by Ultralytics' names."""
     start_metrics: dict[str, float] | None
-    """The same of the start weights, epoch 0; None where training began from scratch."""
+    """The same metrics and losses of the start weights, which are epoch 0; None where training began from scratch."""
     resumed_after: list[int]
     """Epochs after which the run was continued once it had been killed."""
     halved_batch: bool
-    """Did memory run out, so that the batch was halved?"""
+    """Whether the batch was halved because memory ran out."""
     num_images: int
     """Images in split train."""
     seconds: float
-    """Wall time of training, s, validation included, set-up and what a kill lost excluded."""
+    """Wall time of training with its validation, s, without set-up and without what a kill lost."""
     cpu_seconds: float
-    """CPU time of the last process, s: what a busy machine does not change."""
+    """CPU time of the last process, s; a busy machine does not change it."""
     device: str
     num_threads: int
     """CPU threads of torch."""
@@ -71,15 +71,13 @@ def summarise(plan: Plan, work: Path, num_images: int) -> Training:
 
     import torch
 
-    from tasks.common.stage import read_json
-
-    found = state.find(plan, work)
-    if found is None:
+    finished = state.find(plan, work)
+    if finished is None:
         raise TrainingError("the training left no state", where=str(work), fix=f"Run `dvc repro {plan.stage}` again.")
-    rows = read_rows(found["csv"])
+    rows = read_rows(finished["csv"])
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    best = int(found["best_epoch"])
-    metrics = {key: float(value) for key, value in rows[best - 1].items()} if best else found["start_metrics"]
+    best = int(finished["best_epoch"])
+    metrics = {key: float(value) for key, value in rows[best - 1].items()} if best else finished["start_metrics"]
     return Training(
         stage=plan.stage,
         weights=plan.weights,
@@ -90,11 +88,11 @@ def summarise(plan: Plan, work: Path, num_images: int) -> Training:
         choose_by=plan.choose_by,
         best_epoch=best,
         best_metrics={key: value for key, value in metrics.items() if key.startswith(("metrics/", "val/"))},
-        start_metrics=found["start_metrics"],
-        resumed_after=found["resumed_after"],
-        halved_batch=found["num_halvings"] > 0,
+        start_metrics=finished["start_metrics"],
+        resumed_after=finished["resumed_after"],
+        halved_batch=finished["num_halvings"] > 0,
         num_images=num_images,
-        seconds=round(found["seconds_before"], 1),
+        seconds=round(finished["seconds_before"], 1),
         cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
         device=read_json(work / contract.FILE, plan.stage)["device"],
         num_threads=torch.get_num_threads(),
@@ -109,15 +107,15 @@ def read_rows(text: str) -> list[dict[str, str]]:
 
 def publish(work: Path, target: Path, result: Training) -> None:
     """Move a finished run's files from `work` to `target` in one step; until then the run can be published again."""
-    own = work / result.stage
+    ultralytics_folder = work / result.stage
     with replacing(target) as part:
         part.mkdir()
-        for file in (own / "args.yaml", own / "results.csv", work / contract.FILE):
+        for file in (ultralytics_folder / "args.yaml", ultralytics_folder / "results.csv", work / contract.FILE):
             shutil.copyfile(file, part / file.name)
         _strip(work / state.WEIGHTS, part, f"best-{result.best_epoch}.pt")
         write_json(part / "training.json", asdict(result))
-        _keep_events(own, RUNS / "tensorboard" / result.stage)
-    for name in (state.FILE, state.PREVIOUS):  # first: what is left without them is no unfinished run
+        _keep_events(ultralytics_folder, RUNS / "tensorboard" / result.stage)
+    for name in (state.FILE, state.PREVIOUS):  # first, since a folder without them is no unfinished run
         (work / name).unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)
 
@@ -139,7 +137,7 @@ def _strip(weights: Path, part: Path, best: str) -> None:
 
 
 def _keep_events(source: Path, folder: Path) -> None:
-    """TensorBoard's files of this run, beside those of earlier ones."""
+    """Copy TensorBoard's files of this run to `folder`, beside those of earlier runs."""
     for file in source.glob("events.out.tfevents.*"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / file.name)

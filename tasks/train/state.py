@@ -1,4 +1,4 @@
-"""The state of an unfinished run, in full precision: written in one step after every epoch, and the one before it kept.
+"""The state of an unfinished run, in full precision: it is written in one step after every epoch, and the one before stays.
 
 reads, writes  runs/<stage>/state.pt, state.previous.pt
 
@@ -24,7 +24,7 @@ State = dict[str, Any]
 
 
 def save(state: State, work: Path) -> None:
-    """Write `state`, keep the one before, and delete best weights that neither of them names.
+    """Write `state`, keep the state before it, and delete best weights that neither of them names.
 
     Raises:
         OSError: the disk is full; the state that was there stays.
@@ -49,7 +49,7 @@ def save(state: State, work: Path) -> None:
 
 
 def find(plan: Plan, work: Path) -> State | None:
-    """The newest state in `work` that is whole and belongs to a run with the same plan; the log says why another is left."""
+    """The newest state in `work` that is whole and belongs to a run with the same plan; the log says why another is not used."""
     for name in (FILE, PREVIOUS):
         state = _read(work / name)
         if state is None:
@@ -75,12 +75,12 @@ def _read(file: Path) -> State | None:
     if not file.exists():
         return None
     try:
-        found: State = torch.load(file, map_location="cpu", weights_only=True)
+        state: State = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and zipfile raise a dozen types for a file that was cut off
         log.warning("%s: cannot be read (%s); looking for an older one", file, str(error).partition("\n")[0][:120])
         file.unlink()
         return None
-    return found
+    return state
 
 
 def write_through(file: Path, content: Any) -> None:

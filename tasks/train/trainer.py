@@ -28,7 +28,8 @@ from tasks.common.paths import PROGRESS, RUNS
 from tasks.common.progress import Progress
 from tasks.common.stage import log_to_terminal, write_json
 from tasks.measure import yolo
-from tasks.train import contract, counts, failure, plan, state
+from tasks.train import contract, counts, failure, state
+from tasks.train.plan import Plan
 
 log = logging.getLogger(__name__)
 NO_RETRY = 3
@@ -36,7 +37,7 @@ NO_RETRY = 3
 
 
 class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
-    """What both tasks have in common. A method `_on_EVENT` runs before the callbacks of that event."""
+    """What detection and segmentation share. A method `_on_EVENT` runs before the callbacks of that event."""
 
     stop: bool
     accumulate: float
@@ -50,7 +51,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             log_to_terminal()
             logging.getLogger("tasks").setLevel(logging.INFO)
         self.work = RUNS / self.args.name
-        self.plan = plan.read(self.work)
+        self.plan = Plan.read(self.work)
         self.wdir = self.work / state.WEIGHTS
         self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
         self.progress: Progress | None = None
@@ -67,7 +68,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         self.nominal_accumulate = 1.0
 
     def train(self) -> Any:
-        """Train; a process of a distributed training leaves the reason why it could not, for the stage that started it."""
+        """Train; a process of a distributed training writes down why it failed, for the stage that started it."""
         try:
             return super().train()
         except (PipelineError, RuntimeError, MemoryError) as error:
@@ -76,34 +77,34 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             raise
 
     def run_callbacks(self, event: str) -> None:
-        own = getattr(self, f"_{event}", None)
-        if own:
-            own()
+        handler = getattr(self, f"_{event}", None)
+        if handler:
+            handler()
         super().run_callbacks(event)
 
     def resume_training(self, ckpt: Any) -> None:
         """Continue from the state in the run's folder, if there is one. Ultralytics' own resuming is not used."""
-        found = state.find(self.plan, self.work)
-        if found is None:
+        unfinished = state.find(self.plan, self.work)
+        if unfinished is None:
             return
         model = unwrap_model(self.model)
-        model.load_state_dict(found["model"])
-        self.ema.ema.load_state_dict(found["ema"])
-        self.ema.updates = found["updates"]
-        self.optimizer.load_state_dict(found["optimizer"])
-        self.scaler.load_state_dict(found["scaler"])
-        self.gradients = found["gradients"]
-        self.stopper.__dict__.update(found["stopper"])
-        for name in KEPT:
-            setattr(self, name, found[name])
-        self.start_epoch = found["epoch"] + 1
-        self.resumed_after = [*found["resumed_after"], self.start_epoch]
+        model.load_state_dict(unfinished["model"])
+        self.ema.ema.load_state_dict(unfinished["ema"])
+        self.ema.updates = unfinished["updates"]
+        self.optimizer.load_state_dict(unfinished["optimizer"])
+        self.scaler.load_state_dict(unfinished["scaler"])
+        self.gradients = unfinished["gradients"]
+        self.stopper.__dict__.update(unfinished["stopper"])
+        for name in CONTINUED:
+            setattr(self, name, unfinished[name])
+        self.start_epoch = unfinished["epoch"] + 1
+        self.resumed_after = [*unfinished["resumed_after"], self.start_epoch]
         self.nominal_accumulate = self.accumulate
         self.num_waiting = self.accumulate - self.num_since_step - 1
-        if RANK in {-1, 0} and found["csv"]:
-            self.csv.write_text(found["csv"], encoding="utf-8")
+        if RANK in {-1, 0} and unfinished["csv"]:
+            self.csv.write_text(unfinished["csv"], encoding="utf-8")
         self._restore_loss(model)
-        self._restore_buffer(found["buffer"])
+        self._restore_buffer(unfinished["buffer"])
 
     def _restore_loss(self, model: Any) -> None:
         """Losses that change with the epochs, of heads without NMS; as in BaseTrainer.resume_training."""
@@ -126,9 +127,9 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             loaded = {"train": self.train_loader.dataset, "val": self.test_loader.dataset}
             counts.require_accepted(self.plan, loaded, self.work / "data")
             counts.require_unchanged(self.plan)
-            found = contract.build(self, self.plan)
-            write_json(self.work / contract.FILE, found)
-            contract.tell(found)
+            content = contract.build(self, self.plan)
+            write_json(self.work / contract.FILE, content)
+            contract.tell(content)
             self.progress = Progress(self.plan.stage, self.epochs, PROGRESS)
             self.progress.start(self)
         if self.plan.start_is_candidate and self.start_metrics is None and self.start_epoch == 0:
@@ -139,7 +140,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         self.epoch, self.loss = -1, torch.zeros(())
         dataset = self.test_loader.dataset
         batch = self.preprocess_batch(dataset.collate_fn([dataset[0]]))
-        with torch.inference_mode():  # for the names of the losses, which Ultralytics learns from the first batch
+        with torch.inference_mode():  # for the names of the losses, which Ultralytics takes from the first batch
             self.loss_items = self.ema.ema.loss(batch, self.ema.ema(batch["img"]))[1]
         self.metrics, self.fitness = self.validate()
         if RANK not in {-1, 0}:
@@ -190,13 +191,12 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         if self.progress:
             self.progress.end_epoch(self)
         if self.stop and self.epoch + 1 < self.epochs and RANK in {-1, 0}:
-            own = self.plan
             why = (
-                f"a gain of {100 * (own.stop_at_gain or 0):.2f} % was held for {own.stop_hold_epochs} epochs"
+                f"a gain of {100 * (self.plan.stop_at_gain or 0):.2f} % was held for {self.plan.stop_hold_epochs} epochs"
                 if self.has_gained
-                else f"{own.choose_by} was not better for {self.args.patience} epochs"
+                else f"{self.plan.choose_by} was not better for {self.args.patience} epochs"
             )
-            log.info("%s: stopped after epoch %d of %d: %s", own.stage, self.epoch + 1, self.epochs, why)
+            log.info("%s: stopped after epoch %d of %d: %s", self.plan.stage, self.epoch + 1, self.epochs, why)
 
     def _teardown(self) -> None:
         if self.progress:
@@ -221,7 +221,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             self._stop_at(f"{self.plan.choose_by} on split val is {fitness:g} after epoch {self.epoch + 1}")
         self.is_best = before is None or fitness > before
         self.best_fitness = fitness if self.is_best else before
-        self.num_held = self.num_held + 1 if self.plan.is_held(fitness, self.start_fitness) else 0
+        self.num_held = self.num_held + 1 if self.plan.reaches_gain(fitness, self.start_fitness) else 0
         self.has_gained = self.num_held >= self.plan.stop_hold_epochs
         self.stop = self.stop or self.has_gained
         return metrics, fitness
@@ -256,7 +256,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
 
     def _state(self) -> state.State:
         model, dataset = unwrap_model(self.model), self.train_loader.dataset
-        gradients = {name: own.grad for name, own in model.named_parameters() if own.grad is not None}
+        gradients = {name: tensor.grad for name, tensor in model.named_parameters() if tensor.grad is not None}
         return {
             "plan": self.plan.settings(),
             "num_halvings": self.plan.num_halvings,
@@ -269,7 +269,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             "scaler": self.scaler.state_dict(),
             "gradients": gradients if self.num_since_step else {},
             "stopper": {"best_fitness": float(self.stopper.best_fitness), "best_epoch": self.stopper.best_epoch},
-            **{name: getattr(self, name) for name in KEPT},
+            **{name: getattr(self, name) for name in CONTINUED},
             "seconds_before": time.time() - self.train_time_start,
             "resumed_after": self.resumed_after,
             "csv": self.csv.read_text(encoding="utf-8") if self.csv.exists() else "",
@@ -277,22 +277,22 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         }
 
     def final_eval(self) -> None:
-        """Nothing: the best epoch was validated when it was trained, and the stage measures it again on the gate split."""
+        """Do nothing: the best epoch was validated when it was trained, and the stage measures it again on the gate split."""
 
 
-KEPT = (
+CONTINUED = (
     *("best_fitness", "best_epoch", "best_file", "earlier_best_file", "start_metrics", "start_fitness"),
     *("num_held", "num_since_step", "seconds_before"),
 )
-"""Attributes that continue as they were."""
+"""Attributes that a continued run takes over from the state."""
 
 
 class DetectTrainer(ContinuedTrainer, DetectionTrainer):  # type: ignore[misc]
-    """For boxes."""
+    """The trainer for boxes."""
 
 
 class SegmentTrainer(ContinuedTrainer, SegmentationTrainer):  # type: ignore[misc]
-    """For boxes and masks."""
+    """The trainer for boxes and masks."""
 
 
 TRAINERS = {"detect": DetectTrainer, "segment": SegmentTrainer}

@@ -1,10 +1,10 @@
-"""What all artifacts of a run share, and one artifact with what was found."""
+"""The types that the modules of this stage share: what all artifacts of a run have in common, and one artifact."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.common.dataset import Dataset
 from tasks.common.manifest import Manifest
@@ -27,7 +27,7 @@ class Run:
     data: Path
     """data.yaml for Ultralytics."""
     end2end: bool
-    """The head that needs no suppression of overlapping boxes is used."""
+    """Whether the head that needs no suppression of overlapping boxes is used."""
 
     @property
     def imgsz(self) -> int:
@@ -35,37 +35,37 @@ class Run:
 
     @property
     def max_rows(self) -> int | None:
-        """Detections that such a head gives; None where there are cells to be suppressed."""
+        """Detections that an end-to-end head gives; None for a head whose boxes are still to be suppressed."""
         return self.params.evaluate.max_det if self.end2end else None
 
     @property
     def images(self) -> tuple[Path, ...]:
-        """Of the gate split."""
+        """The images of the gate split."""
         return self.dataset.splits[self.split["name"]]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Those of evaluate, on square images and the CPU."""
+        """The settings of evaluate, but on square images and on the CPU."""
         return {**self.scores.settings, "rect": False, "device": "cpu"}
 
 
 @dataclass
 class Artifact:
-    """One format of the candidate, and what was found."""
+    """One format of the candidate, with what was measured of it."""
 
     name: str
     file: Path
-    """What a runtime opens."""
+    """The file that a runtime opens."""
     status: str = "kept"
     """kept, refused or skipped."""
     reasons: list[str] = field(default_factory=list)
+    """Why it is not kept."""
     facts: dict[str, Any] = field(default_factory=dict)
     """metrics, changes, verified, parity, serving, bytes; see docs/export.md."""
+    expected: list[Candidates] = field(default_factory=list)
+    """What Ultralytics detects with it in each image of the serving check; a clean process must detect the same."""
 
-    served: list[Candidates] = field(default_factory=list)
-    """What Ultralytics finds with it in the images of the serving check."""
-
-    def leave(self, status: str, reason: str) -> None:
-        """Refuse or skip it."""
+    def exclude(self, status: Literal["refused", "skipped"], reason: str) -> None:
+        """Do not keep the artifact: set its status and add the reason."""
         self.status = status
         self.reasons.append(reason)
