@@ -74,7 +74,7 @@ def test_a_copy_that_was_renamed_or_saved_anew_follows_its_original_even_when_th
     exports.voc(workspace / "first", shots)
     before = split_by_stem(adopt_export(workspace / "first"))
     exports.voc(workspace / "second", [saved_anew(shot, workspace / f"again/{shot.file.stem}_v2.jpg") for shot in shots])
-    exports.voc(workspace / "none", shoot(workspace / "others", 20, first=500))
+    exports.voc(workspace / "none", [shots[0], *shoot(workspace / "others", 20, first=500)])
 
     adopt_export(workspace / "none")
     after = split_by_stem(adopt_export(workspace / "second"))

@@ -58,7 +58,7 @@ def test_the_name_of_the_export_becomes_that_of_the_dataset(workspace: Path, cap
 
     assert (workspace / "data/my-export-2/data.yaml").is_file()
     assert "found     Pascal VOC (part_000.xml and so on): 20 images, 39 boxes" in caplog.text
-    assert caplog.text.rstrip().endswith("next      make run")
+    assert caplog.text.rstrip().endswith("next      put these lines into params.yaml, then make run")
 
 
 def test_a_dry_run_writes_nothing(workspace: Path) -> None:
@@ -298,3 +298,80 @@ def test_an_adopted_export_passes_validate_without_an_edit(workspace: Path, tool
 
     report = json.loads((workspace / "reports/validation.json").read_text())
     assert report["passed"]
+
+
+@pytest.mark.parametrize("put", ["file", "link"])
+def test_what_is_no_folder_is_never_replaced_by_a_dataset(workspace: Path, put: str) -> None:
+    exports.voc(workspace / "export", shoot(workspace / "shots", 20))
+    place = workspace / "data/parts"
+    place.parent.mkdir(exist_ok=True)
+    if put == "file":
+        place.write_text("precious")
+    else:
+        (workspace / "elsewhere").mkdir()
+        place.symlink_to(workspace / "elsewhere")
+
+    assert "a link or a file is there" in refusal_of(workspace / "export").what
+    assert place.is_symlink() or place.read_text() == "precious"
+
+
+def test_links_out_of_the_export_and_pipes_are_left_out_and_counted(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exports.label_img(workspace / "export", shoot(workspace / "shots", 20))
+    inside = next((workspace / "export").rglob("*.jpg"))
+    (workspace / "secret.jpg").write_text("root:x:0")
+    inside.with_name("away.jpg").symlink_to(workspace / "secret.jpg")
+    inside.with_name("nowhere.jpg").symlink_to(workspace / "gone.jpg")
+    os.mkfifo(inside.with_name("pipe.jpg"))
+    inside.with_name("phone.heic").write_bytes(b"")
+
+    with caplog.at_level(logging.INFO):
+        folder = adopt_export(workspace / "export")
+
+    assert len(read_dataset(folder).images) == 20
+    assert "3 links that lead out of the export or nowhere" in caplog.text
+    assert "1 pictures or videos of kinds that are not read, such as phone.heic" in caplog.text
+
+
+def test_labels_in_a_folder_of_another_name_are_found_and_those_without_an_image_named(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exports.roboflow(workspace / "export", shoot(workspace / "shots", 30))
+    labels = workspace / "export/train/labels"
+    number = len(list(labels.iterdir()))
+    labels.rename(labels.with_name("Labels"))
+    next((workspace / "export/valid/images").iterdir()).unlink()
+
+    with caplog.at_level(logging.INFO):
+        folder = adopt_export(workspace / "export")
+
+    assert f"{number} label files do not lie where Ultralytics looks" in caplog.text
+    assert "1 label files have no image and are left out" in caplog.text
+    assert all(label_file(image).is_file() for image in read_dataset(folder).images)
+
+
+def test_another_dataset_does_not_take_the_place_of_one(workspace: Path) -> None:
+    exports.voc(workspace / "one", shoot(workspace / "shots", 20))
+    exports.voc(workspace / "other", shoot(workspace / "others", 20, first=500))
+    adopt_export(workspace / "one")
+
+    assert "this is another dataset" in refusal_of(workspace / "other").what
+
+
+def test_an_export_with_one_subset_contradicts_no_split(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exports.cvat_ultralytics(workspace / "export", shoot(workspace / "shots", 30))
+    adopt_export(workspace / "export")
+
+    with caplog.at_level(logging.INFO):
+        adopt_export(workspace / "export")
+
+    assert "in another split in the export" not in caplog.text
+    assert "changes   none" in caplog.text
+
+
+def test_no_class_at_all_is_refused(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exports.voc(workspace / "export", shoot(workspace / "shots", 20))
+
+    with pytest.raises(SystemExit):
+        main(["export", "--classes", " , "])
+
+    assert "it names no class" in capsys.readouterr().err

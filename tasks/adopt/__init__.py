@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
+
 from tasks.adopt import inplace, record, suggest, target, words
 from tasks.adopt.archives import unpacked
 from tasks.adopt.options import Options, remembered, to_remember
@@ -42,6 +44,7 @@ def run(options: Options, values: Params) -> None:
         known = read_dataset(folder).names if len(before) else ()
         adoption = prepare(options, source, before, known, values)
         _require_same_kind(adoption.kind, past_kind, options)
+        _require_same_project(adoption, before, folder)
         if not options.discard_edits:
             words.require_no_edits(folder, before)
         log.info("%s", words.summary(adoption, before, known, folder, values))
@@ -85,6 +88,13 @@ def _require_usable(options: Options, folder: Path) -> None:
         raise DatasetError("no such folder or archive", where=str(source), fix="Name the folder or the .zip file of the export.")
     if source.is_file() and source.suffix.lower() != ".zip":
         raise DatasetError("expected a folder or a .zip file", where=str(source), fix="Unpack it and name the folder.")
+    if options.images is not None and not options.images.is_dir():
+        raise DatasetError(
+            "no such folder", where=str(options.images), fix="Name the folder that holds the images: --images FOLDER."
+        )
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        what = "a link or a file is there, and a dataset is a folder"
+        raise DatasetError(what, where=str(folder), fix="Give another name: --name NAME.")
     if folder == SAMPLE:
         raise DatasetError("data/sample is drawn by stage `sample`", where="--name", fix="Give another name: --name NAME.")
     if source.is_dir() and (
@@ -109,6 +119,15 @@ def _require_same_kind(kind: str, past: str | None, options: Options) -> None:
     if past is not None and kind != past:
         fix = f"Add --as {past}, or adopt into a new folder with --name."
         raise DatasetError(f"the dataset has {past}, and this export has {kind}", where=str(options.source), fix=fix)
+
+
+def _require_same_project(adoption: Adoption, before: pl.DataFrame, folder: Path) -> None:
+    """A newer export shows some image of the dataset again; another set would take its place, and its splits."""
+    reasons = adoption.assignment.reasons
+    if len(before) and not reasons["known"] + reasons["follows"]:
+        what = f"none of its {len(before)} images is in this export, nor one that looks like it: this is another dataset"
+        fix = f"Give it a name of its own: --name NAME; or, to begin {folder} anew, remove that folder first."
+        raise DatasetError(what, where=str(folder), fix=fix)
 
 
 def mend_splits(folder: Path, values: Params, *, write: bool) -> None:

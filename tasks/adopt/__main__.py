@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import sys
 from pathlib import Path
 
 from tasks import adopt
@@ -12,6 +13,8 @@ from tasks.adopt.options import Options
 from tasks.adopt.recognise import FORMATS
 from tasks.common import isolation, params, root, stage
 from tasks.common.errors import ParamsError
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,7 +33,11 @@ def main(argv: list[str] | None = None) -> None:
             folder = adopt.DATA / args.name if args.name else Path(values.data.path)
             adopt.mend_splits(folder, values, write=args.write)
             return
-        adopt.run(_options(args, typed_in), values)
+        try:
+            adopt.run(_options(args, typed_in), values)
+        except KeyboardInterrupt:
+            log.error("stopped: the dataset is as it was before")
+            sys.exit(130)
 
 
 def _options(args: argparse.Namespace, typed_in: Path) -> Options:
@@ -46,6 +53,8 @@ def _options(args: argparse.Namespace, typed_in: Path) -> Options:
     name = args.name or re.sub(r"[^\w.-]+", "-", stem).strip("-.").lower()
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise ParamsError(f"{name!r} cannot be the name of a folder below data/", where="--name", fix="Write --name my-set.")
+    if args.classes is not None and not args.classes.replace(",", "").strip():
+        raise ParamsError("it names no class", where="--classes", fix="Write --classes nut,bolt.")
     classes = None if args.classes is None else [part.strip() for part in args.classes.split(",") if part.strip()]
     return Options(
         source=source, name=name, format=args.format, images=args.images and typed_in / args.images, as_kind=args.as_kind,

@@ -30,8 +30,10 @@ class Listing:
     def __init__(self, root: Path, images: Path | None = None) -> None:
         """List `root`, and for images alone the folder `images` too."""
         self.root = root
-        self.files = _walk(root)
-        more = [] if images is None else _walk(images)
+        self.files, self.num_not_files = _walk(root)
+        """Files of the export; and how many links lead out of it or nowhere, or are pipes, sockets and the like."""
+        more, num_more = ([], 0) if images is None else _walk(images)
+        self.num_not_files += num_more
         self.images = [path for path in (*self.files, *more) if path.suffix.lower() in IMAGE_SUFFIXES]
         self._known = {str(path) for path in self.files}
         self.top = Path(os.path.commonpath([path.parent for path in self.files])) if self.files else root
@@ -93,14 +95,21 @@ class Listing:
         return f"{len(self.files)} files ({kinds})" + (f", such as {', '.join(named)}" if named else "")
 
 
-def _walk(root: Path) -> list[Path]:
-    found: list[Path] = []
-    for folder, folders, files in os.walk(root):
+def _walk(root: Path) -> tuple[list[Path], int]:
+    """The files below `root`, and the number of entries that are none: what a link leads to must lie below `root` too."""
+    files: list[Path] = []
+    num_others, top = 0, root.resolve()
+    for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED)
-        found += [Path(folder, name) for name in sorted(files) if not name.startswith(".")]
-        if len(found) > MAX_FILES:
+        for name in sorted(name for name in names if not name.startswith(".")):
+            path = Path(folder, name)
+            if path.is_file() and (not path.is_symlink() or path.resolve().is_relative_to(top)):
+                files.append(path)
+            else:
+                num_others += 1
+        if len(files) > MAX_FILES:
             raise DatasetError(f"more than {MAX_FILES} files", where=str(root), fix="Name the folder of the export itself.")
-    return found
+    return files, num_others
 
 
 def _key(name: str) -> str:

@@ -13,6 +13,7 @@ from tasks.adopt import coco, labelstudio, plain, voc, yolo
 from tasks.adopt.listing import Listing, read_json
 from tasks.adopt.types import Export
 from tasks.common.errors import DatasetError
+from tasks.validate.strays import PICTURES
 
 FORMATS = ("yolo", "darknet", "coco", "labelstudio", "classes", "voc")
 LOOKED_FOR = (
@@ -48,8 +49,20 @@ def read_export(root: Path, images: Path | None = None, format_name: str | None 
         if format_name in (None, name) and (export := reader()) is not None:
             if not export.items:
                 raise DatasetError(f"{export.tool} without an image", where=str(root), fix=f"Seen: {listing.summary()}.")
+            export.notes += _passed_over(listing)
             return export
     raise _unknown(listing, jsons, format_name)
+
+
+def _passed_over(listing: Listing) -> list[str]:
+    """What of the export is not read although somebody may miss it."""
+    notes = []
+    if listing.num_not_files:
+        notes.append(f"{listing.num_not_files} links that lead out of the export or nowhere, or no files at all, are left out")
+    others = [path for path in listing.files if path.suffix.lower().removeprefix(".") in PICTURES]
+    if others:
+        notes.append(f"{len(others)} pictures or videos of kinds that are not read, such as {others[0].name}: convert them")
+    return notes
 
 
 class _Jsons:

@@ -83,13 +83,11 @@ def summary(adoption: Adoption, before: pl.DataFrame, known: Sequence[str], fold
 def sticky(adoption: Adoption, before: pl.DataFrame) -> int:
     """How many images the export puts into another split than they are in."""
     items = adoption.export.items
-    return (
-        sum(
-            item.given is not None and split not in (item.given, OUT)
-            for item, split in zip(items, adoption.assignment.splits, strict=False)
-        )
-        if len(before)
-        else 0
+    if not len(before) or len({item.given for item in items} - {None}) < 2:  # one subset is no split
+        return 0
+    return sum(
+        item.given is not None and split not in (item.given, OUT)
+        for item, split in zip(items, adoption.assignment.splits, strict=False)
     )
 
 
@@ -103,6 +101,8 @@ def changes(rows: pl.DataFrame, before: pl.DataFrame) -> str:
         "renamed": sum(now[key][0] != past[key][0] for key in both),
         "with other labels": sum(now[key][1] != past[key][1] for key in both),
     }
+    if not any(counts.values()):
+        return "none: it is the export that was adopted before"
     return ", ".join(f"{number} {word}" for word, number in counts.items())
 
 
@@ -125,7 +125,8 @@ def ending(options: Options, folder: Path, found: Mapping[str, Any], adoption: A
             f"next      python -m tasks.adopt --resplit --name {folder.name} --write: leaves out judges that look like teachers;"
         )
         lines.append("          or, where nothing was trained yet, adopt with --name NEW --resplit: moves them to train")
-    lines.append("next      make run")
+    must_write = "data.path" in found and not options.write_params
+    lines.append("next      put these lines into params.yaml, then make run" if must_write else "next      make run")
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from tasks.adopt.types import Export, Item, common_names, split_of
 from tasks.common.dataset import label_path
 from tasks.common.errors import DatasetError, PipelineError
 from tasks.common.yaml import line_of, load_yaml
+from tasks.validate.lines import NOT_LABELS
 
 ROBOFLOW_GROUP = r"([^/]+)\.rf\.[0-9A-Za-z]+\.\w+$"
 """Roboflow writes each picture, and each augmented copy of it, as NAME_jpg.rf.HASH.jpg."""
@@ -69,8 +70,11 @@ def read_labels(listing: Listing, items: list[Item], lines: Lines, notes: list[s
     expected = [label_path(str(item.image)) for item in items]
     beside = [str(item.image.with_suffix(".txt")) for item in items]
     found = [next((Path(path) for path in paths if listing.has(path)), None) for paths in zip(expected, beside, strict=True)]
+    used = {file for file in found if file is not None}
     for item, file in zip(items, found, strict=True):
-        label = file or (None if any(found) else listing.text(item.image.stem))
+        label = file or listing.text(item.image.stem)
+        if file is None and label in used:  # of another image with that name
+            label = None
         if label is None:
             item.is_labelled, without = False, without + 1
             continue
@@ -78,9 +82,12 @@ def read_labels(listing: Listing, items: list[Item], lines: Lines, notes: list[s
             elsewhere.append(label)
         item.shapes = lines.read(label)
     if elsewhere:
-        notes.append(
-            f"no label file lies where Ultralytics looks; {len(elsewhere)} were taken by their names, such as {elsewhere[0]}"
-        )
+        notes.append(f"{len(elsewhere)} label files do not lie where Ultralytics looks: taken by name, such as {elsewhere[0]}")
+    used |= set(elsewhere)
+    folders = {file.parent for file in used}
+    unused = [file for file in listing.with_suffix(".txt") if file not in used and file.parent in folders]
+    if orphans := [file for file in unused if file.name.partition(".")[0].lower() not in NOT_LABELS]:
+        notes.append(f"{len(orphans)} label files have no image and are left out, such as {orphans[0]}")
     if items and without == len(items):
         where = Path(expected[0])
         texts = listing.with_suffix(".txt")
