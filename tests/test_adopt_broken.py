@@ -1,0 +1,132 @@
+"""An export with odd entries is refused with the file, the entry and the next step; and nothing becomes background in silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.adopt.masks import decode_coco
+from tasks.adopt.recognise import read_export
+from tasks.common.errors import DatasetError
+from tests import exports
+from tests.exports import NAMES, shoot
+
+NAN = float("nan")
+
+
+def edit(file: Path, change: Callable[[Any], object]) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def refusal_of(folder: Path) -> DatasetError:
+    with pytest.raises(DatasetError) as refusal:
+        read_export(folder)
+    assert refusal.value.fix
+    return refusal.value
+
+
+@pytest.fixture
+def instances(tmp_path: Path) -> Path:
+    """A COCO file of six pictures with polygons."""
+    exports.cvat_coco(tmp_path / "export", shoot(tmp_path / "shots", 6, "polygons"))
+    return tmp_path / "export/annotations/instances_default.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda c: c["annotations"].insert(1, 3), "annotation 2 of the list is 3, expected an object"),
+        (lambda c: c["annotations"][1].update(image_id=[1]), "annotation 2: image_id or category_id is no id"),
+        (lambda c: c["categories"].insert(1, None), "category 2 of the list is None, expected an object"),
+        (lambda c: c["categories"][1].pop("name"), "category with id 2 has no name"),
+        (lambda c: c["categories"][1].pop("id"), "category 2 of the list (name 'bolt') has no id"),
+        (lambda c: c["categories"][1].update(id=1), "id 1 stands for two categories: nut and bolt"),
+        (lambda c: c["images"][1].pop("file_name"), "image with id 2 has no file_name"),
+        (lambda c: c["images"][1].pop("id"), "image 2 of the list (file_name 'part_001.jpg') has no id"),
+        (lambda c: c["images"][1].update(id=1), "id 1 stands for two images: part_000.jpg and part_001.jpg"),
+        (lambda c: c["images"][1].update(width=NAN), "image with id 2 (part_001.jpg) has the size nan x 64"),
+        (lambda c: c["images"][1].update(width="w"), "image with id 2 (part_001.jpg) has the size 'w' x 64"),
+    ],
+)
+def test_a_broken_entry_of_coco_is_named(instances: Path, change: Callable[[Any], object], line: str) -> None:
+    edit(instances, change)
+
+    error = refusal_of(instances.parents[1])
+
+    assert error.where == str(instances)
+    assert error.what == f"1 entries are not as COCO's format has them\n{line}"
+
+
+ODD_OUTLINE = "an outline is no list of finite numbers x, y, x, y ..."
+OTHER_SIZE = "the mask has the size (height, width) [32, 96], and the image 64, 96"
+BROKEN_TEXT = "the compressed run lengths of the mask are cut off or broken"
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"segmentation": [[1, 2, 3, 4, "a", 6]]}, "could not convert string to float: 'a'"),
+        ({"segmentation": [[1, 2, 3, 4, None, 6]]}, ODD_OUTLINE),
+        ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, ODD_OUTLINE),
+        ({"segmentation": "outline"}, "segmentation is neither a list of outlines nor a mask"),
+        ({"segmentation": [], "bbox": [1, 2, NAN, 4]}, "bbox [1.0, 2.0, nan, 4.0] has a number that is not finite"),
+        ({"segmentation": [], "bbox": [1, 2, "w", 4]}, "could not convert string to float: 'w'"),
+        ({"attributes": "hi"}, "'str' object has no attribute 'get'"),
+        ({"segmentation": {"size": [32, 96], "counts": [3072]}}, OTHER_SIZE),
+        (
+            {"segmentation": {"size": [64, 96], "counts": [10, -5, 6139]}},
+            "the run lengths of the mask are no numbers of 0 or more",
+        ),
+        ({"segmentation": {"size": [64, 96]}}, "the run lengths of the mask are no numbers of 0 or more"),
+        (
+            {"segmentation": {"size": [64, 96], "counts": [10, 5]}},
+            "the run lengths of the mask cover 15 pixels, and the image has 6144",
+        ),
+        ({"segmentation": {"size": [64, 96], "counts": "PPPo"}}, BROKEN_TEXT),
+        ({"segmentation": {"size": [64, 96], "counts": "0 1"}}, BROKEN_TEXT),
+        (
+            {"segmentation": {"size": [64, 96], "counts": "55"}},
+            "the run lengths of the mask cover 10 pixels, and the image has 6144",
+        ),
+    ],
+)
+def test_a_broken_annotation_of_coco_is_named(instances: Path, more: dict[str, Any], line: str) -> None:
+    edit(instances, lambda content: content["annotations"][1].update(more))
+
+    error = refusal_of(instances.parents[1])
+
+    assert error.where == str(instances)
+    assert error.what == f"1 annotations cannot be read\nannotation 2, image part_001.jpg: {line}"
+
+
+def test_compressed_run_lengths_are_read_as_pycocotools_writes_them() -> None:
+    from pycocotools import mask as coco
+
+    rng = np.random.default_rng(1)
+    for share in (0, 0.001, 0.1, 0.5, 1):
+        mask = rng.random((300, 200)) < share
+        encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+
+        assert (decode_coco({"size": [300, 200], "counts": encoded["counts"].decode()}, (200, 300)) == mask).all()
+
+
+def test_ids_of_coco_may_stand_for_other_classes_in_another_file(tmp_path: Path) -> None:
+    shots = shoot(tmp_path / "shots", 10)
+    for split, names, chosen in (("train", NAMES, shots[:7]), ("val", NAMES[::-1], shots[7:])):
+        for shot in chosen:
+            exports.put(shot, tmp_path / "export" / split / shot.name)
+        file = tmp_path / f"export/{split}/_annotations.coco.json"
+        file.write_text(json.dumps(exports.coco_content(chosen, names)))
+
+    export = read_export(tmp_path / "export")
+
+    assert {item.image.name: [shape.name for shape in item.shapes] for item in export.items} == {
+        shot.name: [thing.name for thing in shot.things] for shot in shots
+    }
