@@ -12,6 +12,7 @@ import pytest
 
 from tasks.adopt.masks import decode_coco
 from tasks.adopt.recognise import read_export
+from tasks.adopt.types import Export
 from tasks.common.errors import DatasetError
 from tests import exports
 from tests.exports import NAMES, shoot
@@ -33,10 +34,106 @@ def refusal_of(folder: Path) -> DatasetError:
 
 
 @pytest.fixture
+def tasks(tmp_path: Path) -> Path:
+    """The JSON of Label Studio for six pictures."""
+    exports.label_studio_json(tmp_path / "export", shoot(tmp_path / "shots", 6))
+    return tmp_path / "export/project-1-at-2026-11-01.json"
+
+
+@pytest.fixture
 def instances(tmp_path: Path) -> Path:
     """A COCO file of six pictures with polygons."""
     exports.cvat_coco(tmp_path / "export", shoot(tmp_path / "shots", 6, "polygons"))
     return tmp_path / "export/annotations/instances_default.json"
+
+
+def shapes(export: Export) -> list[int]:
+    return [len(item.shapes) for item in export.items]
+
+
+def value_of(tasks: Any) -> dict[str, Any]:
+    return tasks[1]["annotations"][0]["result"][0]["value"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tasks: tasks[1].update(annotations=[None]),
+        lambda tasks: tasks[1].update(annotations=5),
+        lambda tasks: tasks[1].update(data=5),
+        lambda tasks: tasks[1]["annotations"][0].update(result=[None]),
+        lambda tasks: tasks[1]["annotations"][0]["result"][0].update(value="hi"),
+        lambda tasks: value_of(tasks).update(x=None),
+        lambda tasks: value_of(tasks).update(x=NAN),
+        lambda tasks: value_of(tasks).update(rectanglelabels=[None]),
+        lambda tasks: value_of(tasks).update(points=[[1, 2], [3], [4, 5]]),
+        lambda tasks: value_of(tasks).update(points=[[1, 2, 3], [3, 4, 5], [4, 5, 6]]),
+        lambda tasks: value_of(tasks).update(points=[[1, 2], [3, None], [4, 5]]),
+        lambda tasks: value_of(tasks).update(format="rle", rle=None),
+        lambda tasks: value_of(tasks).update(format="rle", rle=[300, -1]),
+        lambda tasks: tasks[1]["annotations"][0]["result"][0].update(original_width=NAN),
+        lambda tasks: tasks[1]["annotations"][0]["result"][0].update(original_width=-96),
+        lambda tasks: tasks[1]["annotations"][0]["result"][0].update(original_width="wide"),
+    ],
+    ids=[
+        *("annotation null", "annotations 5", "data 5", "result null", "value hi", "x null", "x NaN", "label null"),
+        *("uneven points", "points of three", "point null", "brush null", "brush out of range", "size NaN", "size negative"),
+        "size a word",
+    ],
+)
+def test_a_broken_task_of_label_studio_is_named(tasks: Path, change: Callable[[Any], object]) -> None:
+    edit(tasks, change)
+
+    assert refusal_of(tasks.parent).where == f"{tasks}, task 2"
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_an_entry_of_label_studio_that_is_no_task_is_named_by_its_place(tasks: Path, number: int) -> None:
+    edit(tasks, lambda content: content.insert(number, 5))
+
+    error = refusal_of(tasks.parent)
+
+    assert error.where == f"{tasks}, task {number + 1} of the list"
+    assert error.what == "the task is not as Label Studio writes it: 5, expected an object"
+
+
+def test_a_label_of_label_studio_may_be_a_text(tasks: Path) -> None:
+    edit(tasks, lambda content: value_of(content).update(rectanglelabels="RBC"))
+
+    assert read_export(tasks.parent).names == ["RBC", *sorted(NAMES)]
+
+
+def test_a_polygon_of_two_corners_does_not_become_a_box(tasks: Path) -> None:
+    edit(tasks, lambda content: value_of(content).update(points=[[1, 2], [3, 4]]))
+
+    export = read_export(tasks.parent)
+
+    assert shapes(export) == [1, 1, 3, 1, 2, 3]
+    assert "1 polygons have fewer than three corners and are left out" in export.notes
+
+
+def test_tasks_without_a_submitted_annotation_are_left_out_and_an_empty_one_is_background(tasks: Path) -> None:
+    def change(content: Any) -> None:
+        content[0]["annotations"] = []
+        content[1]["annotations"][0]["was_cancelled"] = True
+        content[2]["annotations"][0]["skipped"] = True
+        content[3]["annotations"][0]["result"] = []
+        del content[4]["annotations"][0]["result"]
+
+    edit(tasks, change)
+
+    export = read_export(tasks.parent)
+
+    assert [(item.name, item.is_labelled) for item in export.items] == [(f"part_00{i}.jpg", True) for i in (3, 4, 5)]
+    assert shapes(export) == [0, 0, 3]
+    assert "3 tasks have no annotation and are left out" in export.notes
+    assert "2 annotations were skipped or cancelled by their annotator and are left out" in export.notes
+
+
+def test_an_export_of_label_studio_without_an_annotation_is_refused(tasks: Path) -> None:
+    edit(tasks, lambda content: [task.update(annotations=[]) for task in content])
+
+    assert refusal_of(tasks.parent).what == "none of the 6 tasks has an annotation"
 
 
 @pytest.mark.parametrize(
