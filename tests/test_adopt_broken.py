@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,36 @@ def test_ids_of_coco_may_stand_for_other_classes_in_another_file(tmp_path: Path)
     assert {item.image.name: [shape.name for shape in item.shapes] for item in export.items} == {
         shot.name: [thing.name for thing in shot.things] for shot in shots
     }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "line"),
+    [
+        (r"\t\t<name>.*</name>\n", "", "object 1 has no <name>, which is its class"),
+        (r"<bndbox>[\s\S]*</bndbox>", "", "object 1 has no bndbox of four numbers"),
+        ("<xmin>.*</xmin>", "<xmin>nan</xmin>", "object 1 has no bndbox of four finite numbers"),
+        (
+            "<pose>.*</pose>",
+            "<attribute><name>rotation</name><value>left</value></attribute>",
+            "object 1 has the rotation 'left', expected a number",
+        ),
+    ],
+    ids=["no name", "no box", "NaN", "rotation"],
+)
+def test_what_an_object_of_pascal_voc_lacks_is_named(tmp_path: Path, pattern: str, new: str, line: str) -> None:
+    exports.voc(tmp_path / "export", shoot(tmp_path / "shots", 6))
+    file = tmp_path / "export/Annotations/part_000.xml"
+    file.write_text(re.sub(pattern, new, file.read_text(), count=1))
+
+    assert refusal_of(tmp_path / "export").what == f"1 faults\nAnnotations/part_000.xml: {line}"
+
+
+def test_names_in_several_image_sets_or_of_no_image_are_counted(tmp_path: Path) -> None:
+    exports.voc(tmp_path / "export", shoot(tmp_path / "shots", 6))
+    exports.image_sets(tmp_path / "export", {"train": ["part_000", "part_001", "gone"], "val": ["part_001", "part_002.jpg"]})
+
+    export = read_export(tmp_path / "export")
+
+    assert "1 images are in several ImageSets; the last of these files in the order of their paths counts" in export.notes
+    assert "2 names in ImageSets stand for no image of the export and are passed over" in export.notes
+    assert [item.given for item in export.items] == ["train", "val", None, None, None, None]
