@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -256,6 +256,14 @@ def voc(root: Path, shots: Sequence[Shot], names: Sequence[str] = NAMES) -> None
         file = root / "Annotations" / f"{shot.file.stem}.xml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+
+def image_sets(root: Path, sets: Mapping[str, Sequence[str]]) -> None:
+    """The lists of Pascal VOC that say which image is in which split."""
+    for split, stems in sets.items():
+        file = root / f"ImageSets/Main/{split}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{stem}\n" for stem in stems))
 
 
 Writer = Callable[[Path, Sequence[Shot], Sequence[str]], None]

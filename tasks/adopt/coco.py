@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,8 +39,10 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
     """One export of all COCO files: classes are put together by name, whatever ids each file gives them.
 
     Raises:
-        DatasetError: images are missing, or annotations name a class or an image that is not there.
+        DatasetError: images are missing, annotations name a class or an image that is not there, or entries are broken.
     """
+    for file, content in files.items():
+        _require_form(file, content)
     files, notes = _instances(files)
     export = Export(f"COCO ({', '.join(file.name for file in files)})", _class_names(files), [], notes)
     reader = _Reader(export)
@@ -78,21 +81,76 @@ def _instances(files: Mapping[Path, Any]) -> tuple[Mapping[Path, Any], list[str]
     return {file: content for file, content in files.items() if file not in poses}, notes
 
 
+def _require_form(file: Path, content: Mapping[str, Any]) -> None:
+    """Refuse entries without what every reader needs, and ids that stand for two things.
+
+    Each file has ids of its own: the same id may be another class in another file.
+    """
+    bad: list[str] = []
+    for kind, key, word in (("categories", "name", "category"), ("images", "file_name", "image")):
+        seen: dict[Any, Any] = {}
+        for number, entry in enumerate(content[kind], 1):
+            if not isinstance(entry, dict):
+                bad.append(f"{word} {number} of the list is {entry!r:.40}, expected an object")
+            elif not _is_id(entry.get("id")):
+                bad.append(f"{word} {number} of the list ({key} {entry.get(key)!r:.80}) has no id")
+            elif not isinstance(entry.get(key), str if key == "file_name" else str | int) or entry[key] == "":
+                bad.append(f"{word} with id {entry['id']} has no {key}")
+            elif seen.setdefault(entry["id"], entry[key]) != entry[key]:
+                bad.append(f"id {entry['id']} stands for two {kind}: {seen[entry['id']]} and {entry[key]}")
+            elif kind == "images":
+                try:
+                    _size(entry)
+                except (TypeError, ValueError, OverflowError):
+                    size = f"{entry.get('width')!r:.40} x {entry.get('height')!r:.40}"
+                    bad.append(f"image with id {entry['id']} ({entry[key]}) has the size {size}")
+    for number, entry in enumerate(content["annotations"], 1):
+        if not isinstance(entry, dict):
+            bad.append(f"annotation {number} of the list is {entry!r:.40}, expected an object")
+        elif not all(entry.get(key) is None or _is_id(entry[key]) for key in ("image_id", "category_id")):
+            bad.append(f"annotation {entry.get('id', number)}: image_id or category_id is no id")
+    if bad:
+        what = f"{len(bad)} entries are not as COCO's format has them\n{first(bad)}"
+        raise DatasetError(what, where=str(file), fix="Export again, or mend these entries.")
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | float | str)
+
+
 def _class_names(files: Mapping[Path, Any]) -> list[str]:
     """The classes of all files in the order of their ids; a group name that no object has, as Roboflow adds, is left out."""
     names: dict[str, None] = {}
     for content in files.values():
         used = {annotation.get("category_id") for annotation in content["annotations"]}
         parents = {str(category.get("supercategory")) for category in content["categories"]}
-        for category in sorted(content["categories"], key=lambda category: category["id"]):
+        for category in sorted(content["categories"], key=_order):
             is_group = category["id"] not in used and category["name"] in parents and len(content["categories"]) > 1
             if not is_group:
                 names.setdefault(str(category["name"]))
     return list(names)
 
 
+def _order(category: Mapping[str, Any]) -> tuple[bool, Any]:
+    return isinstance(category["id"], str), category["id"]
+
+
 def _size(record: Mapping[str, Any]) -> tuple[float, float] | None:
-    return (float(record["width"]), float(record["height"])) if record.get("width") and record.get("height") else None
+    return size_of(record.get("width"), record.get("height"))
+
+
+def size_of(width: Any, height: Any) -> tuple[float, float] | None:
+    """Width and height of an image as an export gives them, px; None where it gives none.
+
+    Raises:
+        TypeError, ValueError: they are no finite numbers above 0.
+    """
+    if not width or not height:
+        return None
+    size = float(width), float(height)
+    if not all(math.isfinite(side) and side > 0 for side in size):
+        raise ValueError(f"an image of {width} x {height} px")
+    return size
 
 
 def _split(file: Path, image: Path, root: Path) -> str | None:
@@ -115,7 +173,7 @@ class _Reader:
 
     def add(self, file: Path, content: Mapping[str, Any], by_id: Mapping[Any, Item]) -> None:
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        bad = []
+        bad, broken = [], []
         for number, annotation in enumerate(content["annotations"]):
             item, name = by_id.get(annotation.get("image_id")), names.get(annotation.get("category_id"))
             if item is None or name is None:
@@ -124,10 +182,18 @@ class _Reader:
                 )
                 bad.append(f"annotation {annotation.get('id', number)}: {kind} {value} stands for nothing")
                 continue
-            if (shape := self._shape(annotation, name, item)) is not None:
+            try:
+                shape = self._shape(annotation, name, item)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                broken.append(f"annotation {annotation.get('id', number)}, image {item.image.name}: {error}")
+                continue
+            if shape is not None:
                 item.shapes.append(shape)
         if bad:
             raise DatasetError(f"{len(bad)} annotations lead nowhere\n{first(bad)}", where=str(file), fix="Export again.")
+        if broken:
+            what = f"{len(broken)} annotations cannot be read\n{first(broken)}"
+            raise DatasetError(what, where=str(file), fix="Export again, or mend or remove these annotations.")
 
     def _shape(self, annotation: Mapping[str, Any], name: str, item: Item) -> Shape | None:
         attributes = annotation.get("attributes") or {}
@@ -139,12 +205,14 @@ class _Reader:
             self.counts["crowd"] += 1
             return None
         item.size_wh = size = item.size_wh or image_size(item.image)
-        points = self._points(annotation, is_mask)
+        points = self._points(annotation, is_mask, size)
         if points is not None:
             values = clipped(points, size)
             self.counts["cut"] += int(is_far_out(points, size))
             return Shape(name, "polygon", values)
         box = [float(value) for value in annotation.get("bbox") or ()]
+        if not all(map(math.isfinite, box)):
+            raise ValueError(f"bbox {box} has a number that is not finite")
         if len(box) != 4:
             self.counts["empty"] += 1
             return None
@@ -152,13 +220,17 @@ class _Reader:
         self.counts["cut"] += int(is_far_out(corners, size))
         return Shape(name, "box", box_values(clipped(corners, size)))
 
-    def _points(self, annotation: Mapping[str, Any], is_mask: bool) -> npt.NDArray[np.float64] | None:
+    def _points(
+        self, annotation: Mapping[str, Any], is_mask: bool, size_wh: tuple[float, float]
+    ) -> npt.NDArray[np.float64] | None:
         segmentation = annotation.get("segmentation")
         if not segmentation:
             return None
         if is_mask:
             self.counts["masks"] += 1
-            return polygon_of_mask(decode_coco(annotation["segmentation"]))
+            return polygon_of_mask(decode_coco(segmentation, size_wh))
+        if not isinstance(segmentation, list):
+            raise ValueError("segmentation is neither a list of outlines nor a mask")
         parts = [part for part in segmentation if len(part) >= 6] if isinstance(segmentation[0], list) else [segmentation]
         self.counts["joined"] += len(parts) > 1
         return polygon_of_parts(parts)

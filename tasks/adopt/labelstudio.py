@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
+import numpy.typing as npt
 
-from tasks.adopt.coco import box_values, clipped
+from tasks.adopt.coco import box_values, clipped, size_of
 from tasks.adopt.listing import Listing
 from tasks.adopt.masks import decode_brush, polygon_of_mask
 from tasks.adopt.plain import common_names_of
@@ -22,13 +23,16 @@ from tasks.common.text import first
 LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "labels", "ellipselabels", "keypointlabels")
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
 """Label Studio puts a hash before the name of an uploaded file."""
+BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What Python raises where a value of the JSON has another form than Label Studio gives it."""
 WITHOUT_IMAGES = "Label Studio's JSON comes without images: name their folder with --images FOLDER, or export `YOLO with Images`."
 
 
 def is_tasks(content: Any) -> bool:
-    if not (isinstance(content, list) and content and isinstance(content[0], dict)):
-        return False
-    task = content[0]
+    return isinstance(content, list) and any(isinstance(entry, dict) and _is_task(entry) for entry in content)
+
+
+def _is_task(task: Mapping[str, Any]) -> bool:
     is_full = isinstance(task.get("data"), dict) and ("annotations" in task or "completions" in task)
     return is_full or ("annotator" in task and "annotation_id" in task)
 
@@ -37,26 +41,37 @@ def read(listing: Listing, file: Path, tasks: list[dict[str, Any]]) -> Export:
     """The export of `tasks`, the content of `file`.
 
     Raises:
-        DatasetError: images are missing, or a brush stroke cannot be read.
+        DatasetError: images are missing, a task cannot be read, or none has an annotation.
     """
     export = Export(f"Label Studio's JSON ({file.name})", [], [])
     counts: Counter[str] = Counter()
     names: set[str] = set()
     missed = []
-    for task in tasks:
-        address = _address(task)
-        image = _image(listing, address)
-        if image is None:
-            missed.append(address or f"task {task.get('id')}")
-            continue
-        results = list(_results(task, counts))
-        item = Item(image, image.name, is_labelled=bool(results) or _is_annotated(task))
-        for result in results:
-            item.size_wh = _size(result) or item.size_wh
-            if (shape := _shape(result, export, counts, f"{file}, task {task.get('id')}")) is not None:
-                item.shapes.append(shape)
-                names.add(shape.name)
+    for number, task in enumerate(tasks, 1):
+        where = f"{file}, task {task['id'] if isinstance(task, dict) and 'id' in task else f'{number} of the list'}"
+        try:
+            results = _results(task, counts)
+            if results is None:
+                counts["none"] += 1
+                continue
+            address = _address(task)
+            image = _image(listing, address)
+            if image is None:
+                missed.append(address or f"task {task.get('id')}")
+                continue
+            item = Item(image, image.name)
+            for result in results:
+                item.size_wh = _size(result) or item.size_wh
+                if (shape := _shape(result, export, counts, where)) is not None:
+                    item.shapes.append(shape)
+                    names.add(shape.name)
+        except BROKEN as error:
+            what = f"the task is not as Label Studio writes it: {error}"
+            raise DatasetError(what, where=where, fix="Export again, or mend or remove this task.") from None
         export.items.append(item)
+    if not export.items and not missed:
+        fix = "Annotate and submit tasks in Label Studio, then export again."
+        raise DatasetError(f"none of the {len(tasks)} tasks has an annotation", where=str(file), fix=fix)
     if missed:
         what = f"{len(missed)} images are named and not in the export\n{first(missed, 5)}"
         raise DatasetError(what, where=str(file), fix=WITHOUT_IMAGES)
@@ -66,8 +81,10 @@ def read(listing: Listing, file: Path, tasks: list[dict[str, Any]]) -> Export:
         item.name = name
     words = {
         "predictions": "tasks have predictions of a model and no annotation of a person; the predictions are not used as labels",
+        "none": "tasks have no annotation and are left out",
         "skipped": "annotations were skipped or cancelled by their annotator and are left out",
         "several": "tasks have several annotations; the newest is taken",
+        "short": "polygons have fewer than three corners and are left out",
         "other": "results are no boxes, polygons or brush strokes and are left out",
         "masks": "brush strokes became polygons along their pixels",
     }
@@ -75,28 +92,22 @@ def read(listing: Listing, file: Path, tasks: list[dict[str, Any]]) -> Export:
     return export
 
 
-def _is_annotated(task: Mapping[str, Any]) -> bool:
-    return bool(task.get("annotations") or task.get("completions") or "annotation_id" in task)
-
-
-def _results(task: Mapping[str, Any], counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
-    """The results of the newest annotation of a task."""
+def _results(task: Mapping[str, Any], counts: Counter[str]) -> Sequence[Mapping[str, Any]] | None:
+    """The results of the newest annotation of a task, none of an empty picture; None where nobody has submitted one."""
+    if not isinstance(task, dict):
+        raise TypeError(f"{task!r:.40}, expected an object")
     if "annotation_id" in task:  # JSON-MIN: a list of values under the name of each control
-        for value in task.values():
-            if isinstance(value, list):
-                for entry in value:
-                    if isinstance(entry, dict) and "original_width" in entry:
-                        yield {**entry, "value": entry}
-        return
+        entries = [entry for value in task.values() if isinstance(value, list) for entry in value]
+        return [{**entry, "value": entry} for entry in entries if isinstance(entry, dict) and "original_width" in entry]
     every = task.get("annotations") or task.get("completions") or []
     usable = [annotation for annotation in every if not annotation.get("was_cancelled") and not annotation.get("skipped")]
     counts["skipped"] += len(every) - len(usable)
     counts["several"] += len(usable) > 1
     counts["predictions"] += not every and bool(task.get("predictions"))
-    if usable:
-        yield from max(usable, key=lambda annotation: str(annotation.get("updated_at") or annotation.get("created_at") or ""))[
-            "result"
-        ]
+    if not usable:
+        return None
+    newest = max(usable, key=lambda annotation: str(annotation.get("updated_at") or annotation.get("created_at") or ""))
+    return newest.get("result") or []
 
 
 def _shape(result: Mapping[str, Any], export: Export, counts: Counter[str], where: str) -> Shape | None:
@@ -108,29 +119,47 @@ def _shape(result: Mapping[str, Any], export: Export, counts: Counter[str], wher
     if not labels or "ellipselabels" in value:
         counts["other"] += 1
         return None
-    name = str(labels[0])
+    name = labels if isinstance(labels, str) else labels[0]
+    if not isinstance(name, str):
+        raise TypeError(f"the label is {name!r:.40}, expected a text")
     if value.get("format") == "rle" or "rle" in value:
         counts["masks"] += 1
         size = _size(result)
         try:
             assert size is not None
             outline = polygon_of_mask(decode_brush(value["rle"], int(size[0]), int(size[1])))
-        except (AssertionError, ValueError, IndexError) as error:
+        except (AssertionError, *BROKEN) as error:
             raise DatasetError(f"a brush stroke cannot be read: {error}", where=where, fix="Export again.") from None
         return None if outline is None else Shape(name, "polygon", clipped(outline, size))
     if "points" in value:
-        return Shape(name, "polygon", clipped(np.asarray(value["points"], dtype=np.float64), (100, 100)))
+        return _polygon(name, value["points"], counts)
     if {"x", "y", "width", "height"} <= value.keys():
         export.rotated += bool(value.get("rotation"))
         x, y, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
-        return Shape(name, "box", box_values(clipped(np.array([[x, y], [x + width, y + height]]), (100, 100))))
+        corners = _finite(np.array([[x, y], [x + width, y + height]]))
+        return Shape(name, "box", box_values(clipped(corners, (100, 100))))
     counts["other"] += 1
     return None
 
 
+def _polygon(name: str, points: Sequence[Sequence[float]], counts: Counter[str]) -> Shape | None:
+    corners = np.asarray(points, dtype=np.float64)
+    if len(corners) < 3:
+        counts["short"] += 1
+        return None
+    if corners.ndim != 2 or corners.shape[1] != 2:
+        raise ValueError("the points of a polygon are no pairs of x and y")
+    return Shape(name, "polygon", clipped(_finite(corners), (100, 100)))
+
+
 def _size(result: Mapping[str, Any]) -> tuple[float, float] | None:
-    width, height = result.get("original_width"), result.get("original_height")
-    return (float(width), float(height)) if width and height else None
+    return size_of(result.get("original_width"), result.get("original_height"))
+
+
+def _finite(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    if not np.isfinite(corners).all():
+        raise ValueError("a corner has a number that is not finite")
+    return corners
 
 
 def _address(task: Mapping[str, Any]) -> str:

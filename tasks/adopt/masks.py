@@ -35,11 +35,22 @@ def polygon_of_mask(mask: npt.NDArray[np.bool_]) -> Points | None:
 
 
 def polygon_of_parts(parts: Sequence[Sequence[float]]) -> Points | None:
-    """The one polygon (K, 2) of flat lists x, y, x, y ...; a single one is taken as it is."""
-    rings = [np.asarray(part, dtype=np.float64).reshape(-1, 2) for part in parts if len(part) >= 6]
+    """The one polygon (K, 2) of flat lists x, y, x, y ...; a single one is taken as it is.
+
+    Raises:
+        ValueError: a list has an odd length, or an entry that is no finite number.
+    """
+    rings = [_ring(part) for part in parts if len(part) >= 6]
     if len(rings) <= 1:
         return rings[0] if rings else None
     return joined(shapely.union_all([shapely.make_valid(shapely.Polygon(ring)) for ring in rings]))
+
+
+def _ring(part: Sequence[float]) -> Points:
+    values = np.asarray(part, dtype=np.float64)
+    if values.ndim != 1 or len(values) % 2 or not np.isfinite(values).all():
+        raise ValueError("an outline is no list of finite numbers x, y, x, y ...")
+    return values.reshape(-1, 2)
 
 
 def joined(shape: Any) -> Points | None:
@@ -61,16 +72,51 @@ def _spliced(ring: Points, other: Points) -> Points:
     return np.concatenate([ring[: at + 1], other[start:], other[: start + 1], ring[at:]])
 
 
-def decode_coco(segmentation: dict[str, Any]) -> npt.NDArray[np.bool_]:
-    """The mask (H, W) of COCO's run lengths, plain or compressed."""
+def decode_coco(segmentation: dict[str, Any], size_wh: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """The mask (H, W) of COCO's run lengths, plain or compressed.
+
+    Args:
+        segmentation: `size`, height and width, and `counts`.
+        size_wh: of the image, px.
+
+    Raises:
+        ValueError: the mask is of another size, or its run lengths are broken; pycocotools accepts many of these.
+    """
     from pycocotools import mask as coco
 
-    height, width = segmentation["size"]
-    counts = segmentation["counts"]
-    if isinstance(counts, list):
-        segmentation = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    decoded: npt.NDArray[np.uint8] = coco.decode(segmentation)
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if size != [size_wh[1], size_wh[0]]:
+        raise ValueError(f"the mask has the size (height, width) {size}, and the image {size_wh[1]:.0f}, {size_wh[0]:.0f}")
+    if isinstance(counts, str):
+        counts = _counts(counts)
+    if not isinstance(counts, list) or not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise ValueError("the run lengths of the mask are no numbers of 0 or more")
+    height, width = map(int, size)
+    if sum(counts) != height * width:
+        raise ValueError(f"the run lengths of the mask cover {sum(counts)} pixels, and the image has {height * width}")
+    run_lengths = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    decoded: npt.NDArray[np.uint8] = coco.decode(run_lengths)
     return decoded.astype(bool)
+
+
+def _counts(text: str) -> list[int]:
+    """COCO's compressed run lengths as numbers (pycocotools, common/maskApi.c, rleFrString)."""
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            break
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    else:
+        if not shift:
+            return counts
+    raise ValueError("the compressed run lengths of the mask are cut off or broken")
 
 
 def decode_brush(rle: Sequence[int], width: int, height: int) -> npt.NDArray[np.bool_]:

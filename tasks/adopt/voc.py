@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -49,8 +51,8 @@ def read(listing: Listing, files: list[Path]) -> Export:
         DatasetError: images are missing, or a box cannot be read.
     """
     export = Export(f"Pascal VOC ({files[0].name} and so on)", [], [])
-    splits = _image_sets(listing)
     counts: Counter[str] = Counter()
+    splits = _image_sets(listing, {file.stem for file in files} | {image.stem for image in listing.images}, counts)
     names: set[str] = set()
     missed, bad = [], []
     for file in files:
@@ -66,9 +68,10 @@ def read(listing: Listing, files: list[Path]) -> Export:
         item = Item(image, image.name, given=splits.get(file.stem) or (None if splits else _folder_split(file, listing.root)))
         item.size_wh = _size(root) or image_size(image)
         for number, element in enumerate(root.iter("object"), 1):
-            shape = _shape(element, item.size_wh, counts)
-            if shape is None:
-                bad.append(f"{file.relative_to(listing.root)}: object {number} has no bndbox of four numbers")
+            try:
+                shape = _shape(element, item.size_wh, counts)
+            except ValueError as error:
+                bad.append(f"{file.relative_to(listing.root)}: object {number} {error}")
                 continue
             item.shapes.append(shape)
             names.add(shape.name)
@@ -93,25 +96,43 @@ def _tell(export: Export, listing: Listing, counts: Counter[str]) -> None:
         export.notes.append(
             f"{counts['cut']} boxes reached out of their image by more than 1 % of its side and were cut off there"
         )
+    if counts["several"]:
+        export.notes.append(
+            f"{counts['several']} images are in several ImageSets; the last of these files in the order of their paths counts"
+        )
+    if counts["unknown"]:
+        export.notes.append(f"{counts['unknown']} names in ImageSets stand for no image of the export and are passed over")
     if counts["difficult"]:
         export.notes.append(f"{counts['difficult']} objects are marked difficult and are used like any other")
     export.rotated += counts["rotated"]
 
 
-def _shape(element: ElementTree.Element, size_wh: tuple[float, float], counts: Counter[str]) -> Shape | None:
+def _shape(element: ElementTree.Element, size_wh: tuple[float, float], counts: Counter[str]) -> Shape:
+    """The box of an object; raises ValueError, with the end of a sentence about it, where it has none or no class."""
     box, name = element.find("bndbox"), (element.findtext("name") or "").strip()
+    if not name:
+        raise ValueError("has no <name>, which is its class")
     try:
         left, top, right, bottom = (float(box.findtext(key) or "") for key in ("xmin", "ymin", "xmax", "ymax"))  # type: ignore[union-attr]
     except (AttributeError, ValueError):
-        return None
+        raise ValueError("has no bndbox of four numbers") from None
+    if not all(map(math.isfinite, (left, top, right, bottom))):
+        raise ValueError("has no bndbox of four finite numbers")
     counts["difficult"] += element.findtext("difficult") == "1"
     counts["rotated"] += any(
-        attribute.findtext("name") == "rotation" and float(attribute.findtext("value") or 0) != 0
+        attribute.findtext("name") == "rotation" and _number(attribute.findtext("value")) != 0
         for attribute in element.iter("attribute")
     )
     corners = np.array([[min(left, right), min(top, bottom)], [max(left, right), max(top, bottom)]])
     counts["cut"] += int(is_far_out(corners, size_wh))
-    return Shape(name, "box", box_values(clipped(corners, size_wh))) if name else None
+    return Shape(name, "box", box_values(clipped(corners, size_wh)))
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        raise ValueError(f"has the rotation {text!r:.40}, expected a number") from None
 
 
 def _image(listing: Listing, file: Path, filename: str) -> Path | None:
@@ -127,17 +148,23 @@ def _size(root: ElementTree.Element) -> tuple[float, float] | None:
         width, height = float(root.findtext("size/width") or 0), float(root.findtext("size/height") or 0)
     except ValueError:
         return None
-    return (width, height) if width > 0 and height > 0 else None
+    return (width, height) if 0 < width < math.inf and 0 < height < math.inf else None
 
 
-def _image_sets(listing: Listing) -> dict[str, str]:
+def _image_sets(listing: Listing, stems: Collection[str], counts: Counter[str]) -> dict[str, str]:
     """{stem: split} of ImageSets/Main; `trainval` says less than `train` and `val`, and is not read."""
-    splits = {}
+    splits: dict[str, str] = {}
+    several = set()
     for file in listing.with_suffix(".txt"):
         if "ImageSets" in file.parts and (split := split_of(file.stem)):
             for line in read_text(file).splitlines():
                 if words := line.split():
-                    splits[Path(words[0]).stem if "/" in words[0] else words[0]] = split
+                    stem = Path(words[0]).stem if "/" in words[0] else words[0]
+                    if splits.get(stem, split) != split:
+                        several.add(stem)
+                    splits[stem] = split
+    counts["unknown"] = len(splits.keys() - stems)
+    counts["several"] = len(several.intersection(stems))
     return splits
 
 
