@@ -375,3 +375,47 @@ def test_no_class_at_all_is_refused(workspace: Path, capsys: pytest.CaptureFixtu
         main(["export", "--classes", " , "])
 
     assert "it names no class" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("nc: 9\nnames: [nut, bolt, washer]", "nc is 9, and `names` has 3 classes"),
+        ("names: [[nut], bolt, washer]", "['nut'] is no name of a class"),
+        ("train: nowhere/images\nnames: [nut, bolt, washer]", "`train: nowhere/images` leads to no image of the export"),
+    ],
+    ids=["nc", "names", "train"],
+)
+def test_a_data_yaml_that_contradicts_itself_is_refused(workspace: Path, wrong: str, words: str) -> None:
+    exports.roboflow(workspace / "export", shoot(workspace / "shots", 20))
+    file = workspace / "export/data.yaml"
+    replaced = {line.partition(":")[0] for line in wrong.splitlines()}
+    kept = [line for line in file.read_text().splitlines() if line.partition(":")[0] not in {*replaced, "nc"}]
+    file.write_text("\n".join([*kept, wrong]) + "\n")
+
+    refusal = refusal_of(workspace / "export")
+
+    assert words in refusal.what
+    assert refusal.where.startswith(f"{file}:")
+
+
+def test_the_error_of_an_archive_names_the_archive(workspace: Path) -> None:
+    (workspace / "empty.txt").write_text("")
+    with zipfile.ZipFile(workspace / "export.zip", "w") as archive:
+        archive.write(workspace / "empty.txt", "empty.txt")
+
+    assert refusal_of(workspace / "export.zip").where == str(workspace / "export.zip")
+
+
+def test_edits_that_are_given_up_are_named(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exports.voc(workspace / "export", shoot(workspace / "shots", 20))
+    folder = adopt_export(workspace / "export")
+    label = label_file(min(read_dataset(folder).images))
+    label.write_text("0 0.5 0.5 0.25 0.25\n")
+
+    assert "1 files were changed" in refusal_of(workspace / "export").what
+    with caplog.at_level(logging.INFO):
+        adopt_export(workspace / "export", discard_edits=True)
+
+    assert f"given up  1 files that were changed in {folder}" in caplog.text
+    assert label.name in caplog.text

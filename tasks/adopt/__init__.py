@@ -24,6 +24,7 @@ from tasks.common.dvcfiles import dvc_file
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
 from tasks.common.paths import RUNS, SAMPLE
+from tasks.common.text import first
 
 log = logging.getLogger(__name__)
 DATA = Path("data")
@@ -45,9 +46,12 @@ def run(options: Options, values: Params) -> None:
         adoption = prepare(options, source, before, known, values)
         _require_same_kind(adoption.kind, past_kind, options)
         _require_same_project(adoption, before, folder)
-        if not options.discard_edits:
-            words.require_no_edits(folder, before)
+        edited = words.edited_files(folder, before)
+        if edited and not options.discard_edits:
+            raise words.would_be_lost(edited, folder)
         log.info("%s", words.summary(adoption, before, known, folder, values))
+        if edited:
+            log.info("%s", f"given up  {len(edited)} files that were changed in {folder} (--discard-edits)\n{first(edited, 5)}")
         if not options.dry_run:
             target.write(folder, adoption.placed, _files(adoption, options, folder), SPLITS, options.link)
             target.ignore(folder)
@@ -79,7 +83,11 @@ def _opened(source: Path) -> Iterator[Path]:
         yield source.resolve()
     else:
         with unpacked(source, RUNS / "adopt") as folder:
-            yield folder.resolve()
+            try:
+                yield folder.resolve()
+            except DatasetError as error:  # the folder is gone when somebody reads the message
+                where = str(error.where).replace(str(folder.resolve()), str(source))
+                raise DatasetError(error.what, where=where, fix=error.fix) from None
 
 
 def _require_usable(options: Options, folder: Path) -> None:
@@ -106,7 +114,8 @@ def _require_usable(options: Options, folder: Path) -> None:
         what = f"{folder} is under DVC and not here: its splits.csv says which images may teach"
         raise DatasetError(what, where=str(folder), fix=f"Run `dvc pull {dvc_file(folder)}`, then adopt again.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / record.RECORD).exists():
-        fix = f"Give another name: --name NAME; or write it: `python -m tasks.adopt --resplit --name {options.name} --write`."
+        back = f"Bring it back: `dvc checkout {dvc_file(folder)}`; or give" if dvc_file(folder).is_file() else "Give"
+        fix = f"{back} another name: --name NAME; or write it: `python -m tasks.adopt --resplit --name {options.name} --write`."
         raise DatasetError(
             f"it exists and has no {record.RECORD}, so nothing says which images judged", where=str(folder), fix=fix
         )

@@ -42,8 +42,10 @@ def read(root: Path) -> pl.DataFrame:
     fix = f"Bring it back from git or DVC (`dvc checkout {root}.dvc`): it says which images may teach."
     try:
         rows = pl.read_csv(io.BytesIO(read_bytes(file, MAX_BYTES)), schema=SCHEMA, empty_string_is_null=False)
-    except (UnreadableError, pl.exceptions.PolarsError) as error:
+    except UnreadableError as error:
         raise DatasetError(f"cannot be read: {error}", where=str(file), fix=fix) from None
+    except pl.exceptions.PolarsError:
+        raise DatasetError(f"no table with the columns {', '.join(SCHEMA)}", where=str(file), fix=fix) from None
     if bad := sorted(set(rows["split"]) - {*SPLITS, OUT}):
         raise DatasetError(f"unknown split {bad[0]!r}", where=str(file), fix=fix)
     return rows

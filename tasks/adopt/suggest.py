@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from tasks.adopt.types import Item
 from tasks.common import params, stage
+from tasks.common.errors import ParamsError
 from tasks.common.params import Params
 from tasks.common.paths import MODELS, PARAMS
 from tasks.common.yaml import load_yaml
@@ -86,7 +87,11 @@ def write(values: Mapping[str, Any]) -> None:
     yaml, out = YAML(typ="rt"), io.StringIO()
     yaml.width = 10_000
     yaml.dump(content, out)
-    stage.write_text(PARAMS, out.getvalue())
+    try:
+        stage.write_text(PARAMS, out.getvalue())
+    except OSError as error:
+        what = f"cannot be written: {error.strerror}; the dataset is whole, only these lines are missing\n{shown(values)}"
+        raise ParamsError(what, where=str(PARAMS), fix="Put them into params.yaml, then `make run`.") from None
 
 
 def shown(values: Mapping[str, Any]) -> str:

@@ -21,12 +21,8 @@ from tasks.common.text import first, line
 MAX_NAMES = 12
 
 
-def require_no_edits(folder: Path, before: pl.DataFrame) -> None:
-    """Refuse to overwrite label files that were mended in the dataset, and images that were added there.
-
-    Raises:
-        DatasetError: with the first files and their number.
-    """
+def edited_files(folder: Path, before: pl.DataFrame) -> list[str]:
+    """The label files that were mended in the dataset since it was adopted, and images that were added there."""
     rows = before.filter(pl.col("file") != "").select("file", "labels").rows()
     edited = []
     for file, adopted in rows:
@@ -37,12 +33,16 @@ def require_no_edits(folder: Path, before: pl.DataFrame) -> None:
     for image in (folder / "images").rglob("*") if rows else ():
         if image.is_file() and (name := image.relative_to(folder).as_posix()) not in known and not image.name.startswith("."):
             edited.append(f"{name} (added)")
-    if edited:
-        raise DatasetError(
-            f"{len(edited)} files were changed in the dataset since it was adopted, and would be lost\n{first(edited, 5)}",
-            where=str(folder),
-            fix="Bring the changes into the labelling tool and export again; or give them up: --discard-edits.",
-        )
+    return edited
+
+
+def would_be_lost(edited: Sequence[str], folder: Path) -> DatasetError:
+    """The error that refuses to overwrite `edited`."""
+    return DatasetError(
+        f"{len(edited)} files were changed in the dataset since it was adopted, and would be lost\n{first(edited, 5)}",
+        where=str(folder),
+        fix="Bring the changes into the labelling tool and export again; or give them up: --discard-edits.",
+    )
 
 
 def summary(adoption: Adoption, before: pl.DataFrame, known: Sequence[str], folder: Path, values: Params) -> str:

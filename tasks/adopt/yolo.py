@@ -42,6 +42,9 @@ def read(listing: Listing, file: Path) -> Export:
     """
     layout = load_yaml(file)
     names = class_names(layout["names"], f"{file}:{line_of(layout, ['names'])}")
+    if (number := layout.get("nc")) not in (None, len(names)):
+        where, fix = f"{file}:{line_of(layout, ['nc'])}", "Export again, or correct the line that is wrong."
+        raise DatasetError(f"nc is {number}, and `names` has {len(names)} classes", where=where, fix=fix)
     splits, notes = _splits(listing, layout, file)
     chosen: dict[Path, str | None] = {}
     for split, images in splits.items():
@@ -105,6 +108,8 @@ def class_names(names: Any, where: str) -> list[str]:
         names = dict(enumerate(names))
     if not isinstance(names, Mapping) or not names:
         raise DatasetError("`names` must list the classes", where=where, fix="Add `names: {0: first class, 1: second class}`.")
+    if odd := [name for name in names.values() if not isinstance(name, str | int | float)]:
+        raise DatasetError(f"{odd[0]!r} is no name of a class", where=where, fix="Write `names: {0: first, 1: second}`.")
     try:
         by_id = {int(str(key).strip()): str(name) for key, name in names.items()}
     except ValueError:
@@ -131,6 +136,9 @@ def _splits(listing: Listing, layout: Mapping[str, Any], file: Path) -> tuple[di
         images = [image for part in entries for image in _images(listing, str(part), layout, file)]
         if images:
             splits[split] = [*splits.get(split, []), *images]
+        elif split == "train" and listing.images:
+            where, fix = f"{file}:{line_of(layout, [str(key)])}", "Correct the line: the other images would have to teach alone."
+            raise DatasetError(f"`{key}: {entry}` leads to no image of the export", where=where, fix=fix)
         else:
             notes.append(
                 f"{file.name}:{line_of(layout, [str(key)])}: `{key}: {entry}` leads to no image, so there is no such split"
