@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasks import evaluate
 from tasks.common import isolation, params, stage
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.params import Params, ScheduleParams
@@ -27,7 +26,7 @@ from tasks.common.paths import RUNS
 from tasks.measure import yolo
 from tasks.measure.figures import metrics
 from tasks.measure.predict import evaluation_settings, predict
-from tasks.train import OWN
+from tasks.train import NOT_ULTRALYTICS
 
 WORK = RUNS / "bench" / "recipe"
 TUNED, REPORTED = (0,), (1, 2, 3)
@@ -132,7 +131,7 @@ def arms(bench: Bench) -> dict[str, Arguments]:
 
 def schedule(section: ScheduleParams) -> Arguments:
     """A training section of params.yaml as Ultralytics' arguments."""
-    return {key: value for key, value in asdict(section).items() if key not in OWN}
+    return {key: value for key, value in asdict(section).items() if key not in NOT_ULTRALYTICS}
 
 
 def train(bench: Bench, arm: str, seed: int, arguments: Arguments) -> dict[str, Any]:
@@ -170,7 +169,7 @@ def measured(bench: Bench, weights: Path) -> dict[str, Any]:
             for kind, value in metrics(
                 predict(yolo.load(weights), bench.yaml, bench.dataset, settings, split, WORK), bench.dataset.names
             ).items()
-            if kind in evaluate.KINDS
+            if kind in ("box", "mask")
         }
         for split in ("val", "test")
     }

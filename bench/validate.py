@@ -79,7 +79,7 @@ def labels(num_files: int) -> None:
 
     from tasks.common import params
     from tasks.common.dataset import Dataset
-    from tasks.validate import expectations, suite
+    from tasks.validate import expectations, strays, suite
     from tasks.validate.labels import label_table
     from tasks.validate.tables import class_table
 
@@ -90,7 +90,7 @@ def labels(num_files: int) -> None:
     table = pl.DataFrame({"file": [f"images/train/{i:06d}.jpg" for i in range(num_files)]})
     table = table.with_columns(split=pl.lit("train"), width=pl.lit(640.0), height=pl.lit(480.0))
     begin = time.perf_counter(), time.process_time()
-    rows, _ = label_table(dataset, table, values.validate.coord_tolerance, values.train.imgsz)
+    rows, _ = label_table(dataset, table, strays.look(dataset), values.validate.coord_tolerance, values.train.imgsz)
     tabulated = time.perf_counter()
     frames = {"labels": rows.with_columns(wrong_kind=pl.lit(None, dtype=pl.String)), "classes": class_table(dataset, rows)}
     parameters = expectations.parameters(values.validate, dataset)
@@ -107,11 +107,12 @@ def labels(num_files: int) -> None:
 def images(num_images: int) -> None:
     """The table `images`, near duplicates included."""
     from tasks.common.dataset import read_dataset
+    from tasks.validate import strays
     from tasks.validate.images import image_table
 
     dataset = read_dataset(FOLDER / "images")
     begin = time.perf_counter(), time.process_time()
-    table = image_table(dataset, 3, 7)
+    table = image_table(dataset, strays.look(dataset), 3, 7)
     wall, cpu = time.perf_counter() - begin[0], time.process_time() - begin[1]
     assert len(table) == num_images
     print(f"    {num_images:,} images: {wall:.2f} s, {cpu:.2f} s of CPU: {num_images / cpu:,.0f} images a second a core")
