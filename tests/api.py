@@ -33,14 +33,15 @@ class Api:
     def _call(self, method: str, path: str, **options: Any) -> Any:
         """The answer; 503 means that SQLite was locked for a moment (prefect #18934), and Prefect's own client repeats too.
 
-        A question that changes nothing is also asked again where the server was silent for a minute, as it is on a stalled disk.
+        What changes nothing, or is done once for its key, is also asked again where the server was silent for a minute, as one is
+        on a stalled disk.
         """
-        reads = method == "GET" or path.endswith("/filter")
+        may_repeat = method == "GET" or path.endswith("/filter") or "idempotency_key" in options.get("json", {})
         for tries_left in reversed(range(10)):
             try:
                 response = httpx.request(method, f"{self.api}{path}", timeout=60, auth=self.user, **options)
             except httpx.ReadTimeout:
-                if not reads or not tries_left:
+                if not may_repeat or not tries_left:
                     raise
                 continue
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -153,8 +154,8 @@ class Server(Api):
 
     def start(self, deployment: str, **parameters: Any) -> str:
         """A new run of a deployment FLOW/NAME."""
-        found = self.deployment(deployment)["id"]
-        return str(self.post(f"/deployments/{found}/create_flow_run", parameters=parameters)["id"])
+        path = f"/deployments/{self.deployment(deployment)['id']}/create_flow_run"
+        return str(self.post(path, parameters=parameters, idempotency_key=str(uuid4()))["id"])
 
     def runs(self, deployment: str) -> list[Any]:
         """The runs of a deployment that were asked for by now, newest first; those of its schedule are left out."""
