@@ -113,7 +113,7 @@ def _start(name: str, folder: str, pid: str) -> None:
 @cache
 def python(*names: str) -> str:
     """A file to run in the place of `python`, in a folder for PATH: DVC and, with those LIBRARIES, `-m tasks.NAME` are forked."""
-    if not IS_POSSIBLE:
+    if not IS_POSSIBLE or FOLDER not in os.environ:  # a program outside pytest uses these fixtures
         return sys.executable
     folder = Path(address(names[0])).parent
     for name in names:
