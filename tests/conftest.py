@@ -105,3 +105,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("needs the right to mount a small file system")
     yield disk
     ws.sh("umount", str(disk))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, which holds the settings of a workspace and nothing else."""
+    from tests.validate_data import copy_settings  # not while pytest starts: it takes most of a second
+
+    monkeypatch.chdir(tmp_path)
+    copy_settings(tmp_path)
+    return tmp_path

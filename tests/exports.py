@@ -17,6 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from tasks import adopt
+from tasks.adopt.options import Options
+from tasks.common import params
+
 Corners = tuple[tuple[float, float], ...]
 NAMES = ("nut", "bolt", "washer")
 
@@ -45,6 +49,12 @@ class Shot:
     @property
     def name(self) -> str:
         return self.file.name
+
+
+def adopt_export(source: Path, name: str = "parts", **options: Any) -> Path:
+    """The folder of the dataset that is made of an export."""
+    adopt.run(Options(source=source, name=name, **options), params.load())
+    return Path("data") / name
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 64)) -> Image.Image:

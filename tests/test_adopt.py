@@ -6,29 +6,12 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tasks import adopt
-from tasks.adopt.options import Options
-from tasks.common import params
 from tasks.common.dataset import SPLITS, label_file, read_dataset
 from tests import exports
-from tests.exports import BOXES, NAMES, POLYGONS, Shot, shoot
-from tests.validate_data import copy_settings
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    copy_settings(tmp_path)
-    return tmp_path
-
-
-def adopt_export(source: Path, name: str = "parts", **options: Any) -> Path:
-    adopt.run(Options(source=source, name=name, **options), params.load())
-    return Path("data") / name
+from tests.exports import BOXES, NAMES, POLYGONS, Shot, adopt_export, shoot
 
 
 def objects(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -19,27 +18,14 @@ from PIL import Image
 
 from tasks import adopt
 from tasks.adopt import record
-from tasks.adopt.options import Options
 from tasks.adopt.splits import OUT
 from tasks.adopt.target import alone
 from tasks.common import params, replace
 from tasks.common.dataset import label_file, read_dataset
 from tasks.common.errors import DatasetError, LockError
 from tests import exports
-from tests.exports import NAMES, Shot, shoot
-from tests.validate_data import ROOT, copy_settings
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    copy_settings(tmp_path)
-    return tmp_path
-
-
-def adopt_export(source: Path, name: str = "parts", **options: Any) -> Path:
-    adopt.run(Options(source=source, name=name, **options), params.load())
-    return Path("data") / name
+from tests.exports import NAMES, Shot, adopt_export, shoot
+from tests.validate_data import ROOT
 
 
 def split_by_stem(folder: Path) -> dict[str, str]:

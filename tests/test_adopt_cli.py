@@ -15,33 +15,24 @@ from typing import Any
 
 import pytest
 
-from tasks import adopt
 from tasks.adopt import archives, suggest
 from tasks.adopt.__main__ import main
 from tasks.adopt.names import file_names
-from tasks.adopt.options import Options
 from tasks.adopt.recognise import LOOKED_FOR
 from tasks.adopt.yolo import class_names
 from tasks.common import params
 from tasks.common.dataset import label_file, read_dataset
 from tasks.common.errors import DatasetError
 from tests import exports
-from tests.exports import NAMES, Shot, Thing, shoot
-from tests.validate_data import ROOT, copy_settings
+from tests.exports import NAMES, Shot, Thing, adopt_export, shoot
+from tests.validate_data import ROOT
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    copy_settings(tmp_path)
+def workspace(workspace: Path) -> Path:
     for name in ("dvc.yaml", "champion.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    return tmp_path
-
-
-def adopt_export(source: Path, name: str = "parts", **options: Any) -> Path:
-    adopt.run(Options(source=source, name=name, **options), params.load())
-    return Path("data") / name
+        shutil.copy(ROOT / name, workspace)
+    return workspace
 
 
 def refusal_of(source: Path, **options: Any) -> DatasetError:
@@ -380,7 +371,7 @@ def test_no_class_at_all_is_refused(workspace: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("nc: 9\nnames: [nut, bolt, washer]", "nc is 9, and `names` has 3 classes"),
+        ("nc: 9\nnames: [nut, bolt, washer]", "`nc: 9`, but `names` has 3 classes"),
         ("names: [[nut], bolt, washer]", "['nut'] is no name of a class"),
         ("train: nowhere/images\nnames: [nut, bolt, washer]", "`train: nowhere/images` leads to no image of the export"),
     ],
@@ -419,3 +410,20 @@ def test_edits_that_are_given_up_are_named(workspace: Path, caplog: pytest.LogCa
 
     assert f"given up  1 files that were changed in {folder}" in caplog.text
     assert label.name in caplog.text
+
+
+def test_a_list_of_a_yolo_set_finds_its_images_in_the_folder_of_images(workspace: Path) -> None:
+    exports.roboflow(workspace / "export", shoot(workspace / "shots", 20))
+    (workspace / "pictures").mkdir()
+    for image in sorted((workspace / "export").rglob("*.jpg")):
+        image.rename(workspace / "pictures" / image.name)
+    for split in ("train", "valid", "test"):
+        names = sorted(file.stem for file in (workspace / f"export/{split}/labels").iterdir())
+        (workspace / f"export/{split}.txt").write_text("".join(f"{name}.jpg\n" for name in names))
+    (workspace / "export/data.yaml").write_text("train: train.txt\nval: valid.txt\ntest: test.txt\nnames: [nut, bolt, washer]\n")
+
+    folder = adopt_export(workspace / "export", images=workspace / "pictures")
+
+    dataset = read_dataset(folder)
+    assert len(dataset.images) == 20
+    assert all(label_file(image).is_file() for image in dataset.images)

@@ -12,28 +12,12 @@ import pytest
 import shapely
 from PIL import Image, ImageDraw
 
-from tasks import adopt
 from tasks.adopt.listing import Listing
 from tasks.adopt.masks import decode_brush, polygon_of_mask, polygon_of_parts
-from tasks.adopt.options import Options
-from tasks.common import params
 from tasks.common.dataset import label_file, read_dataset
 from tasks.common.errors import DatasetError
 from tests import exports
-from tests.exports import Shot, Thing, shoot
-from tests.validate_data import copy_settings
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    copy_settings(tmp_path)
-    return tmp_path
-
-
-def adopt_export(source: Path, **options: Any) -> Path:
-    adopt.run(Options(source=source, name="parts", **options), params.load())
-    return Path("data/parts")
+from tests.exports import Shot, Thing, adopt_export, shoot
 
 
 def refusal_of(source: Path, **options: Any) -> DatasetError:

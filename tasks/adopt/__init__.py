@@ -9,9 +9,10 @@ writes  data/NAME (see `tasks.adopt.target`), and params.yaml with --write-param
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 
@@ -46,9 +47,9 @@ def run(options: Options, values: Params) -> None:
         adoption = prepare(options, source, before, known, values)
         _require_same_kind(adoption.kind, past_kind, options)
         _require_same_project(adoption, before, folder)
-        edited = words.edited_files(folder, before)
+        edited = record.edited_files(folder, before)
         if edited and not options.discard_edits:
-            raise words.would_be_lost(edited, folder)
+            _refuse_edits(edited, folder)
         log.info("%s", words.summary(adoption, before, known, folder, values))
         if edited:
             log.info("%s", f"given up  {len(edited)} files that were changed in {folder} (--discard-edits)\n{first(edited, 5)}")
@@ -137,6 +138,12 @@ def _require_same_project(adoption: Adoption, before: pl.DataFrame, folder: Path
         what = f"none of its {len(before)} images is in this export, nor one that looks like it: this is another dataset"
         fix = f"Give it a name of its own: --name NAME; or, to begin {folder} anew, remove that folder first."
         raise DatasetError(what, where=str(folder), fix=fix)
+
+
+def _refuse_edits(edited: Sequence[str], folder: Path) -> NoReturn:
+    what = f"{len(edited)} files were changed in the dataset since it was adopted, and would be lost\n{first(edited, 5)}"
+    fix = "Bring the changes into the labelling tool and export again; or give them up: --discard-edits."
+    raise DatasetError(what, where=str(folder), fix=fix)
 
 
 def mend_splits(folder: Path, values: Params, *, write: bool) -> None:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.adopt.listing import Listing
+from tasks.adopt.listing import Listing, not_there
 from tasks.adopt.masks import decode_coco, polygon_of_mask, polygon_of_parts
-from tasks.adopt.plain import WITH_IMAGES, common_names_of
-from tasks.adopt.types import Export, Item, Shape, split_of
+from tasks.adopt.types import BROKEN, Export, Item, Shape, split_of, splits_of_folders
 from tasks.common.errors import DatasetError
 from tasks.common.text import first
 
@@ -55,17 +54,14 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
             if image is None:
                 missed.append(f"{file.name}: {record['file_name']}")
                 continue
-            item = chosen.setdefault(image, Item(image, image.name, given=_split(file, image, listing.root)))
+            item = chosen.setdefault(image, Item(image, given=_split(file, image, listing.root)))
             item.size_wh = _size(record)
             by_id[record["id"]] = item
         if not missed:
             reader.add(file, content, by_id)
     if missed:
-        what = f"{len(missed)} images are named and not in the export\n{first(missed, 5)}"
-        raise DatasetError(what, where=str(listing.root), fix=WITH_IMAGES)
+        raise not_there(missed, listing.root)
     export.items = list(chosen.values())
-    for item, name in zip(export.items, common_names_of(listing, [*chosen]), strict=True):
-        item.name = name
     if unnamed := len(listing.images) - len(chosen):
         export.notes.append(f"{unnamed} images are named by no annotation file and are left out")
     reader.tell()
@@ -155,8 +151,7 @@ def size_of(width: Any, height: Any) -> tuple[float, float] | None:
 
 def _split(file: Path, image: Path, root: Path) -> str | None:
     """The split that the folder or the name of the annotation file says, as `instances_val2017.json`; else the image's folder."""
-    folders = image.relative_to(root).parts[:-1] if image.is_relative_to(root) else ()
-    return _split_of_file(file) or next((split for word in reversed(folders) if (split := split_of(word))), None)
+    return _split_of_file(file) or next(reversed(splits_of_folders(image, root)), None)
 
 
 def _split_of_file(file: Path) -> str | None:
@@ -184,7 +179,7 @@ class _Reader:
                 continue
             try:
                 shape = self._shape(annotation, name, item)
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            except BROKEN as error:
                 broken.append(f"annotation {annotation.get('id', number)}, image {item.image.name}: {error}")
                 continue
             if shape is not None:

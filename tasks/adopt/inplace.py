@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import polars as pl
 
 from tasks.adopt import looks, record, resplit
 from tasks.adopt.splits import OUT, Node, components
+from tasks.adopt.target import link_or_copy
 from tasks.common.dataset import Dataset, label_path, read_dataset, sha256_of, shown
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
@@ -82,17 +82,10 @@ def _write(dataset: Dataset, files: list[str], splits: list[str], seen: pl.DataF
                 path = old.relative_to(dataset.root)
                 to = new / (LEFT_OUT / path if path.as_posix() in gone else path)
                 to.parent.mkdir(parents=True, exist_ok=True)
-                _link(old, to)
+                link_or_copy(old.resolve(), to)
         _trim_lists(new, out)
         (new / record.RECORD).unlink(missing_ok=True)
         (new / record.RECORD).write_bytes(record.as_csv(_rows(dataset.root, files, splits, seen)))
-
-
-def _link(old: Path, new: Path) -> None:
-    try:
-        os.link(old.resolve(), new)
-    except OSError:
-        shutil.copyfile(old, new)
 
 
 def _trim_lists(new: Path, out: set[str]) -> None:

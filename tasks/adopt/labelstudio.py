@@ -13,18 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.adopt.coco import box_values, clipped, size_of
-from tasks.adopt.listing import Listing
+from tasks.adopt.listing import Listing, not_there
 from tasks.adopt.masks import decode_brush, polygon_of_mask
-from tasks.adopt.plain import common_names_of
-from tasks.adopt.types import Export, Item, Shape
+from tasks.adopt.types import BROKEN, Export, Item, Shape
 from tasks.common.errors import DatasetError
-from tasks.common.text import first
 
 LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "labels", "ellipselabels", "keypointlabels")
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
 """Label Studio puts a hash before the name of an uploaded file."""
-BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What Python raises where a value of the JSON has another form than Label Studio gives it."""
 WITHOUT_IMAGES = "Label Studio's JSON comes without images: name their folder with --images FOLDER, or export `YOLO with Images`."
 
 
@@ -59,7 +55,7 @@ def read(listing: Listing, file: Path, tasks: list[dict[str, Any]]) -> Export:
             if image is None:
                 missed.append(address or f"task {task.get('id')}")
                 continue
-            item = Item(image, image.name)
+            item = Item(image)
             for result in results:
                 item.size_wh = _size(result) or item.size_wh
                 if (shape := _shape(result, export, counts, where)) is not None:
@@ -73,12 +69,8 @@ def read(listing: Listing, file: Path, tasks: list[dict[str, Any]]) -> Export:
         fix = "Annotate and submit tasks in Label Studio, then export again."
         raise DatasetError(f"none of the {len(tasks)} tasks has an annotation", where=str(file), fix=fix)
     if missed:
-        what = f"{len(missed)} images are named and not in the export\n{first(missed, 5)}"
-        raise DatasetError(what, where=str(file), fix=WITHOUT_IMAGES)
+        raise not_there(missed, file, WITHOUT_IMAGES)
     export.names = sorted(names)
-    images = [item.image for item in export.items]
-    for item, name in zip(export.items, common_names_of(listing, images), strict=True):
-        item.name = name
     words = {
         "predictions": "tasks have predictions of a model and no annotation of a person; the predictions are not used as labels",
         "none": "tasks have no annotation and are left out",

@@ -9,6 +9,7 @@ import json
 import os
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,11 +18,15 @@ from tasks.adopt.types import split_of
 from tasks.common.errors import DatasetError
 from tasks.common.files import UnreadableError, read_bytes
 from tasks.common.layout import IMAGE_SUFFIXES
+from tasks.common.text import first
 
 MAX_TEXT_BYTES = 2**28
 MAX_JSON_BYTES = 2**32
 MAX_FILES = 5_000_000
 SKIPPED = frozenset({"__MACOSX", "node_modules"})
+WITH_IMAGES = (
+    "Export with the images (CVAT: `Save images`; Label Studio: `YOLO with Images`), or name their folder: --images FOLDER."
+)
 
 
 class Listing:
@@ -80,6 +85,12 @@ class Listing:
         found = self._texts.get(_key(stem), [])
         return found[0] if len(found) == 1 else None
 
+    @property
+    def metadata(self) -> Path | None:
+        """The metadata.csv of the export; None where it has none."""
+        file = self.root / "metadata.csv"
+        return file if self.has(str(file)) else None
+
     def images_below(self, folder: Path) -> list[Path]:
         prefix = f"{folder}{os.sep}"
         return [path for path in self.images if str(path).startswith(prefix)]
@@ -93,6 +104,11 @@ class Listing:
         others = [path.relative_to(self.root).as_posix() for path in self.files if path.suffix.lower() not in IMAGE_SUFFIXES]
         named = sorted(others, key=lambda path: (path.count("/"), path))[:5]
         return f"{len(self.files)} files ({kinds})" + (f", such as {', '.join(named)}" if named else "")
+
+
+def not_there(missed: Sequence[str], where: Path, fix: str = WITH_IMAGES) -> DatasetError:
+    """The error of an export that names images, `missed`, which it does not hold."""
+    return DatasetError(f"{len(missed)} images are named and not in the export\n{first(missed, 5)}", where=str(where), fix=fix)
 
 
 def _walk(root: Path) -> tuple[list[Path], int]:

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tasks.validate.images import read_pictures
-from tasks.validate.leakage import alike_pairs, nearest_across_splits, nearest_of
-from tasks.validate.picture import FLAT
+from tasks.validate.leakage import alike_pairs, nearest_across_splits, nearest_of, usable
 
 MASK = 2**64 - 1
 
@@ -20,10 +19,9 @@ MASK = 2**64 - 1
 def looks_of(files: Sequence[Path]) -> pl.DataFrame:
     """A row an image, as `tasks.validate.picture.Picture`; dhash and thumb as splits.csv has them are in `look` and `view`."""
     rows = read_pictures(files)
-    shows = (pl.col("contrast") >= FLAT).fill_null(value=False) & pl.col("contrast").is_finite()
-    texts = rows.select(ok=shows)["ok"].to_list()
-    look = [f"{value & MASK:016x}" if ok else "" for value, ok in zip(rows["dhash"].to_list(), texts, strict=True)]
-    view = [base64.b64encode(thumb).decode() if ok else "" for thumb, ok in zip(rows["thumb"].to_list(), texts, strict=True)]
+    shows = usable(rows).tolist()
+    look = [f"{value & MASK:016x}" if ok else "" for value, ok in zip(rows["dhash"].to_list(), shows, strict=True)]
+    view = [base64.b64encode(thumb).decode() if ok else "" for thumb, ok in zip(rows["thumb"].to_list(), shows, strict=True)]
     return rows.with_columns(look=pl.Series(look, dtype=pl.String), view=pl.Series(view, dtype=pl.String))
 
 

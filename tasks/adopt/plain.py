@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.adopt.lines import Lines
-from tasks.adopt.listing import Listing, read_json, read_text
-from tasks.adopt.types import Export, Item, common_names, split_of
+from tasks.adopt.listing import WITH_IMAGES, Listing, read_json, read_text
+from tasks.adopt.types import Export, Item, splits_of_folders
 from tasks.adopt.yolo import class_names, read_labels
 from tasks.common.errors import DatasetError
 
 LISTS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
-WITH_IMAGES = (
-    "Export with the images (CVAT: `Save images`; Label Studio: `YOLO with Images`), or name their folder: --images FOLDER."
-)
 
 
 def find_darknet(listing: Listing) -> Path | None:
@@ -61,7 +58,7 @@ def read_classes(listing: Listing, file: Path) -> Export:
         if listed and [listed.get(i) for i in range(len(names))] != names:
             what = f"classes.txt says {', '.join(names[:9])}, and notes.json {', '.join(listed.values())}"
             raise DatasetError(what, where=str(file), fix="Export again: the ids of the labels are not sure.")
-    images = {image: _folder_split(image, listing.root) for image in listing.images}
+    images = {image: next(iter(splits_of_folders(image, listing.root)), None) for image in listing.images}
     return _export(tool, listing, names, images, str(file))
 
 
@@ -70,25 +67,11 @@ def _export(tool: str, listing: Listing, names: list[str], chosen: dict[Path, st
         raise DatasetError(f"there are labels and no images. Seen: {listing.summary()}", where=where, fix=WITH_IMAGES)
     export = Export(tool, class_names(names, where), [])
     lines = Lines(export.names)
-    named = zip(chosen.items(), common_names_of(listing, [*chosen]), strict=True)
-    export.items = [Item(image, name, given=split) for (image, split), name in named]
+    export.items = [Item(image, given=split) for image, split in chosen.items()]
     read_labels(listing, export.items, lines, export.notes)
     lines.tell(export)
-    metadata = listing.root / "metadata.csv"
-    export.metadata = metadata if listing.has(str(metadata)) else None
+    export.metadata = listing.metadata
     return export
-
-
-def common_names_of(listing: Listing, images: list[Path]) -> list[str]:
-    """`common_names`, where some images may come from the folder of --images."""
-    if all(image.is_relative_to(listing.top) for image in images):
-        return common_names(images, listing.top)
-    return [image.name for image in images]
-
-
-def _folder_split(image: Path, root: Path) -> str | None:
-    parts = image.relative_to(root).parts[:-1] if image.is_relative_to(root) else ()
-    return next((split for part in parts if (split := split_of(part))), None)
 
 
 def _settings(file: Path) -> dict[str, str]:

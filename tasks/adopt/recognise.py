@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.adopt import coco, labelstudio, plain, voc, yolo
 from tasks.adopt.listing import Listing, read_json
-from tasks.adopt.types import Export
+from tasks.adopt.types import Export, common_names
 from tasks.common.errors import DatasetError
 from tasks.validate.strays import PICTURES
 
@@ -49,6 +49,9 @@ def read_export(root: Path, images: Path | None = None, format_name: str | None 
         if format_name in (None, name) and (export := reader()) is not None:
             if not export.items:
                 raise DatasetError(f"{export.tool} without an image", where=str(root), fix=f"Seen: {listing.summary()}.")
+            names = common_names([item.image for item in export.items], listing.top)
+            for item, item_name in zip(export.items, names, strict=True):
+                item.name = item_name
             export.notes += _passed_over(listing)
             return export
     raise _unknown(listing, jsons, format_name)

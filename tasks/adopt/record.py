@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from tasks.adopt.splits import OUT
-from tasks.common.dataset import SPLITS
+from tasks.common.dataset import MISSING, SPLITS, label_path, sha256_of
 from tasks.common.errors import DatasetError
 from tasks.common.files import UnreadableError, exists, read_bytes
 
@@ -49,6 +49,21 @@ def read(root: Path) -> pl.DataFrame:
     if bad := sorted(set(rows["split"]) - {*SPLITS, OUT}):
         raise DatasetError(f"unknown split {bad[0]!r}", where=str(file), fix=fix)
     return rows
+
+
+def edited_files(folder: Path, before: pl.DataFrame) -> list[str]:
+    """The label files that were mended in the dataset since it was adopted, and images that were added there."""
+    rows = before.filter(pl.col("file") != "").select("file", "labels").rows()
+    edited = []
+    for file, adopted in rows:
+        now = sha256_of(str(folder / label_path(f"/{file}")[1:]))
+        if now != (adopted or MISSING):
+            edited.append(label_path(f"/{file}")[1:])
+    known = {file for file, _ in rows}
+    for image in (folder / "images").rglob("*") if rows else ():
+        if image.is_file() and (name := image.relative_to(folder).as_posix()) not in known and not image.name.startswith("."):
+            edited.append(f"{name} (added)")
+    return edited
 
 
 def as_csv(rows: pl.DataFrame) -> bytes:

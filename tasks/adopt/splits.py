@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -195,10 +195,12 @@ def _draw(drawable: list[tuple[list[int], tuple[str, ...]]], nodes: Sequence[Nod
 
 
 def _fill(
-    drawable: list[tuple[list[int], tuple[str, ...]]], nodes: Sequence[Node], splits: list[str | None], place: object
+    drawable: list[tuple[list[int], tuple[str, ...]]],
+    nodes: Sequence[Node],
+    splits: list[str | None],
+    place: Callable[[list[int], str], None],
 ) -> None:
     """Give every split that is empty the smallest set of linked images that was drawn into the largest one."""
-    assert callable(place)
     for split in ("test", "val", "train"):
         counts = Counter(splits[i] for i, node in enumerate(nodes) if node.is_here)
         if counts[split] or not drawable:

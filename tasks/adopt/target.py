@@ -76,14 +76,14 @@ def alone(name: str) -> Iterator[None]:
 
 def write(target: Path, placed: Sequence[Placed], files: Mapping[str, bytes], splits: Sequence[str], link: Link) -> None:
     """Put images, label files and `files` in place of the folder `target`, in one step."""
-    put = {"auto": _clone_or_copy, "copy": _copy, "hard": _link_or_copy}[link]
+    ways: Mapping[Link, Callable[[Path, Path], Any]] = {"auto": _clone_or_copy, "copy": shutil.copyfile, "hard": link_or_copy}
     with replacing(target) as new:
         for folder in {Path(path).parent for p in placed for path in (p.file, p.label)}:
             (new / folder).mkdir(parents=True, exist_ok=True)
         for kind in ("images", "labels"):
             for split in splits:
                 (new / kind / split).mkdir(parents=True, exist_ok=True)
-        _each(placed, lambda entry: _put(entry, new, put))
+        _each(placed, lambda entry: _put(entry, new, ways[link]))
         for name, content in files.items():
             (new / name).write_bytes(content)
 
@@ -117,10 +117,6 @@ def _put(entry: Placed, folder: Path, put: Callable[[Path, Path], Any]) -> None:
         (folder / entry.label).write_text(entry.text, encoding="utf-8")
 
 
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-
-
 def _clone_or_copy(source: Path, target: Path) -> None:
     if sys.platform == "linux":
         with source.open("rb") as old, target.open("wb") as new:
@@ -133,7 +129,8 @@ def _clone_or_copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make a hard link at `target`, or a copy where the file systems allow none."""
     try:
         os.link(source, target)
     except OSError as error:

@@ -28,8 +28,8 @@ class Item:
 
     image: Path
     """The file."""
-    name: str
-    """Its path in the export, with forward slashes and without the folders that all images share."""
+    name: str = ""
+    """Its path in the export, see `common_names`; given once all images are known."""
     shapes: list[Shape] = field(default_factory=list)
     given: str | None = None
     """The split that the export puts it in; None where it says nothing."""
@@ -70,28 +70,35 @@ SPLIT_WORDS = {
 }  # fmt: skip
 
 
+PLAIN_FOLDERS = frozenset({
+    "images", "labels", "jpegimages", "data", "default", "obj_train_data", "obj_valid_data", "obj_val_data", "obj_test_data",
+})  # fmt: skip
+"""Folders that tools make for themselves: they say nothing about an image."""
+BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What Python raises where a value of an export has another form than its tool gives it."""
+
+
 def split_of(word: str) -> str | None:
     """The split that a folder, a key or a part of a file's name stands for; years as in `val2017` are ignored."""
     return SPLIT_WORDS.get(word.lower().rstrip("0123456789"))
 
 
+def splits_of_folders(file: Path, root: Path) -> list[str]:
+    """The splits that the folders of `file` below `root` stand for, the outermost first; none where it lies elsewhere."""
+    folders = file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ()
+    return [split for folder in folders if (split := split_of(folder))]
+
+
 def common_names(paths: Sequence[Path], root: Path) -> list[str]:
-    """The paths below `root`, without folders that are a split, `images` or the like."""
+    """The paths below `root`, with forward slashes and without folders that are a split, `images` or the like.
+
+    Where one lies elsewhere, in the folder of --images, they are the names of the files alone.
+    """
+    if not all(path.is_relative_to(root) for path in paths):
+        return [path.name for path in paths]
     relative = [path.relative_to(root).parts for path in paths]
     return ["/".join([part for part in parts[:-1] if not _says_nothing(part)] + [parts[-1]]) for parts in relative]
 
 
 def _says_nothing(folder: str) -> bool:
-    return split_of(folder) is not None or folder.lower() in {
-        *(
-            "images",
-            "labels",
-            "jpegimages",
-            "data",
-            "default",
-            "obj_train_data",
-            "obj_valid_data",
-            "obj_val_data",
-            "obj_test_data",
-        ),
-    }
+    return split_of(folder) is not None or folder.lower() in PLAIN_FOLDERS

@@ -11,9 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from tasks.adopt.coco import box_values, clipped, image_size, is_far_out
-from tasks.adopt.listing import Listing, read_text
-from tasks.adopt.plain import WITH_IMAGES, common_names_of
-from tasks.adopt.types import Export, Item, Shape, split_of
+from tasks.adopt.listing import Listing, not_there, read_text
+from tasks.adopt.types import Export, Item, Shape, split_of, splits_of_folders
 from tasks.common.errors import DatasetError
 from tasks.common.text import first
 
@@ -65,7 +64,8 @@ def read(listing: Listing, files: list[Path]) -> Export:
         if image is None:
             missed.append(f"{file.name}: {filename}")
             continue
-        item = Item(image, image.name, given=splits.get(file.stem) or (None if splits else _folder_split(file, listing.root)))
+        given = splits.get(file.stem) if splits else next(iter(splits_of_folders(file, listing.root)), None)
+        item = Item(image, given=given)
         item.size_wh = _size(root) or image_size(image)
         for number, element in enumerate(root.iter("object"), 1):
             try:
@@ -79,18 +79,14 @@ def read(listing: Listing, files: list[Path]) -> Export:
     if bad:
         raise DatasetError(f"{len(bad)} faults\n{first(bad)}", where=str(listing.root), fix="Mend or remove these files.")
     if missed:
-        what = f"{len(missed)} images are named and not in the export\n{first(missed, 5)}"
-        raise DatasetError(what, where=str(listing.root), fix=WITH_IMAGES)
+        raise not_there(missed, listing.root)
     export.names = sorted(names)
     _tell(export, listing, counts)
     return export
 
 
 def _tell(export: Export, listing: Listing, counts: Counter[str]) -> None:
-    images = [item.image for item in export.items]
-    for item, name in zip(export.items, common_names_of(listing, images), strict=True):
-        item.name = name
-    if others := len(set(listing.images) - set(images)):
+    if others := len(set(listing.images) - {item.image for item in export.items}):
         export.notes.append(f"{others} images have no XML file and are left out")
     if counts["cut"]:
         export.notes.append(
@@ -166,7 +162,3 @@ def _image_sets(listing: Listing, stems: Collection[str], counts: Counter[str]) 
     counts["unknown"] = len(splits.keys() - stems)
     counts["several"] = len(several.intersection(stems))
     return splits
-
-
-def _folder_split(file: Path, root: Path) -> str | None:
-    return next((split for part in file.relative_to(root).parts[:-1] if (split := split_of(part))), None)

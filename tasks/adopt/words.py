@@ -1,4 +1,4 @@
-"""What an adoption says, and what stops it after everything was read."""
+"""What an adoption says."""
 
 from __future__ import annotations
 
@@ -13,36 +13,11 @@ from tasks.adopt import classes, power, suggest
 from tasks.adopt.options import Options
 from tasks.adopt.prepare import Adoption
 from tasks.adopt.splits import OUT
-from tasks.common.dataset import MISSING, SPLITS, label_path, sha256_of
-from tasks.common.errors import DatasetError
+from tasks.common.dataset import SPLITS
 from tasks.common.params import Params
-from tasks.common.text import first, line
+from tasks.common.text import line
 
 MAX_NAMES = 12
-
-
-def edited_files(folder: Path, before: pl.DataFrame) -> list[str]:
-    """The label files that were mended in the dataset since it was adopted, and images that were added there."""
-    rows = before.filter(pl.col("file") != "").select("file", "labels").rows()
-    edited = []
-    for file, adopted in rows:
-        now = sha256_of(str(folder / label_path(f"/{file}")[1:]))
-        if now != (adopted or MISSING):
-            edited.append(label_path(f"/{file}")[1:])
-    known = {file for file, _ in rows}
-    for image in (folder / "images").rglob("*") if rows else ():
-        if image.is_file() and (name := image.relative_to(folder).as_posix()) not in known and not image.name.startswith("."):
-            edited.append(f"{name} (added)")
-    return edited
-
-
-def would_be_lost(edited: Sequence[str], folder: Path) -> DatasetError:
-    """The error that refuses to overwrite `edited`."""
-    return DatasetError(
-        f"{len(edited)} files were changed in the dataset since it was adopted, and would be lost\n{first(edited, 5)}",
-        where=str(folder),
-        fix="Bring the changes into the labelling tool and export again; or give them up: --discard-edits.",
-    )
 
 
 def summary(adoption: Adoption, before: pl.DataFrame, known: Sequence[str], folder: Path, values: Params) -> str:

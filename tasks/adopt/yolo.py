@@ -8,8 +8,8 @@ from typing import Any
 
 from tasks.adopt.lines import Lines
 from tasks.adopt.listing import Listing, read_text
-from tasks.adopt.types import Export, Item, common_names, split_of
-from tasks.common.dataset import label_path
+from tasks.adopt.types import Export, Item, split_of
+from tasks.common.dataset import label_path, require_count
 from tasks.common.errors import DatasetError, PipelineError
 from tasks.common.yaml import line_of, load_yaml
 from tasks.validate.lines import NOT_LABELS
@@ -42,9 +42,8 @@ def read(listing: Listing, file: Path) -> Export:
     """
     layout = load_yaml(file)
     names = class_names(layout["names"], f"{file}:{line_of(layout, ['names'])}")
-    if (number := layout.get("nc")) not in (None, len(names)):
-        where, fix = f"{file}:{line_of(layout, ['nc'])}", "Export again, or correct the line that is wrong."
-        raise DatasetError(f"nc is {number}, and `names` has {len(names)} classes", where=where, fix=fix)
+    if layout.get("nc") is not None:
+        require_count(layout, len(names), file)
     splits, notes = _splits(listing, layout, file)
     chosen: dict[Path, str | None] = {}
     for split, images in splits.items():
@@ -55,11 +54,9 @@ def read(listing: Listing, file: Path) -> Export:
     if others := len(listing.images) - len(chosen):
         notes.append(f"{others} images lie in no split of {file.name} and are left out")
     lines = Lines(names, _keypoint_values(layout))
-    items = [
-        Item(image, name, given=chosen[image]) for image, name in zip(chosen, common_names([*chosen], listing.top), strict=True)
-    ]
+    items = [Item(image, given=split) for image, split in chosen.items()]
     read_labels(listing, items, lines, notes)
-    export = Export(_tool(layout, file, listing), names, items, notes, metadata=_metadata(listing))
+    export = Export(_tool(layout, file, listing), names, items, notes, metadata=listing.metadata)
     lines.tell(export)
     if export.maybe_rotated and _is_oriented(listing):
         export.maybe_rotated, export.rotated = False, lines.num_polygons
@@ -192,8 +189,3 @@ def _tool(layout: Mapping[str, Any], file: Path, listing: Listing) -> str:
     if "roboflow" in layout or any(path.name == "README.roboflow.txt" for path in listing.files):
         return f"Roboflow's YOLO ({file.name})"
     return f"YOLO ({file.name})"
-
-
-def _metadata(listing: Listing) -> Path | None:
-    file = listing.root / "metadata.csv"
-    return file if listing.has(str(file)) else None

@@ -201,11 +201,21 @@ def _names(layout: Mapping[str, Any], file: Path) -> tuple[str, ...]:
     problems = [f"class {i}: {problem}" for i in range(len(names)) if (problem := _class_problem(names, i, earliest))]
     if problems:
         raise DatasetError(first(problems), where=where, fix="Correct the names of the classes.")
-    if "nc" in layout and _whole(layout["nc"]) != len(names):
-        what = f"`nc: {ascii(layout['nc'])[:40]}`, but `names` has {len(names)} classes"
+    if "nc" in layout:
+        require_count(layout, len(names), file)
+    return tuple(str(names[i]) for i in range(len(names)))
+
+
+def require_count(layout: Mapping[str, Any], num_names: int, file: Path) -> None:
+    """Refuse an `nc:` that is not the number of names.
+
+    Raises:
+        DatasetError: with the line of `nc:`.
+    """
+    if _whole(layout["nc"]) != num_names:
+        what = f"`nc: {ascii(layout['nc'])[:40]}`, but `names` has {num_names} classes"
         fix = "Correct the names, or remove `nc:`: the names are counted."
         raise DatasetError(what, where=f"{file}:{line_of(layout, ['nc'])}", fix=fix)
-    return tuple(str(names[i]) for i in range(len(names)))
 
 
 def _numbered(names: Any, where: str) -> dict[int, Any]:

@@ -36,13 +36,13 @@ def nearest_across_splits(images: pl.DataFrame, max_distance: int) -> pl.DataFra
 
     Pictures with equal bytes are left to the checks of copies.
     """
-    usable = _usable(images)
+    shows_enough = usable(images)
     splits, sha256 = images["split"].to_numpy(), images["sha256"].to_numpy()
     near_of = np.full(len(images), -1)
     near_distance = np.full(len(images), np.nan)
     for split, judging_splits in JUDGES.items():
-        queries = np.flatnonzero(usable & (splits == split))
-        known = np.flatnonzero(usable & np.isin(splits, judging_splits))
+        queries = np.flatnonzero(shows_enough & (splits == split))
+        known = np.flatnonzero(shows_enough & np.isin(splits, judging_splits))
         if not len(queries) or not len(known):
             continue
         for query, match, distance in _alike(images, queries, known, max_distance):
@@ -61,7 +61,7 @@ def alike_pairs(images: pl.DataFrame, max_distance: int) -> Indices:
 
     If many pictures all look alike, not every pair of them is there, but enough pairs to link them all.
     """
-    every = np.flatnonzero(_usable(images))
+    every = np.flatnonzero(usable(images))
     if not len(every):
         return np.empty((0, 2), dtype=np.intp)
     pairs = [np.stack([query, match], axis=1) for query, match, _ in _alike(images, every, every, max_distance)]
@@ -71,8 +71,8 @@ def alike_pairs(images: pl.DataFrame, max_distance: int) -> Indices:
 
 def nearest_of(images: pl.DataFrame, is_known: npt.NDArray[np.bool_], max_distance: int) -> dict[int, int]:
     """{row: the known row that it looks most like} of the rows of `images` that are not known and look like a known one."""
-    usable = _usable(images)
-    queries, known = np.flatnonzero(usable & ~is_known), np.flatnonzero(usable & is_known)
+    shows_enough = usable(images)
+    queries, known = np.flatnonzero(shows_enough & ~is_known), np.flatnonzero(shows_enough & is_known)
     nearest: dict[int, tuple[int, int]] = {}
     if len(queries) and len(known):
         for chunk in _alike(images, queries, known, max_distance):
@@ -81,7 +81,7 @@ def nearest_of(images: pl.DataFrame, is_known: npt.NDArray[np.bool_], max_distan
     return {row: known_row for row, (_, known_row) in nearest.items()}
 
 
-def _usable(images: pl.DataFrame) -> npt.NDArray[np.bool_]:
+def usable(images: pl.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether each picture shows enough to be compared."""
     contrast = pl.col("contrast")
     return images.select(ok=(contrast >= FLAT).fill_null(value=False) & contrast.is_finite())["ok"].to_numpy()
