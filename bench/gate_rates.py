@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.common.params import GateParams
-from tasks.gate.rule import judge, weigh
+from tasks.gate.rule import gain_replicates, judge, weigh
 from tasks.measure.compare import IOU, curves, draw, relative_gain
 from tasks.measure.evaluation import Evaluation
 from tasks.measure.resample import mean_ap
@@ -18,7 +18,9 @@ def judged(evaluation: Evaluation, rule: GateParams, groups: list[str], seed: in
     found = curves(evaluation, "box", draws.weights, iou=iou)
     gain = relative_gain(*(float(mean_ap(ap, iou)[0]) for ap in (found.candidate, found.reference)))
     assert gain is not None
-    return gain, judge(gain, None, (), rule).value, judge(gain, weigh(found, gain, rule, draws), (), rule).value
+    replicates = gain_replicates(found, rule, draws)
+    assert replicates is not None
+    return gain, judge(gain, None, (), rule).value, judge(gain, weigh(replicates, gain, rule), (), rule).value
 
 
 def rates(name: str, results: list[tuple[float, str, str]], **facts: float | str) -> dict[str, float | str]:

@@ -31,6 +31,14 @@ def snapshot_data(params: Params) -> snapshot.Snapshot:
     return taken
 
 
+@task
+def take_look(params: Params) -> None:
+    """Count the look at the champion that the gate is about to take, and say how much of its budget is spent."""
+    registry = Registry(params)
+    if registry.take_look():
+        get_run_logger().info(registry.budget())
+
+
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass_by_itself)
 def register_model(params: Params) -> tuple[Version | None, bool]:
     """The candidate as a version, made now unless the gate rejects it, and whether it was one before; the same model is the same.

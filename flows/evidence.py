@@ -43,10 +43,14 @@ class Evidence:
 
     @property
     def needs_no_person(self) -> bool:
-        """Whether nobody need be asked: it is the newest version, and the gate lets it replace the champion of today."""
-        record = self.version.record
+        """Whether nobody need be asked: it is the newest version, and the gate lets it replace the champion of today.
+
+        Where no person decides, the budget of the reign is at most 1 - gate.confidence, whatever gate.reign_budget says.
+        """
+        record, reign = self.version.record, self.decision.reign
         is_current = record is not None and record.parent == self.champion and self.version.version == self.newest
-        return is_current and self.decision.verdict is Verdict.PROMOTE
+        is_proven = bool(reign and reign.automatic and reign.automatic.lower_bound > 0) or self.champion is None
+        return is_current and is_proven and self.decision.verdict is Verdict.PROMOTE
 
     @property
     def digest(self) -> str:

@@ -13,7 +13,7 @@ from prefect import State, flow
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed
 
-from flows.effects import publish_evidence, register_model, snapshot_data
+from flows.effects import publish_evidence, register_model, snapshot_data, take_look
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
 from flows.waiting import drop_duplicates
@@ -44,6 +44,8 @@ def improve() -> State[str]:
     snapshot_data(params)
     for name in STAGES:
         code.require_same(code_before)
+        if name == "gate":
+            take_look(params)
         build(name, params.flow.lock_wait_s)
     code.require_same(code_before)
     publish_evidence()

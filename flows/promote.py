@@ -29,8 +29,8 @@ def promote(
     Args:
         version: Such as v1.2.0; the newest one if left empty. An older one is a way back.
         approve: ask waits for a person. auto promotes the newest version without asking if the gate says PROMOTE against
-            today's champion, and asks otherwise; it asks too where promote.approvers has names and "the gate (approve: auto)"
-            is none of them.
+            today's champion, within a budget of at most 1 - gate.confidence for all looks at it, and asks otherwise; it asks too
+            where promote.approvers has names and "the gate (approve: auto)" is none of them.
     """
     params = load_params()
     registry = Registry(params)

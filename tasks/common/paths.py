@@ -5,6 +5,7 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 EXPECTATIONS = Path("expectations.yaml")
 CHAMPION = Path("champion.yaml")
+LOOKS = Path("looks.json")
 SAMPLE = Path("data/sample")
 
 REPORTS = Path("reports")

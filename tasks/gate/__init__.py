@@ -1,6 +1,7 @@
 """Decide whether the candidate may replace the reference.
 
-reads   reports/evaluation.json, reports/evaluation.npz, and reports/speed.json where gate.max_latency_ratio is set
+reads   reports/evaluation.json, reports/evaluation.npz, champion.yaml and looks.json; reports/speed.json where
+        gate.max_latency_ratio is set
 writes  reports/decision.json; reports/gain.json, the headline of it for `dvc metrics`
 
 A gain counts when it reaches gate.min_gain, when a paired bootstrap over images puts its lower bound above zero, and when
@@ -12,9 +13,11 @@ from __future__ import annotations
 import logging
 
 from tasks.common import stage
-from tasks.common.errors import EvaluationError
+from tasks.common.champion import read_pin
+from tasks.common.errors import EvaluationError, WorkspaceError
+from tasks.common.looks import Looks
 from tasks.common.params import Params
-from tasks.common.paths import DECISION, EVALUATION, GAIN, SPEED, STATISTICS
+from tasks.common.paths import DECISION, EVALUATION, GAIN, LOOKS, SPEED, STATISTICS
 from tasks.gate.rule import decide
 from tasks.gate.wording import block
 from tasks.measure.decision import Decision
@@ -54,4 +57,19 @@ def judge(params: Params, evaluation: Evaluation) -> Decision:
     latency_ms = None
     if params.gate.max_latency_ratio is not None:
         latency_ms = {name: facts.get("latency_ms") for name, facts in stage.read_json(SPEED, "evaluate").items()}
-    return decide(evaluation, params.gate, latency_ms)
+    return decide(evaluation, params.gate, latency_ms, _looks(evaluation))
+
+
+def _looks(evaluation: Evaluation) -> Looks | None:
+    """The looks at the champion that looks.json pins; None where the reference is no champion.
+
+    Raises:
+        WorkspaceError: looks.json cannot be read, or is about another champion than champion.yaml.
+    """
+    if evaluation.reference.name != "champion":
+        return None
+    looks, champion = Looks.read(), read_pin()["version"]
+    if looks.champion != champion:
+        what = f"it holds the looks at {looks.champion or 'no champion'}, and champion.yaml names {champion or 'none'}"
+        raise WorkspaceError(what, where=str(LOOKS), fix="Run `python -m tasks.registry champion --pin`, which writes both.")
+    return looks

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.errors import EvaluationError
+from tasks.common.looks import Looks, Subject
 from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.gate.guards import Measured, check_guards
 from tasks.gate.slices import compare_slices
 from tasks.gate.wording import reasons
+from tasks.measure.budget import significance
 from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparisons, curves, draw, mean_comparison, relative_gains
-from tasks.measure.decision import Decision, Evidence, Guard, Slice, Verdict
+from tasks.measure.decision import Decision, Evidence, Guard, Level, Reign, Slice, Verdict
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
 from tasks.measure.intervals import (
-    MIN_GROUPS,
     POWER,
     TOLERANCE,
     at_least,
     bca,
     expanded,
     images_needed,
+    lower_bound,
     minimum_detectable_gain,
     percentile,
     student,
@@ -38,8 +41,12 @@ AGREEMENT_OF_TIES = 1e-3
 """The same where confidences are equal: NumPy's sort orders them differently on different processors."""
 
 
-def decide(evaluation: Evaluation, gate_params: GateParams, latency_ms: Mapping[str, float] | None = None) -> Decision:
+def decide(
+    evaluation: Evaluation, gate_params: GateParams, latency_ms: Mapping[str, float] | None = None, looks: Looks | None = None
+) -> Decision:
     """The verdict on the candidate of `evaluation`, with its evidence. It reads and writes no file.
+
+    `looks` are those that the champion has seen so far; left out, or without a champion, this one is judged as the only one.
 
     Raises:
         EvaluationError: the metric was not measured, the reference is zero, or the arrays do not give the metrics.
@@ -58,8 +65,10 @@ def decide(evaluation: Evaluation, gate_params: GateParams, latency_ms: Mapping[
     gain = _gain(main, evaluation, gate_params)
     measured = Measured(evaluation, draws, curves_by_kind, metrics, compare_golden(evaluation.golden, gate_params), latency_ms)
     guards = check_guards(measured, gate_params)
-    evidence = weigh(curves_by_kind[kind], gain, gate_params, draws)
-    verdict = judge(gain, evidence, guards, gate_params)
+    replicates = gain_replicates(curves_by_kind[kind], gate_params, draws)
+    evidence = None if replicates is None else weigh(replicates, gain, gate_params)
+    reign = stand(evaluation, looks, replicates, gain, gate_params)
+    verdict = judge(gain, evidence, guards, gate_params, reign)
     slices = compare_slices(evaluation, gate_params.metric, gate_params.slices, draws)
     classes = compare_classes(evaluation, curves_by_kind, gate_params.metric, draws)
     class_slices = [Slice("class", name, comparisons[gate_params.metric]) for name, comparisons in classes.items()]
@@ -77,9 +86,12 @@ def decide(evaluation: Evaluation, gate_params: GateParams, latency_ms: Mapping[
         metrics=metrics,
         per_class=classes,
         slices=slices,
-        reasons=reasons(verdict, main, evidence, guards, [*class_slices, *slices], gate_params, same=_same_tensors(evaluation)),
+        reasons=reasons(
+            verdict, main, evidence, guards, [*class_slices, *slices], gate_params, reign, same=_same_tensors(evaluation)
+        ),
         split=evaluation.split,
         tensors_sha256={model.name: str(model.facts.get("tensors_sha256")) for model in evaluation.pair},
+        reign=reign,
     )
 
 
@@ -104,47 +116,81 @@ def _gain(main: Comparison, evaluation: Evaluation, gate_params: GateParams) -> 
     return main.gain
 
 
-def judge(gain: float, evidence: Evidence | None, guards: tuple[Guard, ...], gate_params: GateParams) -> Verdict:
+def judge(
+    gain: float, evidence: Evidence | None, guards: tuple[Guard, ...], gate_params: GateParams, reign: Reign | None = None
+) -> Verdict:
     """PROMOTE, INCONCLUSIVE or REJECT. The threshold is inclusive, and zero is not above zero."""
     if not at_least(gain, gate_params.min_gain) or not all(guard.passed for guard in guards):
         return Verdict.REJECT
-    if evidence is not None and not evidence.lower_bound > 0:
+    bounds = (evidence.lower_bound if evidence else None, reign.level.lower_bound if reign and reign.level else None)
+    if any(bound is not None and not bound > 0 for bound in bounds):
         return Verdict.INCONCLUSIVE
     return Verdict.PROMOTE
 
 
-def weigh(ap_curves: Curves, gain: float, gate_params: GateParams, draws: Draws) -> Evidence | None:
-    """Intervals of the gain, its probability, and what this split can show; None without a confidence."""
+@dataclass(frozen=True)
+class Replicates:
+    """The gain under the draws of the split."""
+
+    bootstrap: NDArray[np.float64]
+    """(B,)"""
+    jackknife: NDArray[np.float64]
+    """(J,)"""
+    groups: int
+
+    def lower_bound(self, gain: float, confidence: float) -> float:
+        """The bound of `gain` that holds with one-sided `confidence`."""
+        return lower_bound(self.bootstrap, gain, self.jackknife, self.groups, confidence)
+
+
+def gain_replicates(ap_curves: Curves, gate_params: GateParams, draws: Draws) -> Replicates | None:
+    """The gain of gate.metric under every draw; None without a confidence."""
     if gate_params.confidence is None:
         return None
     iou = IOU[gate_params.metric.partition(".")[2]]
     gains = relative_gains(mean_ap(ap_curves.candidate, iou), mean_ap(ap_curves.reference, iou))
-    return weigh_gains(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], gain, gate_params, draws)
+    return Replicates(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], draws.num_groups)
 
 
-def weigh_gains(
-    replicates: NDArray[np.float64], jackknife: NDArray[np.float64], gain: float, gate_params: GateParams, draws: Draws
-) -> Evidence:
-    """The evidence of bootstrap `replicates` (B,) and `jackknife` values (J,) of the gain."""
+def weigh(replicates: Replicates, gain: float, gate_params: GateParams) -> Evidence:
+    """Intervals of the gain, its probability, and what this split can show."""
     assert gate_params.confidence is not None
-    confidence = expanded(gate_params.confidence, draws.num_groups)
-    error = float(replicates.std(ddof=1))
-    plain, symmetric = percentile(replicates, confidence), student(gain, error, confidence)
-    corrected = bca(replicates, gain, jackknife, confidence)
+    bootstrap, confidence = replicates.bootstrap, expanded(gate_params.confidence, replicates.groups)
+    error = float(bootstrap.std(ddof=1))
     return Evidence(
-        lower_bound=min(plain.low, symmetric.low, corrected.low) if draws.num_groups >= MIN_GROUPS else -1.0,
-        percentile=plain,
-        student=symmetric,
-        bca=corrected,
-        probability_of_gain=float((replicates > 0).mean()),
-        probability_of_min_gain=float((replicates >= gate_params.min_gain - TOLERANCE).mean()),
+        lower_bound=replicates.lower_bound(gain, gate_params.confidence),
+        percentile=percentile(bootstrap, confidence),
+        student=student(gain, error, confidence),
+        bca=bca(bootstrap, gain, replicates.jackknife, confidence),
+        probability_of_gain=float((bootstrap > 0).mean()),
+        probability_of_min_gain=float((bootstrap >= gate_params.min_gain - TOLERANCE).mean()),
         standard_error=error,
         minimum_detectable_gain=minimum_detectable_gain(error, confidence, gate_params.min_gain),
         power=POWER,
-        images_needed=images_needed(len(draws.groups), error, confidence, gate_params.min_gain),
-        resamples=draws.resamples,
-        groups=draws.num_groups,
+        images_needed=images_needed(replicates.groups, error, confidence, gate_params.min_gain),
+        resamples=len(bootstrap),
+        groups=replicates.groups,
     )
+
+
+def stand(
+    evaluation: Evaluation, looks: Looks | None, replicates: Replicates | None, gain: float, gate_params: GateParams
+) -> Reign | None:
+    """Which look at the champion this is, and the bounds of `gain` at its level; None where no look counts."""
+    if looks is None or looks.champion is None or _same_tensors(evaluation):
+        return None
+    tensors = str(evaluation.candidate.facts.get("tensors_sha256"))
+    number = looks.number(Subject(tensors, evaluation.split["sha256"], gate_params.metric))
+    budget, single = gate_params.reign_budget, None if gate_params.confidence is None else 1 - gate_params.confidence
+
+    def level(budget: float | None) -> Level | None:
+        if budget is None or single is None or replicates is None:
+            return None
+        part = min(significance(number, budget), single)
+        return Level(part, replicates.lower_bound(gain, 1 - part))
+
+    automatic = single if budget is None or single is None else min(single, budget)
+    return Reign(looks.champion, number, budget, level(budget), level(automatic))
 
 
 def compare_metrics(evaluation: Evaluation, curves_by_kind: Mapping[str, Curves], draws: Draws) -> dict[str, Comparison]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tasks.common.params import GateParams
+from tasks.measure.budget import standing
 from tasks.measure.compare import Comparison
-from tasks.measure.decision import Decision, Evidence, Guard, Slice, Verdict
+from tasks.measure.decision import Decision, Evidence, Guard, Reign, Slice, Verdict
 from tasks.measure.intervals import MIN_GROUPS, Interval, at_least
 
 
@@ -17,6 +18,7 @@ def reasons(
     guards: Sequence[Guard],
     slices: Sequence[Slice],
     gate_params: GateParams,
+    reign: Reign | None,
     same: bool,
 ) -> tuple[str, ...]:
     """The reasons for the verdict; the one that decided comes first."""
@@ -25,14 +27,17 @@ def reasons(
     gain, tensors = [_gain(main, gate_params)], ["candidate and reference have the same tensors"] if same else []
     bound = [_evidence(evidence, gate_params)] if evidence else []
     power = [_power(evidence, gate_params.min_gain)] if evidence else []
-    if verdict is Verdict.INCONCLUSIVE:
+    look = [look_words(reign)] if reign else []
+    if verdict is Verdict.INCONCLUSIVE and evidence is not None and evidence.lower_bound > 0:
+        words = [*look, *bound, *power, *gain, "it would pass as the only look; a person may decide"]
+    elif verdict is Verdict.INCONCLUSIVE:
         luck = "the gain could be luck; it is not promoted by itself, a person may decide"
         has_too_few = evidence is not None and evidence.groups < MIN_GROUPS
-        words = [*tensors, *(power + bound if has_too_few else bound + power), *gain, luck]
+        words = [*tensors, *(power + bound if has_too_few else bound + power), *gain, luck, *look]
     elif at_least(main.gain, gate_params.min_gain):
-        words = [*failed, *gain, *tensors, *bound, *power]
+        words = [*failed, *gain, *tensors, *bound, *look, *power]
     else:
-        words = [*gain, *tensors, *failed, *bound, *power]
+        words = [*gain, *tensors, *failed, *bound, *look, *power]
     worse = [part for part in slices if part.comparison.gain_interval is not None and part.comparison.gain_interval.high < 0]
     return (*words, *(_worse(part) for part in worse))
 
@@ -51,6 +56,16 @@ def _evidence(evidence: Evidence, gate_params: GateParams) -> str:
         f"with {gate_params.confidence:.4g} confidence the gain is at least {share(evidence.lower_bound)}, which is {place} "
         f"zero; the candidate is better in {evidence.probability_of_gain * 100:.1f} % of {evidence.resamples} resamples"
     )
+
+
+def look_words(reign: Reign) -> str:
+    """The look at the champion, the budget, and what the gain is at its level."""
+    text = standing(reign.champion, reign.look, reign.budget)
+    if reign.level is None:
+        return text
+    bound, confidence = reign.level.lower_bound, (1 - reign.level.significance) * 100
+    place = "above" if bound > 0 else "not above"
+    return f"{text}; with {confidence:.2f} % confidence the gain is at least {share(bound)}, {place} zero"
 
 
 def _power(evidence: Evidence, min_gain: float) -> str:
@@ -82,6 +97,8 @@ def block(decision: Decision) -> str:
             f"{interval(evidence.bca)} BCa; lower bound {share(evidence.lower_bound)} at {decision.confidence:.4g}"
         )
         lines.append(f"  power     {_power(evidence, decision.threshold)}")
+    if decision.reign is not None:
+        lines.append(f"  look      {look_words(decision.reign).removeprefix('look ')}")
     failed = [guard for guard in decision.guards if not guard.passed]
     lines.append(f"  guards    {len(decision.guards) - len(failed)} of {len(decision.guards)} hold")
     lines += [f"  failed    {guard.name}: {guard.text}" for guard in failed]

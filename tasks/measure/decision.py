@@ -22,9 +22,9 @@ Unit = Literal["AP", "relative", "value", "ratio"]
 
 class Verdict(StrEnum):
     PROMOTE = "PROMOTE"
-    """The gain reaches the threshold, its lower bound is above zero, and every guard holds."""
+    """The gain reaches the threshold, its lower bound at the level of this look is above zero, and every guard holds."""
     INCONCLUSIVE = "INCONCLUSIVE"
-    """The gain reaches the threshold and could be luck. A person may decide."""
+    """The gain reaches the threshold and could be luck, of this look or of one among many. A person may decide."""
     REJECT = "REJECT"
     """The gain is below the threshold, or a guard fails."""
 
@@ -79,6 +79,32 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Level:
+    """The part of a budget that one look spends, and what that leaves of the gain."""
+
+    significance: float
+    """Probability with which this look promotes an equal model."""
+    lower_bound: float
+    """The gain is larger with confidence 1 - significance."""
+
+
+@dataclass(frozen=True)
+class Reign:
+    """Where a decision stands among the looks at one champion, and what it needs for that. See `tasks.measure.budget`."""
+
+    champion: str
+    """The version that was looked at."""
+    look: int
+    """Number of this look at it, from 1."""
+    budget: float | None
+    """gate.reign_budget; None where a person decides and looks are not counted."""
+    level: Level | None
+    """Under that budget: PROMOTE needs the bound above zero. None without a budget or without a confidence."""
+    automatic: Level | None
+    """Under a budget of at most 1 - gate.confidence: `approve: auto` needs the bound above zero. None without a confidence."""
+
+
+@dataclass(frozen=True)
 class Decision(Stored):
     """The verdict with its figures."""
 
@@ -110,6 +136,8 @@ class Decision(Stored):
     """The gate split."""
     tensors_sha256: Mapping[str, str]
     """Hashes of reference and candidate, which say which two models were compared."""
+    reign: Reign | None = None
+    """The look at the champion; None where there is no champion, or the candidate is the champion itself."""
 
     @property
     def summary(self) -> str:

@@ -21,6 +21,8 @@ TOLERANCE = 1e-9
 """Differences of this size are rounding: 0.8767 to 0.885467 is 1 %."""
 CERTAIN = 1 - 1e-9
 """The confidence beyond which a float says nothing."""
+MIN_TAIL = 10
+"""Resamples that must lie beyond an end of an interval for its quantile to mean something."""
 MARGIN = 1.05
 """Every interval is this much wider than the replicates say: their spread of mAP is up to 4 % too small (docs/gate.md)."""
 NORMAL = NormalDist()
@@ -63,6 +65,23 @@ def bca(replicates: NDArray[np.float64], estimate: float, jackknife: NDArray[np.
         ends.append(NORMAL.cdf(bias + shifted / max(1 - acceleration * shifted, 1e-9)))
     low, high = np.quantile(replicates, ends)
     return Interval(float(low), float(high))
+
+
+def lower_bound(
+    replicates: NDArray[np.float64], estimate: float, jackknife: NDArray[np.float64], num_groups: int, confidence: float
+) -> float:
+    """The bound that `estimate` exceeds with one-sided `confidence`: the lowest of the lower ends of the three intervals.
+
+    Student's alone where fewer than MIN_TAIL replicates lie beyond the end; -1, the least that a gain can be, with fewer than
+    MIN_GROUPS groups. For the other arguments see `bca`.
+    """
+    if num_groups < MIN_GROUPS:
+        return -1.0
+    nominal = expanded(confidence, num_groups)
+    ends = [student(estimate, float(replicates.std(ddof=1)), nominal).low]
+    if (1 - confidence) * len(replicates) >= MIN_TAIL - TOLERANCE:
+        ends += [percentile(replicates, nominal).low, bca(replicates, estimate, jackknife, nominal).low]
+    return min(ends)
 
 
 def at_least(value: float, limit: float) -> bool:

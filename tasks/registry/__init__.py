@@ -1,12 +1,13 @@
 """Versions of the model, kept where registry.backend says: as git tags, or in the model registry of an MLflow server.
 
 reads   reports/decision.json, reports/evaluation.json, dvc.lock, champion.yaml
-writes  the versions in git or in MLflow, models/registered/NAME@vX.Y.Z.pt, champion.yaml
+writes  the versions in git or in MLflow, models/registered/NAME@vX.Y.Z.pt, champion.yaml, looks.json
 
 With `registry.backend: git` no server is needed. The tag NAME@vX.Y.Z is annotated: a line of summary, then the record as JSON.
 It points to a commit with the code, params.yaml, dvc.lock and reports of the run. The tag NAME#STAGE#N puts a version into a
 stage and says who decided, why and when. The tag NAME@vX.Y.Z! withdraws a version. NAME@vX.Y.Z.rejected.ID and
-NAME@vX.Y.Z.unanswered.ID say that somebody was asked about a version and did not promote it. No tag is ever moved. GTO, DVC and
+NAME@vX.Y.Z.unanswered.ID say that somebody was asked about a version and did not promote it. NAME@vX.Y.Z.look.N is the Nth
+candidate that the gate judged against a champion. No tag is ever moved. GTO, DVC and
 plain git read the tags with these commands (`--rev` takes the bare version, with the v):
 
     gto show detector
@@ -25,11 +26,11 @@ from tasks.registry.judged import why
 from tasks.registry.record import Record, Version
 from tasks.registry.registration import Registration
 from tasks.registry.stages import Stages
-from tasks.registry.types import Assignment, Fault, Refusal
+from tasks.registry.types import Assignment, Fault, Look, Refusal
 from tasks.registry.verify import Verification
 from tasks.registry.weights import Copies
 
-__all__ = ["Assignment", "Fault", "Record", "Refusal", "Registry", "Version", "is_approver", "why"]
+__all__ = ["Assignment", "Fault", "Look", "Record", "Refusal", "Registry", "Version", "is_approver", "why"]
 
 
 class Registry(Registration, Stages, Copies, Verification):
@@ -40,5 +41,6 @@ class Registry(Registration, Stages, Copies, Verification):
     Stages: promote, rollback, deprecate, refuse; decision_of, gate_since and since_judged say how a version was judged, and
     what has changed since.
     Copies: fetch, artifacts, pin_champion.
+    Counting, the base of both: looks, budget, take_look, record_looks, pin_looks.
     Verification: verify.
     """

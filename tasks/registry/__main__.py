@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks.common import isolation, params, root, stage
 from tasks.common.text import line
-from tasks.registry import Assignment, Refusal, Registry, Version
+from tasks.registry import Assignment, Look, Refusal, Registry, Version
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,8 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
         case "history":
             past = _past(registry, args.on)
             none = f"no version of {name} was in {registry.stage}"
-            text = "\n".join(event.summary() for event in past) or _none(args, registry, none)
+            rows = [event.summary() for event in past] + [text for text in (registry.budget(),) if text and args.on is None]
+            text = "\n".join(rows) or _none(args, registry, none)
             return [asdict(event) for event in past], text
         case "verify":
             faults = registry.verify(args.version)
@@ -95,10 +96,11 @@ def _none(args: argparse.Namespace, registry: Registry, sure: str) -> str:
     return text
 
 
-def _past(registry: Registry, on: date | None) -> list[Assignment | Refusal]:
-    """What was put into the stage, and what was refused, in the order of time."""
-    refused = [refusal for refusal in registry.refusals() if on in {None, refusal.created.date()}]
-    return sorted([*registry.history(on=on), *refused], key=lambda event: event.created)
+def _past(registry: Registry, on: date | None) -> list[Assignment | Refusal | Look]:
+    """What was put into the stage, what was refused and what the gate looked at, in the order of time."""
+    events: list[Refusal | Look] = [*registry.refusals(), *registry.backend.looks()]
+    of_day = [event for event in events if on in {None, event.created.date()}]
+    return sorted([*registry.history(on=on), *of_day], key=lambda event: event.created)
 
 
 def _with_refusals(version: Version, registry: Registry) -> tuple[dict[str, Any], str]:
@@ -161,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb("rollback", "back to the champion before the present one", why)
     verb("deprecate", "withdraw a version: it can be read and not promoted", version_argument, why)
-    on = verb("history", "what was in production or was refused, newest last: time, versions, who and why")
+    on = verb("history", "what was in production, was refused or was looked at, newest last: time, versions, who and why")
     on.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help="on that day alone (UTC)")
     audit = verb("verify", "hash again everything that a version pins; exit code 1 where something differs")
     audit.add_argument("version", nargs="?", default="all", metavar="vX.Y.Z", help="all by default")

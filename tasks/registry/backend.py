@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from tasks.common.params import Params
 from tasks.registry.record import Record, Version
 from tasks.registry.steps import Step
-from tasks.registry.types import Assignment, Audit, Refusal
+from tasks.registry.types import Assignment, Audit, Look, Refusal
 
 
 class Backend(ABC):
@@ -79,6 +79,14 @@ class Backend(ABC):
     @abstractmethod
     def refusals(self) -> tuple[Refusal, ...]:
         """Every refusal, in any order."""
+
+    @abstractmethod
+    def look(self, champion: Version, number: int, body: dict[str, Any]) -> bool:
+        """Record look `number` at `champion`; False where another run took that number first."""
+
+    @abstractmethod
+    def looks(self) -> tuple[Look, ...]:
+        """Every look at any champion, those at one in the order of their numbers."""
 
     @abstractmethod
     def read_file(self, version: Version, path: str) -> bytes:

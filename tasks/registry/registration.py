@@ -12,13 +12,13 @@ from tasks.common.paths import CANDIDATE, DECISION, REPORT
 from tasks.measure.decision import Decision
 from tasks.measure.files import Scores
 from tasks.registry.candidate import candidate_md5, describe, evidence, files_of, require_up_to_date, require_verdict
+from tasks.registry.looks import Counting
 from tasks.registry.record import Version
-from tasks.registry.versions import Versions
 
 log = logging.getLogger(__name__)
 
 
-class Registration(Versions):
+class Registration(Counting):
     """The part of the registry that makes versions."""
 
     def register(self, *, allow_inconclusive: bool = False) -> Version:
@@ -40,6 +40,7 @@ class Registration(Versions):
         if same := self._version_of(md5):
             log.info("%s has these weights already", same.tag)
             return self.backend.finish(same, partial(self._store, settings))
+        self.record_looks()
         require_verdict(Decision.read().verdict, allow_inconclusive)
         require_up_to_date(self.params.flow.lock_wait_s)
         record = describe(self.params, md5)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tasks.common import dvcfiles
 from tasks.common.errors import RegistryError
+from tasks.common.looks import Subject
 from tasks.common.text import line
 from tasks.common.weights import md5_of
 from tasks.registry.record import Version
@@ -91,6 +92,33 @@ class Refusal(Event):
     def summary(self) -> str:
         """The refusal in one line, in the form of `Assignment.summary`."""
         return self._line(f"{self.version} {self.outcome}, kept {self.champion or 'none'}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look(Event):
+    """A candidate that the gate judged against the champion `version`."""
+
+    number: int
+    """Looks at one champion are ordered by it, from 1."""
+    subject: Subject
+
+    @classmethod
+    def of(cls, tag: str, commit: str, number: int, body: Mapping[str, Any]) -> Look:
+        """The look that `body` records."""
+        return cls(
+            tag=tag,
+            version=body["version"],
+            number=number,
+            created=datetime.fromisoformat(body["time"]),
+            approver=body["approver"],
+            reason=body["reason"],
+            commit=commit,
+            subject=Subject(**{field: str(body[field]) for field in ("candidate", "split", "metric")}),
+        )
+
+    def summary(self) -> str:
+        """The look in one line."""
+        return self._line(f"look {self.number} at {self.version}")
 
 
 def evidence_of(body: Mapping[str, Any]) -> dict[str, Any]:

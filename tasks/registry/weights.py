@@ -14,8 +14,8 @@ from tasks.common.replace import replacing
 from tasks.common.stage import DISK_FULL, write_text
 from tasks.common.weights import md5_of
 from tasks.measure.exported import Exported
+from tasks.registry.looks import Counting
 from tasks.registry.record import Version
-from tasks.registry.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ CARD = {"card.json", "card.md"}
 PIN_HEAD = "# Written by the flow before it builds: the version that a candidate must beat. Do not edit.\n"
 
 
-class Copies(Versions):
+class Copies(Counting):
     """The part of the registry that brings files of versions."""
 
     def fetch(self, version: str) -> Path:
@@ -88,10 +88,10 @@ class Copies(Versions):
         return target
 
     def pin_champion(self) -> str | None:
-        """The version that is the champion now, with champion.yaml naming it and its weights in the workspace.
+        """The version that is the champion now, with champion.yaml naming it, its weights in the workspace, and looks.json.
 
-        The file is written only when its content changes, so that DVC sees a new champion and nothing else. A git remote that
-        does not answer is a warning: the tags here decide then.
+        champion.yaml is written only when its content changes, so that DVC sees a new champion and nothing else. A git remote
+        that does not answer is a warning: the tags here decide then.
 
         Raises:
             RegistryError: the champion's weights cannot be found, or none is known here and there may be one elsewhere.
@@ -108,6 +108,7 @@ class Copies(Versions):
         if not CHAMPION.is_file() or CHAMPION.read_bytes() != content.encode():
             write_text(CHAMPION, content)
             log.info("champion.yaml names %s", version or "no version")
+        self.record_looks()
         return version
 
     def _pin(self, version: str | None) -> str:

@@ -51,6 +51,9 @@ class GateParams:
     """Relative gain that the candidate must reach, inclusive; 0.01 is 1 %."""
     confidence: Annotated[Float, Field(gt=0.5, lt=1)] | None
     """One-sided confidence of the lower bound that must exceed zero; null judges the point alone."""
+    reign_budget: Annotated[Float, Field(gt=0, lt=1)] | None
+    """Probability that the reign of a champion ends in a false promotion, however many candidates are judged against it: each
+    look may spend a part of it (docs/gate.md). null: every look is judged as if it were the only one."""
     resamples: Annotated[Int, Field(ge=1000, le=100_000)]
     """Bootstrap resamples of the gate split."""
     seed: Seed

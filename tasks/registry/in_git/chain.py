@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from gto.constants import ACTION, STAGE, Action
 from gto.tag import parse_name
 
-from tasks.registry.in_git.links import BEFORE, VERSION_TAG, notes, seen, trail
+from tasks.registry.in_git.links import BEFORE, LOOK, VERSION_TAG, notes, seen, trail
 from tasks.registry.in_git.tags import Tag, read_tags
 from tasks.registry.record import NUMBER, Record, decode, parse_number
 from tasks.registry.steps import MAX_AHEAD
@@ -37,7 +37,7 @@ class Known:
     versions: Mapping[str, Tag]
     """Version tags by version, such as v1.2.0."""
     notes: Mapping[str, Tag]
-    """Withdrawals and refusals by the name of their tag."""
+    """Withdrawals, refusals and looks by the name of their tag."""
     assignments: Collection[str]
     """Hashes of the tags NAME#STAGE#N."""
     withdrawn: Collection[str]
@@ -73,6 +73,7 @@ def faults(name: str) -> Iterator[Fault]:
             yield Fault(version, f"the assignment before {tag.name}", str(after), "none here")
     for tag in known.notes.values():
         yield from _note_faults(known, tag)
+    yield from _look_faults(known)
 
 
 def version_of(tag: Tag) -> str:
@@ -183,7 +184,7 @@ def _time_faults(tag: Tag, before: Tag | None) -> Iterator[Fault]:
 
 
 def _note_faults(known: Known, tag: Tag) -> Iterator[Fault]:
-    """A withdrawal or a refusal is about the version that its name says, and comes after an assignment that is here."""
+    """A withdrawal, a refusal or a look is about the version that its name says, and comes after an assignment that is here."""
     version, version_tag = version_of(tag), known.versions.get(version_of(tag))
     if version_tag is None or version_tag.commit != tag.commit:
         yield Fault(version, f"{tag.name}: its commit", version_tag.commit if version_tag else f"that of {version}", tag.commit)
@@ -197,6 +198,18 @@ def _note_faults(known: Known, tag: Tag) -> Iterator[Fault]:
     before = str(tag.body.get(BEFORE) or "")
     if before and before not in known.assignments:
         yield Fault(version, f"the assignment before {tag.name}", before, "none here")
+
+
+def _look_faults(known: Known) -> Iterator[Fault]:
+    """The looks at a champion are numbered from 1 without a gap: each is counted against its budget."""
+    numbers: dict[str, set[int]] = {}
+    for name in known.notes:
+        if look := LOOK.search(name):
+            numbers.setdefault(look["version"], set()).add(int(look["number"]))
+    for version, taken in numbers.items():
+        if len(taken) < max(taken):
+            first = next(number for number in range(1, max(taken)) if number not in taken)
+            yield Fault(version, f"{known.name}@{version}.look.{first}", "a look", "none: taken out")
 
 
 def _tell(name: str, stage: str, rows: list[tuple[int, Tag]], first: int | None) -> None:

@@ -1,9 +1,9 @@
 """What ties the records of an artifact together: git's hash of the tag before.
 
 It covers a whole tag, so that no record can be changed, taken out or put in without breaking
-the next one. The assignments to a stage are a chain in the order of N. A withdrawal, a refusal
-and a version hold the hash of the last assignment at their time; the next assignment lists the
-withdrawals and refusals since, by hash. `tasks.registry.in_git.chain` checks all of it.
+the next one. The assignments to a stage are a chain in the order of N. A withdrawal, a refusal,
+a look and a version hold the hash of the last assignment at their time; the next assignment lists the
+withdrawals, refusals and looks since, by hash. `tasks.registry.in_git.chain` checks all of it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from tasks.registry.in_git.tags import Tag, read_tags
 BEFORE = "hash_before"
 """Key of a record: git's hash of the assignment before it; null for none."""
 SEEN = "records_since"
-"""Key of an assignment: {tag: hash} of the withdrawals and refusals since the one before."""
+"""Key of an assignment: {tag: hash} of the withdrawals, refusals and looks since the one before."""
 VERSION_TAG = "version_tag"
 """Key of an assignment: git's hash of the tag of its version."""
-NOTE = re.compile(r"@v\d+\.\d+\.\d+(!|\.(rejected|unanswered)\.[0-9a-f]{12})$")
-"""The end of the name of a withdrawal or a refusal."""
+NOTE = re.compile(r"@v\d+\.\d+\.\d+(!|\.(rejected|unanswered)\.[0-9a-f]{12}|\.look\.[1-9]\d{0,8})$")
+"""The end of the name of a withdrawal, a refusal or a look."""
+LOOK = re.compile(r"@(?P<version>v\d+\.\d+\.\d+)\.look\.(?P<number>[1-9]\d{0,8})$")
+"""The end of the name of a look."""
 
 
 def trail(name: str, stage: str) -> list[tuple[int, Tag]]:
@@ -41,7 +43,7 @@ def next_link(name: str, past: Sequence[tuple[int, Tag]], version_tag: str) -> d
 
 
 def notes(name: str) -> list[Tag]:
-    """The withdrawals and refusals."""
+    """The withdrawals, refusals and looks."""
     return [tag for tag in read_tags(name, "@") if NOTE.search(tag.name)]
 
 

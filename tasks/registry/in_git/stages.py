@@ -1,6 +1,7 @@
 """Record what people decided: NAME#STAGE#N moves a stage, NAME@vX.Y.Z! withdraws a version, NAME@vX.Y.Z.OUTCOME.ID refuses one.
 
-GTO and DVC pass over a refusal; `git tag -n1 -l 'detector@v1.2.0*'` shows it.
+NAME@vX.Y.Z.look.N is the Nth candidate that the gate judged against a champion. GTO and DVC pass over looks and refusals;
+`git tag -n1 -l 'detector@v1.2.0*'` shows it.
 """
 
 from __future__ import annotations
@@ -56,8 +57,15 @@ class Stages(Publisher):
         if not self.publish({f"refs/tags/{key}": tag_id}):
             self.refresh()
 
+    def look(self, champion: Version, number: int, body: dict[str, Any]) -> bool:
+        """Publish the tag NAME@vX.Y.Z.look.N; False where another run took that number."""
+        key = f"{champion.tag}.look.{number}"
+        text = message(f"look {number} at {champion.tag}: {body['reason']}", {**body, **self.link()})
+        tag_id = self.tag_object(key, champion.commit, text, datetime.fromisoformat(body["time"]))
+        return self.publish({f"refs/tags/{key}": tag_id})
+
     def _unpublished(self, version: Version) -> dict[str, str]:
-        """{ref: hash} of assignments, withdrawals and refusals made here without the remote: its trail has no gap then."""
+        """{ref: hash} of assignments, withdrawals, refusals and looks made here without the remote: its trail has no gap then."""
         refs_there = self._require_there(version)
         records = {ref: tag_id for ref, tag_id in self.refs_here().items() if "#" in ref or NOTE.search(ref)}
         if different := [

@@ -14,9 +14,10 @@ from gto.tag import parse_name
 
 from tasks.common import git
 from tasks.common.errors import RegistryError
+from tasks.registry.in_git.links import LOOK
 from tasks.registry.in_git.tags import Tag, Tags, read_tags
 from tasks.registry.record import Record, Version, decode, parse_number
-from tasks.registry.types import Assignment, Refusal, evidence_of
+from tasks.registry.types import Assignment, Look, Refusal, evidence_of
 
 REFUSAL = re.compile(r"@v\d+\.\d+\.\d+\.(rejected|unanswered)\.[0-9a-f]{12}$")
 """The end of the name of a refusal."""
@@ -86,6 +87,12 @@ class Reader(Tags):
     def refusals(self) -> tuple[Refusal, ...]:
         """Every refusal that the tags of this clone record."""
         return tuple(Refusal.of(tag.name, tag.commit, tag.body) for tag in read_tags(self.name, "@") if REFUSAL.search(tag.name))
+
+    def looks(self) -> tuple[Look, ...]:
+        """Every look that the tags of this clone record."""
+        named = ((LOOK.search(tag.name), tag) for tag in read_tags(self.name, "@"))
+        rows = [(int(name["number"]), tag) for name, tag in named if name and {"candidate", "split", "metric"} <= tag.body.keys()]
+        return tuple(Look.of(tag.name, tag.commit, number, tag.body) for number, tag in sorted(rows, key=lambda row: row[0]))
 
     def doubt(self) -> str:
         """Why the remote may know more than this clone, and the command that tells; empty where nothing says so.

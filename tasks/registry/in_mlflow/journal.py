@@ -20,7 +20,7 @@ from tasks.registry.backoff import Backoff
 from tasks.registry.in_mlflow.client import ENTRY, Client
 from tasks.registry.record import Version, parse_number
 from tasks.registry.steps import Step
-from tasks.registry.types import Assignment, Refusal, evidence_of
+from tasks.registry.types import Assignment, Look, Refusal, evidence_of
 
 log = logging.getLogger(__name__)
 MAX_ALIAS_TRIES = 10
@@ -132,6 +132,18 @@ class Journal(Client):
                 first.setdefault(entry.body["tag"], Refusal.of(entry.body["tag"], entry.body["commit"], entry.body))
         return tuple(first.values())
 
+    def look(self, champion: Version, number: int, body: dict[str, Any]) -> bool:
+        """Write the entry; False where another one came between, which may be a look too."""
+        entries = self.entries()
+        looks = [look for look in _looks(champion.name, entries) if look.version == champion.version]
+        if len(looks) != number - 1:
+            return False
+        return self.write({**body, "kind": "look", "commit": champion.commit}, champion, entries)
+
+    def looks(self) -> tuple[Look, ...]:
+        """Every look in the journal; their numbers follow from its order."""
+        return _looks(self.name, self.entries())
+
     def write(self, body: dict[str, Any], version: Version, entries: tuple[Entry, ...]) -> bool:
         """Add an entry after `entries`, which are those that the writer has read, and say whether it counts."""
         name, entry_id = self.journal_name, uuid.uuid4().hex
@@ -195,6 +207,14 @@ class Journal(Client):
         if self.alias() != self._champion_number():
             self.refresh()
             self.settle()
+
+
+def _looks(name: str, entries: Sequence[Entry]) -> tuple[Look, ...]:
+    looks: list[Look] = []
+    for body in (entry.body for entry in entries if entry.body["kind"] == "look"):
+        number = 1 + sum(look.version == body["version"] for look in looks)
+        looks.append(Look.of(f"{name}@{body['version']}.look.{number}", body["commit"], number, body))
+    return tuple(looks)
 
 
 def parse(text: str) -> dict[str, Any] | None:
