@@ -39,9 +39,20 @@ class World:
     """Part of the image's variance that is the sequence's."""
 
 
-def pair(world: World, num_images: int, advantage: float, seed: int) -> Evaluation:
-    """A reference and a candidate whose quality is higher by `advantage`, on the same `num_images` random images."""
-    rng = np.random.default_rng(seed)
+@dataclass(frozen=True)
+class Scenes:
+    """N images with their objects, which any number of simulated models can be shown."""
+
+    targets: Targets
+    hard: np.ndarray
+    """(T,) difficulty of each object, its image's included."""
+    difficulty: np.ndarray
+    """(N,)"""
+    main_class: np.ndarray
+    """(N,) the class that half of an image's objects have."""
+
+
+def scenes(world: World, num_images: int, rng: np.random.Generator) -> Scenes:
     difficulty = world.image_difficulty * _by_image(world, num_images, rng)
     num_objects = np.maximum(rng.poisson(rng.gamma(2, world.objects / 2, num_images)), 1)
     img = np.repeat(np.arange(num_images, dtype=np.int32), num_objects)
@@ -49,13 +60,20 @@ def pair(world: World, num_images: int, advantage: float, seed: int) -> Evaluati
     cls = np.where(rng.random(len(img)) < 0.5, main_class[img], rng.integers(world.num_classes, size=len(img))).astype(np.int32)
     hard = difficulty[img] + world.object_difficulty * rng.normal(size=len(img))
     targets = Targets(img, cls, np.zeros((len(img), 4), np.float32), np.full(len(img), 2500, np.float32))
+    return Scenes(targets, hard, difficulty, main_class)
+
+
+def pair(world: World, num_images: int, advantage: float, seed: int) -> Evaluation:
+    """A reference and a candidate whose quality is higher by `advantage`, on the same `num_images` random images."""
+    rng = np.random.default_rng(seed)
+    shown = scenes(world, num_images, rng)
     models = {
-        name: Model(name, {}, _detect(world, targets, hard, difficulty, main_class, world.skill + extra, rng))
+        name: Model(name, {}, detect(world, shown, world.skill + extra, rng))
         for name, extra in (("baseline", 0.0), ("candidate", advantage))
     }
     names = tuple(f"class {c}" for c in range(world.num_classes))
     images = tuple(f"{i // world.sequence:05d}_{i % world.sequence:05d}.jpg" for i in range(num_images))
-    return Evaluation({}, names, ("box",), images, {}, targets, models)
+    return Evaluation({}, names, ("box",), images, {}, shown.targets, models)
 
 
 def _by_image(world: World, num_images: int, rng: np.random.Generator) -> np.ndarray:
@@ -66,7 +84,9 @@ def _by_image(world: World, num_images: int, rng: np.random.Generator) -> np.nda
     return np.sqrt(world.share_of_sequence) * common + np.sqrt(1 - world.share_of_sequence) * rng.normal(size=num_images)
 
 
-def _detect(world, targets, hard, difficulty, main_class, skill, rng) -> Detections:
+def detect(world: World, shown: Scenes, skill: float, rng: np.random.Generator) -> Detections:
+    """What a model of mean quality `skill` detects on `shown`, with luck of its own."""
+    targets, hard, difficulty, main_class = shown.targets, shown.hard, shown.difficulty, shown.main_class
     num_images = len(difficulty)
     own = world.own_image * _by_image(world, num_images, rng)
     quality = skill - hard + own[targets.img] + world.own_object * rng.normal(size=len(hard))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,8 @@ from tasks.registry import Registry
 from tasks.registry import record as rec
 from tests.workspace import sh
 
+NUM_CLONES = 40
+"""Clones that write at once."""
 WHO = {"approver": "A. Reviewer", "reason": "the gain holds on every slice"}
 RECORD = rec.Record(
     weights="models/finetune/best.pt",
@@ -34,12 +39,12 @@ RECORD = rec.Record(
 )
 
 
-def make_version(params: Params, content: str) -> str:
-    """A version with a commit of its own and a record that pins `content` as weights."""
+def make_version(params: Params, content: str, tensors: str = "") -> str:
+    """A version with a commit of its own and a record that pins `content` as weights, and the hash `tensors`."""
     md5 = hashlib.md5(content.encode()).hexdigest()
     commit = sh("git", "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", content)
     files = {"reports/decision.json": f"decision of {content}", "reports/report.md": f"report of {content}"}
-    return Registry(params).backend.add(replace(RECORD, md5=md5, files=files), commit).version
+    return Registry(params).backend.add(replace(RECORD, md5=md5, files=files, tensors=tensors), commit).version
 
 
 def day(number: int, hour: int = 12) -> datetime:
@@ -54,3 +59,27 @@ def the_error(call: Callable[[], object]) -> RegistryError:
 
 def ref(number: int, stage: str = "production") -> str:
     return f"refs/tags/detector#{stage}#{number}"
+
+
+def clone_here(tmp_path: Path, name: str) -> Path:
+    sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / name))
+    return tmp_path / name
+
+
+def at_once(clones: list[Path], work: Callable[[int], object]) -> list[int]:
+    """Exit codes of processes that do `work(i)` in clone i, all started before the first may begin."""
+    context = multiprocessing.get_context("fork")
+    gate = context.Event()
+
+    def run(i: int) -> None:
+        os.chdir(clones[i])
+        gate.wait()
+        work(i)
+
+    running = [context.Process(target=run, args=(i,)) for i in range(len(clones))]
+    for process in running:
+        process.start()
+    gate.set()
+    for process in running:
+        process.join()
+    return [process.exitcode or 0 for process in running]

@@ -26,6 +26,7 @@ import pytest
 from tasks.common import isolation
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError
+from tasks.common.looks import Looks, Subject
 from tasks.common.params import Params
 from tasks.measure.decision import Verdict
 from tasks.measure.exported import Exported, ExportedFormat, KeptFile
@@ -404,6 +405,22 @@ class TestStages:
         Registry(params).promote(one, **WHO)
         assert MlflowBackend(params).alias() == "1"
         assert Registry(params).promote(two, **WHO).version == two
+
+    def test_looks_at_the_champion_are_numbered_in_the_history_and_none_is_lost(self, bare: Path, params: Params) -> None:
+        champion = make_version(params, "one", tensors="c" * 64)
+        Registry(params).promote(champion, approver="A", reason="b")
+        body = {"version": champion, "approver": "the gate", "reason": "why", "time": "2026-11-20T12:00:00+00:00"}
+
+        def take(i: int) -> int:
+            subject = Subject(f"candidate {i}", "split", "box.mAP50")
+            return Registry(params)._look(subject).number
+
+        assert sorted(at_once(10, take)) == list(range(1, 11))
+        assert take(3) in range(1, 11)
+        assert [look.number for look in Registry(params).looks()] == list(range(1, 11))
+        assert not Registry(params).backend.look(Registry(params).show(champion), 5, body)
+        Registry(params).pin_champion()
+        assert len(Looks.read().subjects) == 10
 
     def test_champion_yaml_pins_the_version_and_its_weights(self, bare: Path, params: Params) -> None:
         assert Registry(params).pin_champion() is None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
 import subprocess
 import sys
 import time
@@ -24,21 +22,13 @@ from tasks.registry import Fault, Registry
 from tasks.registry import record as rec
 from tasks.registry.stages import line_of
 from tests import workspace as ws
-from tests.registry_data import RECORD, WHO, day, make_version, the_error
+from tests.registry_data import NUM_CLONES, RECORD, WHO, at_once, clone_here, day, make_version, the_error
 from tests.workspace import sh
-
-NUM_CLONES = 40
-"""Clones that register at once."""
 
 
 @pytest.fixture
 def params() -> Params:
     return params_module.load(ws.ROOT / "params.yaml")
-
-
-def clone_here(tmp_path: Path, name: str) -> Path:
-    sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / name))
-    return tmp_path / name
 
 
 def test_a_record_of_an_earlier_release_still_decodes() -> None:
@@ -463,22 +453,3 @@ def with_one_byte_changed(path: Path, call: Callable[[], tuple[Fault, ...]], cha
         return call()
     finally:
         path.write_bytes(before)
-
-
-def at_once(clones: list[Path], work: Callable[[int], object]) -> list[int]:
-    """Exit codes of processes that do `work(i)` in clone i, all started before the first may begin."""
-    context = multiprocessing.get_context("fork")
-    gate = context.Event()
-
-    def run(i: int) -> None:
-        os.chdir(clones[i])
-        gate.wait()
-        work(i)
-
-    running = [context.Process(target=run, args=(i,)) for i in range(len(clones))]
-    for process in running:
-        process.start()
-    gate.set()
-    for process in running:
-        process.join()
-    return [process.exitcode or 0 for process in running]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from tasks.common.looks import Looks
 from tests import warm
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,9 @@ def read(key, default):
 def write(path, text):
     path = pathlib.Path(path); path.parent.mkdir(parents=True, exist_ok=True); path.write_text(text)
 candidate = float(read("candidate", "0.6"))
-split = {"name": "test", "sha256": "0" * 64, "images": 1, "instances": 1, "dataset": "data/sample"}
+reference = read("reference", "baseline")
+tensors = {reference: read("reference_tensors", ""), "candidate": read("tensors", "")}
+split = {"name": "test", "sha256": read("split", "0" * 64), "images": 1, "instances": 1, "dataset": "data/sample"}
 if name == "sample":
     write("data/sample/data.yaml", "train: images/train\\nval: images/val\\ntest: images/test\\nnames: [bolt, nut]\\n")
     for split in ("train", "val", "test"):
@@ -47,18 +50,18 @@ elif name == "finetune":
     write("models/finetune/training.json", "{}")
 elif name == "evaluate":
     from tasks.measure.files import Scores
-    models = {"baseline": {"box": {"mAP50": 0.5}}, "candidate": {"box": {"mAP50": candidate, "per_class": []}}}
-    models["candidate"]["tensors_sha256"] = read("tensors", "")
+    models = {reference: {"box": {"mAP50": 0.5}}, "candidate": {"box": {"mAP50": candidate, "per_class": []}}}
+    for name, tensors in tensors.items():
+        models[name]["tensors_sha256"] = tensors
     names = tuple(read("names", "bolt nut").split())
-    Scores(task="segment", reference="baseline", split=split, names=names, models=models).write()
+    Scores(task="segment", reference=reference, split=split, names=names, models=models).write()
     write("reports/evaluation.npz", "statistics " + read("weights", ""))
 elif name == "gate":
     from tasks.measure.decision import Decision, Verdict
     figures = {"reference": 0.5, "candidate": candidate, "gain": candidate / 0.5 - 1, "threshold": 0.01}
     said = {"verdict": Verdict(read("verdict", "PROMOTE")), "metric": "box.mAP50", "reasons": ("because",), **figures}
     parts = {"evidence": None, "guards": (), "metrics": {}, "per_class": {}, "slices": (), "split": split}
-    tensors = {"baseline": "", "candidate": read("tensors", "")}
-    Decision(reference_model="baseline", confidence=0.95, tensors_sha256=tensors, **said, **parts).write()
+    Decision(reference_model=reference, confidence=0.95, tensors_sha256=tensors, **said, **parts).write()
 elif name == "report":
     write("reports/report.md", "the report of " + read("weights", "first weights"))
 '''
@@ -108,6 +111,7 @@ def make_workspace(root: Path) -> Path:
     (root / "stage.py").write_text(STAGE)
     (root / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (root / "champion.yaml").write_text("name: detector\nversion: null\n")
+    (root / "looks.json").write_bytes(Looks(None).encode())
     (root / ".dvcignore").write_text("*.cache\n*.npy\n")
     (root / ".gitignore").write_text("/reports/*\n/models/registered/\n/.site-cache/\n")
     (root / "control").mkdir()
@@ -118,7 +122,7 @@ def make_workspace(root: Path) -> Path:
 
 
 def set_control(root: Path, **values: str) -> None:
-    """Choose what the stages do: weights, candidate (its metric), verdict, names."""
+    """Choose what the stages do: weights, candidate (its metric), verdict, names, split, reference, tensors of either model."""
     for key, value in values.items():
         (root / "control" / key).write_text(value)
 

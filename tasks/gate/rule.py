@@ -181,16 +181,16 @@ def stand(
         return None
     tensors = str(evaluation.candidate.facts.get("tensors_sha256"))
     number = looks.number(Subject(tensors, evaluation.split["sha256"], gate_params.metric))
-    budget, single = gate_params.reign_budget, None if gate_params.confidence is None else 1 - gate_params.confidence
+    if replicates is None or gate_params.confidence is None:
+        return Reign(looks.champion, number, None, None, None)
+    single, budget = 1 - gate_params.confidence, gate_params.reign_budget
 
-    def level(budget: float | None) -> Level | None:
-        if budget is None or single is None or replicates is None:
-            return None
+    def level(budget: float) -> Level:
         part = min(significance(number, budget), single)
         return Level(part, replicates.lower_bound(gain, 1 - part))
 
-    automatic = single if budget is None or single is None else min(single, budget)
-    return Reign(looks.champion, number, budget, level(budget), level(automatic))
+    counted = None if budget is None else level(budget)
+    return Reign(looks.champion, number, budget, counted, level(min(single, budget or single)))
 
 
 def compare_metrics(evaluation: Evaluation, curves_by_kind: Mapping[str, Curves], draws: Draws) -> dict[str, Comparison]:

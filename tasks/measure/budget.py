@@ -25,5 +25,5 @@ def standing(champion: str, look: int, budget: float | None) -> str:
     """Which look at `champion` it is and how much of the budget is spent, in words."""
     text = f"look {look} at champion {champion}"
     if budget is None:
-        return f"{text}; gate.reign_budget is null, so each is judged as if it were the only one"
+        return f"{text}; no budget limits the looks (gate.reign_budget or gate.confidence is null)"
     return f"{text}: {share_spent(look) * 100:.0f} % of its budget of {budget * 100:.3g} % is spent"

@@ -97,7 +97,7 @@ class Reign:
     look: int
     """Number of this look at it, from 1."""
     budget: float | None
-    """gate.reign_budget; None where a person decides and looks are not counted."""
+    """gate.reign_budget; None where no budget limits the looks."""
     level: Level | None
     """Under that budget: PROMOTE needs the bound above zero. None without a budget or without a confidence."""
     automatic: Level | None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table, blocks
 from tasks.common.paths import DECISION
 from tasks.common.text import code, markdown
-from tasks.measure.decision import Evidence, Guard
+from tasks.measure.budget import share_spent
+from tasks.measure.decision import Evidence, Guard, Reign
 from tasks.measure.intervals import Interval
 from tasks.report.facts import Facts
 from tasks.report.sections.parts import class_comparisons, is_lost
@@ -29,6 +30,8 @@ def _reasons(facts: Facts) -> list[str]:
     if len(digests) == 1 and len(decision.tensors_sha256) > 1:
         reasons.append(words("decision.same_tensors", digest=str(*digests)[:12]))
     reasons.append(_bound(facts, decision.evidence))
+    if decision.reign:
+        reasons.append(_look(facts, decision.reign))
     if decision.evidence:
         reasons += _power(facts, decision.evidence)
     failed = [guard for guard in decision.guards if not guard.passed]
@@ -45,6 +48,15 @@ def _bound(facts: Facts, evidence: Evidence | None) -> str:
     key = "above" if evidence.lower_bound > 0 else "not_above"
     bound, probability = words.gain(evidence.lower_bound), words.share(evidence.probability_of_gain)
     return words(f"decision.{key}", confidence=words.share(confidence, 0), bound=bound, probability=probability)
+
+
+def _look(facts: Facts, reign: Reign) -> str:
+    words, values = facts.words, {"look": reign.look, "champion": reign.champion}
+    if reign.budget is None or reign.level is None:
+        return words("decision.look_unlimited", **values)
+    values |= {"spent": words.share(share_spent(reign.look), 0), "budget": words.share(reign.budget, 0)}
+    confidence, bound = words.share(1 - reign.level.significance, 2), words.gain(reign.level.lower_bound)
+    return words("decision.look", confidence=confidence, bound=bound, **values)
 
 
 def _power(facts: Facts, evidence: Evidence) -> list[str]:
