@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from flows.evidence import MAX_ROWS, page
-from tasks.measure.decision import Slice, Verdict
+from tasks.measure.decision import Level, Slice, Verdict
 from tasks.measure.exported import Exported, ExportedFormat
 from tasks.measure.intervals import Interval
 from tests.evidence_data import DECISION, EVIDENCE
+from tests.registry_data import RECORD
 
 CHANGE = replace(DECISION.metrics["box.mAP50"], gain=-0.001, gain_interval=Interval(-0.002, 0.0))
 FORMATS = {
@@ -107,6 +108,10 @@ def test_a_version_that_was_judged_against_another_champion_says_so() -> None:
     assert "**The champion has changed**" not in page(EVIDENCE)
 
 
+FIRST = replace(EVIDENCE.version, record=replace(RECORD, parent=None))
+AT_A_LOOSER_BUDGET = replace(DECISION, reign=replace(DECISION.reign, automatic=Level(0.005, -0.01)))  # type: ignore[type-var]
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -115,6 +120,9 @@ def test_a_version_that_was_judged_against_another_champion_says_so() -> None:
         pytest.param({"newest": "v1.2.0"}, False, id="not the newest"),
         pytest.param({"champion": "v0.9.0"}, False, id="judged against another champion"),
         pytest.param({"version": replace(EVIDENCE.version, record=None)}, False, id="without a record"),
+        pytest.param({"decision": replace(DECISION, reign=None)}, False, id="its look at the champion was not counted"),
+        pytest.param({"decision": AT_A_LOOSER_BUDGET}, False, id="better within a budget that needs a person"),
+        pytest.param({"champion": None, "decision": replace(DECISION, reign=None), "version": FIRST}, True, id="no champion"),
     ],
 )
 def test_auto_promotes_only_what_speaks_for_itself(change: dict[str, Any], expected: bool) -> None:

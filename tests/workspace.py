@@ -57,11 +57,14 @@ elif name == "evaluate":
     Scores(task="segment", reference=reference, split=split, names=names, models=models).write()
     write("reports/evaluation.npz", "statistics " + read("weights", ""))
 elif name == "gate":
-    from tasks.measure.decision import Decision, Verdict
+    from tasks.measure.decision import Decision, Level, Reign, Verdict
     figures = {"reference": 0.5, "candidate": candidate, "gain": candidate / 0.5 - 1, "threshold": 0.01}
     said = {"verdict": Verdict(read("verdict", "PROMOTE")), "metric": "box.mAP50", "reasons": ("because",), **figures}
     parts = {"evidence": None, "guards": (), "metrics": {}, "per_class": {}, "slices": (), "split": split}
-    Decision(reference_model=reference, confidence=0.95, tensors_sha256=tensors, **said, **parts).write()
+    champion = pathlib.Path("champion.yaml").read_text().partition("version: ")[2].split()[0]
+    level = Level(0.005, float(read("lower_bound", "0.1")))
+    reign = None if champion == "null" else Reign(champion, 1, 0.2, level, level)
+    Decision(reference_model=reference, confidence=0.95, tensors_sha256=tensors, reign=reign, **said, **parts).write()
 elif name == "report":
     write("reports/report.md", "the report of " + read("weights", "first weights"))
 '''
