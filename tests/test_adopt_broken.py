@@ -110,7 +110,7 @@ def test_a_polygon_of_two_corners_does_not_become_a_box(tasks: Path) -> None:
     export = read_export(tasks.parent)
 
     assert shapes(export) == [1, 1, 3, 1, 2, 3]
-    assert "1 polygons have fewer than three corners and are left out" in export.notes
+    assert "1 polygon of fewer than three corners is left out" in export.notes
 
 
 def test_tasks_without_a_submitted_annotation_are_left_out_and_an_empty_one_is_background(tasks: Path) -> None:
@@ -128,7 +128,7 @@ def test_tasks_without_a_submitted_annotation_are_left_out_and_an_empty_one_is_b
     assert [(item.name, item.is_labelled) for item in export.items] == [(f"part_00{i}.jpg", True) for i in (3, 4, 5)]
     assert shapes(export) == [0, 0, 3]
     assert "3 tasks have no annotation and are left out" in export.notes
-    assert "2 annotations were skipped or cancelled by their annotator and are left out" in export.notes
+    assert "2 annotations were skipped or cancelled by the annotator and left out" in export.notes
 
 
 def test_an_export_of_label_studio_without_an_annotation_is_refused(tasks: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_broken_entry_of_coco_is_named(instances: Path, change: Callable[[Any]
     error = refusal_of(instances.parents[1])
 
     assert error.where == str(instances)
-    assert error.what == f"1 entries are not as COCO's format has them\n{line}"
+    assert error.what == f"1 entry is not as COCO's format says\n{line}"
 
 
 ODD_OUTLINE = "an outline is no list of finite numbers x, y, x, y ..."
@@ -201,7 +201,7 @@ def test_a_broken_annotation_of_coco_is_named(instances: Path, more: dict[str, A
     error = refusal_of(instances.parents[1])
 
     assert error.where == str(instances)
-    assert error.what == f"1 annotations cannot be read\nannotation 2, image part_001.jpg: {line}"
+    assert error.what == f"1 annotation cannot be read\nannotation 2, image part_001.jpg: {line}"
 
 
 def test_compressed_run_lengths_are_read_as_pycocotools_writes_them() -> None:
@@ -249,7 +249,7 @@ def test_what_an_object_of_pascal_voc_lacks_is_named(tmp_path: Path, pattern: st
     file = tmp_path / "export/Annotations/part_000.xml"
     file.write_text(re.sub(pattern, new, file.read_text(), count=1))
 
-    assert refusal_of(tmp_path / "export").what == f"1 faults\nAnnotations/part_000.xml: {line}"
+    assert refusal_of(tmp_path / "export").what == f"1 fault\nAnnotations/part_000.xml: {line}"
 
 
 def test_names_in_several_image_sets_or_of_no_image_are_counted(tmp_path: Path) -> None:
@@ -258,6 +258,6 @@ def test_names_in_several_image_sets_or_of_no_image_are_counted(tmp_path: Path) 
 
     export = read_export(tmp_path / "export")
 
-    assert "1 images are in several ImageSets; the last of these files in the order of their paths counts" in export.notes
-    assert "2 names in ImageSets stand for no image of the export and are passed over" in export.notes
+    assert "1 image is in several ImageSets; the last of these files in the order of their paths counts" in export.notes
+    assert "2 names in ImageSets are passed over: no image of the export is called so" in export.notes
     assert [item.given for item in export.items] == ["train", "val", None, None, None, None]

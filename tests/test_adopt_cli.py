@@ -176,7 +176,7 @@ def test_an_archive_that_is_too_large_is_refused_before_it_is_unpacked(workspace
 
     assert "no export of images shrinks so much" in refusal_of(workspace / "export.zip").what
     monkeypatch.setattr(archives, "MAX_FILES", 0)
-    assert refusal_of(workspace / "export.zip").what.startswith("1 files with 0.3 GB unpacked")
+    assert refusal_of(workspace / "export.zip").what.startswith("1 file with 0.3 GB unpacked")
 
 
 def test_an_archive_that_was_cut_off_says_so(workspace: Path) -> None:
@@ -254,7 +254,7 @@ def test_an_image_that_two_splits_name_is_drawn(workspace: Path, caplog: pytest.
     with caplog.at_level(logging.INFO):
         folder = adopt_export(workspace / "export")
 
-    assert "data.yaml puts 20 images into two splits, as where val is the folder of train: they are drawn anew" in caplog.text
+    assert "data.yaml: 20 images that are in two splits are drawn anew, as where val is the folder of train" in caplog.text
     assert {split: len(images) for split, images in read_dataset(folder).splits.items()} == {"train": 12, "val": 2, "test": 6}
 
 
@@ -319,8 +319,8 @@ def test_links_out_of_the_export_and_pipes_are_left_out_and_counted(workspace: P
         folder = adopt_export(workspace / "export")
 
     assert len(read_dataset(folder).images) == 20
-    assert "3 links that lead out of the export or nowhere" in caplog.text
-    assert "1 pictures or videos of kinds that are not read, such as phone.heic" in caplog.text
+    assert "3 entries are left out: links out of the export or nowhere, pipes and the like" in caplog.text
+    assert "1 picture or video is of a kind that is not read, such as phone.heic" in caplog.text
 
 
 def test_labels_in_a_folder_of_another_name_are_found_and_those_without_an_image_named(
@@ -335,8 +335,8 @@ def test_labels_in_a_folder_of_another_name_are_found_and_those_without_an_image
     with caplog.at_level(logging.INFO):
         folder = adopt_export(workspace / "export")
 
-    assert f"{number} label files do not lie where Ultralytics looks" in caplog.text
-    assert "1 label files have no image and are left out" in caplog.text
+    assert f"{number} label files lie elsewhere than Ultralytics looks" in caplog.text
+    assert "1 label file without an image left out" in caplog.text
     assert all(label_file(image).is_file() for image in read_dataset(folder).images)
 
 
@@ -404,11 +404,11 @@ def test_edits_that_are_given_up_are_named(workspace: Path, caplog: pytest.LogCa
     label = label_file(min(read_dataset(folder).images))
     label.write_text("0 0.5 0.5 0.25 0.25\n")
 
-    assert "1 files were changed" in refusal_of(workspace / "export").what
+    assert "1 file was changed" in refusal_of(workspace / "export").what
     with caplog.at_level(logging.INFO):
         adopt_export(workspace / "export", discard_edits=True)
 
-    assert f"given up  1 files that were changed in {folder}" in caplog.text
+    assert f"given up  1 change made in {folder}" in caplog.text
     assert label.name in caplog.text
 
 

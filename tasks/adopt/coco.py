@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from tasks.adopt.listing import Listing, not_there
 from tasks.adopt.masks import decode_coco, polygon_of_mask, polygon_of_parts
-from tasks.adopt.types import BROKEN, Export, Item, Shape, split_of, splits_of_folders
+from tasks.adopt.types import BROKEN, Export, Item, Shape, notes_of, split_of, splits_of_folders
 from tasks.common.errors import DatasetError
-from tasks.common.text import first
+from tasks.common.text import counted, first
+
+CUT = ("object", "objects", "reached out of the image by more than 1 % of its side and the rest was cut off")
 
 
 def is_coco(content: Any) -> bool:
@@ -63,7 +65,7 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
         raise not_there(missed, listing.root)
     export.items = list(chosen.values())
     if unnamed := len(listing.images) - len(chosen):
-        export.notes.append(f"{unnamed} images are named by no annotation file and are left out")
+        export.notes.append(f"{counted(unnamed, 'image is', 'images are')} named by no annotation file and left out")
     reader.tell()
     return export
 
@@ -106,7 +108,7 @@ def _require_form(file: Path, content: Mapping[str, Any]) -> None:
         elif not all(entry.get(key) is None or _is_id(entry[key]) for key in ("image_id", "category_id")):
             bad.append(f"annotation {entry.get('id', number)}: image_id or category_id is no id")
     if bad:
-        what = f"{len(bad)} entries are not as COCO's format has them\n{first(bad)}"
+        what = f"{counted(len(bad), 'entry is', 'entries are')} not as COCO's format says\n{first(bad)}"
         raise DatasetError(what, where=str(file), fix="Export again, or mend these entries.")
 
 
@@ -185,9 +187,13 @@ class _Reader:
             if shape is not None:
                 item.shapes.append(shape)
         if bad:
-            raise DatasetError(f"{len(bad)} annotations lead nowhere\n{first(bad)}", where=str(file), fix="Export again.")
+            raise DatasetError(
+                f"{counted(len(bad), 'annotation leads', 'annotations lead')} nowhere\n{first(bad)}",
+                where=str(file),
+                fix="Export again.",
+            )
         if broken:
-            what = f"{len(broken)} annotations cannot be read\n{first(broken)}"
+            what = f"{counted(len(broken), 'annotation')} cannot be read\n{first(broken)}"
             raise DatasetError(what, where=str(file), fix="Export again, or mend or remove these annotations.")
 
     def _shape(self, annotation: Mapping[str, Any], name: str, item: Item) -> Shape | None:
@@ -232,13 +238,13 @@ class _Reader:
 
     def tell(self) -> None:
         words = {
-            "crowd": "crowd regions stand for many objects and are left out",
-            "empty": "annotations have neither an outline nor a box and are left out",
-            "masks": "masks became polygons along their pixels",
-            "joined": "objects of several parts became one polygon each, joined by lines of no width",
-            "cut": "objects reached out of their image by more than 1 % of its side and were cut off there",
+            "crowd": ("crowd region is", "crowd regions are", "left out: each stands for many objects"),
+            "empty": ("annotation is", "annotations are", "left out: neither outline nor box"),
+            "masks": ("mask became a polygon", "masks became polygons", "along the edges of pixels"),
+            "joined": ("object", "objects", "of several parts became one polygon each, joined by lines of no width"),
+            "cut": CUT,
         }
-        self.export.notes += [f"{self.counts[key]} {text}" for key, text in words.items() if self.counts[key]]
+        self.export.notes += notes_of(self.counts, words)
 
 
 def image_size(image: Path) -> tuple[float, float]:

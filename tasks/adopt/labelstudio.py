@@ -15,8 +15,9 @@ import numpy.typing as npt
 from tasks.adopt.coco import box_values, clipped, size_of
 from tasks.adopt.listing import Listing, not_there
 from tasks.adopt.masks import decode_brush, polygon_of_mask
-from tasks.adopt.types import BROKEN, Export, Item, Shape
+from tasks.adopt.types import BROKEN, Export, Item, Shape, notes_of
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 
 LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "labels", "ellipselabels", "keypointlabels")
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
@@ -67,20 +68,24 @@ def read(listing: Listing, file: Path, tasks: list[dict[str, Any]]) -> Export:
         export.items.append(item)
     if not export.items and not missed:
         fix = "Annotate and submit tasks in Label Studio, then export again."
-        raise DatasetError(f"none of the {len(tasks)} tasks has an annotation", where=str(file), fix=fix)
+        raise DatasetError(f"none of {counted(len(tasks), 'task')} has an annotation", where=str(file), fix=fix)
     if missed:
         raise not_there(missed, file, WITHOUT_IMAGES)
     export.names = sorted(names)
     words = {
-        "predictions": "tasks have predictions of a model and no annotation of a person; the predictions are not used as labels",
-        "none": "tasks have no annotation and are left out",
-        "skipped": "annotations were skipped or cancelled by their annotator and are left out",
-        "several": "tasks have several annotations; the newest is taken",
-        "short": "polygons have fewer than three corners and are left out",
-        "other": "results are no boxes, polygons or brush strokes and are left out",
-        "masks": "brush strokes became polygons along their pixels",
+        "predictions": (
+            "task has",
+            "tasks have",
+            "predictions of a model and no annotation of a person; they are not used as labels",
+        ),
+        "none": ("task has no annotation and is", "tasks have no annotation and are", "left out"),
+        "skipped": ("annotation was", "annotations were", "skipped or cancelled by the annotator and left out"),
+        "several": ("task has", "tasks have", "several annotations; the newest is taken"),
+        "short": ("polygon of fewer than three corners is", "polygons of fewer than three corners are", "left out"),
+        "other": ("result is", "results are", "left out: neither box nor polygon nor brush stroke"),
+        "masks": ("brush stroke became a polygon", "brush strokes became polygons", "along the edges of pixels"),
     }
-    export.notes += [f"{counts[key]} {text}" for key, text in words.items() if counts[key]]
+    export.notes += notes_of(counts, words)
     return export
 
 

@@ -9,6 +9,7 @@ from tasks.adopt.listing import WITH_IMAGES, Listing, read_json, read_text
 from tasks.adopt.types import Export, Item, splits_of_folders
 from tasks.adopt.yolo import class_names, read_labels
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 
 LISTS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 
@@ -36,7 +37,7 @@ def read_darknet(listing: Listing, file: Path) -> Export:
                 else:
                     chosen[image] = None if image in chosen else split
     if missed:
-        what = f"{len(missed)} listed images are not in the export, such as {missed[0]}"
+        what = f"{counted(len(missed), 'listed image is', 'listed images are')} not in the export, such as {missed[0]}"
         raise DatasetError(what, where=str(file), fix=WITH_IMAGES)
     if not settings:
         chosen = dict.fromkeys(listing.images)

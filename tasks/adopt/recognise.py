@@ -13,6 +13,7 @@ from tasks.adopt import coco, labelstudio, plain, voc, yolo
 from tasks.adopt.listing import Listing, read_json
 from tasks.adopt.types import Export, common_names
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 from tasks.validate.strays import PICTURES
 
 FORMATS = ("yolo", "darknet", "coco", "labelstudio", "classes", "voc")
@@ -61,10 +62,12 @@ def _passed_over(listing: Listing) -> list[str]:
     """What of the export is not read although somebody may miss it."""
     notes = []
     if listing.num_not_files:
-        notes.append(f"{listing.num_not_files} links that lead out of the export or nowhere, or no files at all, are left out")
+        entries = counted(listing.num_not_files, "entry is", "entries are")
+        notes.append(f"{entries} left out: links out of the export or nowhere, pipes and the like")
     others = [path for path in listing.files if path.suffix.lower().removeprefix(".") in PICTURES]
     if others:
-        notes.append(f"{len(others)} pictures or videos of kinds that are not read, such as {others[0].name}: convert them")
+        pictures = counted(len(others), "picture or video is", "pictures or videos are")
+        notes.append(f"{pictures} of a kind that is not read, such as {others[0].name}: convert it")
     return notes
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from tasks.common.text import counted
 
 Kind = Literal["box", "polygon", "raw"]
 
@@ -62,6 +64,11 @@ class Export:
     """A metadata.csv about the images."""
     group_pattern: str | None = None
     """What in an image's name tells images that the tool made of one picture."""
+
+
+def notes_of(counts: Mapping[str, int], words: Mapping[str, tuple[str, str, str]]) -> list[str]:
+    """A sentence for each of `counts` that is not 0; `words` has its beginning for one, for more, and its end."""
+    return [f"{counted(counts[key], one, more)} {end}" for key, (one, more, end) in words.items() if counts[key]]
 
 
 SPLIT_WORDS = {

@@ -11,6 +11,7 @@ from tasks.adopt.listing import Listing, read_text
 from tasks.adopt.types import Export, Item, split_of
 from tasks.common.dataset import label_path, require_count
 from tasks.common.errors import DatasetError, PipelineError
+from tasks.common.text import counted
 from tasks.common.yaml import line_of, load_yaml
 from tasks.validate.lines import NOT_LABELS
 
@@ -50,9 +51,10 @@ def read(listing: Listing, file: Path) -> Export:
         for image in images:
             chosen[image] = None if image in chosen else split
     if twice := sum(split is None for split in chosen.values()):
-        notes.append(f"{file.name} puts {twice} images into two splits, as where val is the folder of train: they are drawn anew")
+        what = counted(twice, "image that is in two splits is", "images that are in two splits are")
+        notes.append(f"{file.name}: {what} drawn anew, as where val is the folder of train")
     if others := len(listing.images) - len(chosen):
-        notes.append(f"{others} images lie in no split of {file.name} and are left out")
+        notes.append(f"{counted(others, 'image lies', 'images lie')} in no split of {file.name}: left out")
     lines = Lines(names, _keypoint_values(layout))
     items = [Item(image, given=split) for image, split in chosen.items()]
     read_labels(listing, items, lines, notes)
@@ -82,19 +84,20 @@ def read_labels(listing: Listing, items: list[Item], lines: Lines, notes: list[s
             elsewhere.append(label)
         item.shapes = lines.read(label)
     if elsewhere:
-        notes.append(f"{len(elsewhere)} label files do not lie where Ultralytics looks: taken by name, such as {elsewhere[0]}")
+        files = counted(len(elsewhere), "label file lies", "label files lie")
+        notes.append(f"{files} elsewhere than Ultralytics looks: taken by name, such as {elsewhere[0]}")
     used |= set(elsewhere)
     folders = {file.parent for file in used}
     unused = [file for file in listing.with_suffix(".txt") if file not in used and file.parent in folders]
     if orphans := [file for file in unused if file.name.partition(".")[0].lower() not in NOT_LABELS]:
-        notes.append(f"{len(orphans)} label files have no image and are left out, such as {orphans[0]}")
+        notes.append(f"{counted(len(orphans), 'label file')} without an image left out, such as {orphans[0]}")
     if items and without == len(items):
         where = Path(expected[0])
         texts = listing.with_suffix(".txt")
         seen = f"Text files lie at {texts[-1]}." if texts else "There is no .txt file at all."
         raise DatasetError("no image has a label file", where=str(where), fix=f"{seen} Export the labels too.")
     if without:
-        notes.append(f"{without} images have no label file: validate says whether so many are plausible")
+        notes.append(f"{counted(without, 'image has', 'images have')} no label file: validate says whether so many are plausible")
 
 
 def class_names(names: Any, where: str) -> list[str]:
@@ -165,7 +168,7 @@ def _images(listing: Listing, entry: str, layout: Mapping[str, Any], file: Path)
                 if missed := [(number, line) for number, line, image in found if image is None]:
                     number, line = missed[0]
                     raise DatasetError(
-                        f"{len(missed)} lines name no image of this export, such as {line}",
+                        f"{counted(len(missed), 'line names', 'lines name')} no image of this export, such as {line}",
                         where=f"{folder}:{number}",
                         fix="Export with the images, or name their folder with --images FOLDER.",
                     )
