@@ -81,8 +81,6 @@ PLAIN_FOLDERS = frozenset({
     "images", "labels", "jpegimages", "data", "default", "obj_train_data", "obj_valid_data", "obj_val_data", "obj_test_data",
 })  # fmt: skip
 """Folders that tools make for themselves: they say nothing about an image."""
-BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What Python raises where a value of an export has another form than its tool gives it."""
 
 
 def split_of(word: str) -> str | None:
