@@ -13,7 +13,7 @@ import pytest
 
 from tasks.adopt.masks import decode_coco
 from tasks.adopt.recognise import read_export
-from tasks.adopt.types import Export
+from tasks.adopt.types import IN_SEVERAL, Export
 from tasks.common.errors import DatasetError
 from tests import exports
 from tests.exports import NAMES, shoot
@@ -281,12 +281,25 @@ def test_what_an_object_of_pascal_voc_lacks_is_named(tmp_path: Path, pattern: st
     assert refusal_of(tmp_path / "export").what == f"1 fault\nAnnotations/part_000.xml: {line}"
 
 
-def test_names_in_several_image_sets_or_of_no_image_are_counted(tmp_path: Path) -> None:
+def test_an_image_in_several_image_sets_judges_and_names_of_no_image_are_counted(tmp_path: Path) -> None:
     exports.voc(tmp_path / "export", shoot(tmp_path / "shots", 6))
-    exports.image_sets(tmp_path / "export", {"train": ["part_000", "part_001", "gone"], "val": ["part_001", "part_002.jpg"]})
+    sets = {"train": ["part_000", "part_001", "part_003", "gone"], "test": ["part_003"], "val": ["part_001", "part_002.jpg"]}
+    exports.image_sets(tmp_path / "export", sets)
 
     export = read_export(tmp_path / "export")
 
-    assert "1 image is in several ImageSets; the last of these files in the order of their paths counts" in export.notes
+    assert f"2 images are in several ImageSets: {IN_SEVERAL}" in export.notes
     assert "2 names in ImageSets are passed over: no image of the export is called so" in export.notes
-    assert [item.given for item in export.items] == ["train", "val", None, None, None, None]
+    assert [item.given for item in export.items] == ["train", "val", None, "test", None, None]
+
+
+def test_an_image_in_the_files_of_two_splits_of_coco_judges(tmp_path: Path) -> None:
+    shots = shoot(tmp_path / "shots", 6)
+    exports.coco_2017(tmp_path / "export", shots)
+    file = tmp_path / "export/annotations/instances_val2017.json"
+    file.write_text(json.dumps(exports.coco_content([shots[0], shots[4]])))
+
+    export = read_export(tmp_path / "export")
+
+    assert f"1 image is in annotation files of several splits: {IN_SEVERAL}" in export.notes
+    assert {item.image.stem for item in export.items if item.given == "val"} == {"part_000", "part_004"}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tasks.adopt.listing import Listing, not_there
 from tasks.adopt.masks import decode_coco, polygon_of_mask, polygon_of_parts
-from tasks.adopt.types import Export, Item, Shape, notes_of, split_of, splits_of_folders
+from tasks.adopt.types import IN_SEVERAL, Export, Item, Shape, judging, notes_of, split_of, splits_of_folders
 from tasks.adopt.values import BROKEN, checked, number, quoted, words
 from tasks.common.errors import DatasetError
 from tasks.common.text import counted, first
@@ -49,6 +49,7 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
     reader = _Reader(export)
     chosen: dict[Path, Item] = {}
     missed: list[str] = []
+    in_several: set[Path] = set()
     for file, content in files.items():
         by_id: dict[Any, Item] = {}
         for record in content["images"]:
@@ -56,7 +57,11 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
             if image is None:
                 missed.append(f"{file.name}: {record['file_name']}")
                 continue
-            item = chosen.setdefault(image, Item(image, given=_split(file, image, listing.root)))
+            given = _split(file, image, listing.root)
+            item = chosen.setdefault(image, Item(image, given=given))
+            if None not in (item.given, given) and item.given != given:
+                in_several.add(image)
+            item.given = judging(item.given, given)
             item.size_wh = _size(record)
             by_id[record["id"]] = item
         if not missed:
@@ -66,6 +71,9 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
     export.items = list(chosen.values())
     if unnamed := len(listing.images) - len(chosen):
         export.notes.append(f"{counted(unnamed, 'image is', 'images are')} named by no annotation file and left out")
+    if in_several:
+        images = counted(len(in_several), "image is", "images are")
+        export.notes.append(f"{images} in annotation files of several splits: {IN_SEVERAL}")
     reader.tell()
     return export
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tasks.common.dataset import SPLITS
 from tasks.common.text import counted
 
 Kind = Literal["box", "polygon", "raw"]
@@ -86,6 +87,15 @@ PLAIN_FOLDERS = frozenset({
 def split_of(word: str) -> str | None:
     """The split that a folder, a key or a part of a file's name stands for; years as in `val2017` are ignored."""
     return SPLIT_WORDS.get(word.lower().rstrip("0123456789"))
+
+
+def judging(one: str | None, two: str | None) -> str | None:
+    """The split of an image that an export puts into two: the one that judges more, since what judges must never teach."""
+    return max(one, two, key=SPLITS.index) if one and two else one or two
+
+
+IN_SEVERAL = "test goes before val and val before train, since what judges must never teach"
+"""What is said of such images."""
 
 
 def splits_of_folders(file: Path, root: Path) -> list[str]:

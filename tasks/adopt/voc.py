@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.adopt.coco import CUT, box_values, clipped, image_size, is_far_out
 from tasks.adopt.listing import Listing, not_there, read_text
-from tasks.adopt.types import Export, Item, Shape, notes_of, split_of, splits_of_folders
+from tasks.adopt.types import IN_SEVERAL, Export, Item, Shape, judging, notes_of, split_of, splits_of_folders
 from tasks.common.errors import DatasetError
 from tasks.common.text import counted, first
 
@@ -92,7 +92,7 @@ def _tell(export: Export, listing: Listing, counts: Counter[str]) -> None:
         export.notes.append(f"{counted(others, 'image has no XML file and is', 'images have no XML file and are')} left out")
     words = {
         "cut": CUT,
-        "several": ("image is", "images are", "in several ImageSets; the last of these files in the order of their paths counts"),
+        "several": ("image is", "images are", f"in several ImageSets: {IN_SEVERAL}"),
         "unknown": ("name in ImageSets is", "names in ImageSets are", "passed over: no image of the export is called so"),
         "difficult": ("object is", "objects are", "marked difficult and used like any other"),
     }
@@ -155,7 +155,7 @@ def _image_sets(listing: Listing, stems: Collection[str], counts: Counter[str]) 
                     stem = Path(words[0]).stem if "/" in words[0] else words[0]
                     if splits.get(stem, split) != split:
                         several.add(stem)
-                    splits[stem] = split
+                    splits[stem] = str(judging(splits.get(stem), split))
     counts["unknown"] = len(splits.keys() - stems)
     counts["several"] = len(several.intersection(stems))
     return splits
