@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.adopt.recognise import read_export
 from tasks.common.dataset import SPLITS, label_file, read_dataset
 from tests import exports
 from tests.exports import BOXES, NAMES, POLYGONS, Shot, adopt_export, shoot
@@ -119,3 +120,51 @@ def test_a_second_file_of_label_studio_is_named(workspace: Path, caplog: pytest.
         adopt_export(workspace / "export")
 
     assert "project-1-at-2026-11-02.json is another export of Label Studio and is not read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        ("FiftyOne YOLO", "COCO", "instances_train2017.json is of another export, COCO, and not read: --format coco"),
+        ("labelImg", "Pascal VOC", "part_000.xml is of another export, Pascal VOC, and not read: --format voc"),
+        (
+            "CVAT YOLO 1.1",
+            "Label Studio JSON",
+            "2026-11-01.json is of another export, Label Studio's JSON, and not read: --format",
+        ),
+        ("CVAT COCO 1.0", "labelImg", "classes.txt is of another export, YOLO labels, and not read: --format classes"),
+    ],
+)
+def test_a_second_export_in_the_folder_is_named_and_can_be_asked_for(
+    workspace: Path, first: str, second: str, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shots, others = shoot(workspace / "shots", 20), shoot(workspace / "others", 20)
+    others[1] = Shot(others[1].file, others[1].size, ())
+    BOXES[first](workspace / "export", shots, NAMES)
+    BOXES[second](workspace / "second", others, NAMES)
+    shutil.copytree(workspace / "second", workspace / "export", ignore=shutil.ignore_patterns("*.jpg"), dirs_exist_ok=True)
+
+    with caplog.at_level(logging.INFO):
+        adopt_export(workspace / "export")
+
+    assert shown in caplog.text
+    asked = caplog.text.partition("--format ")[2].split()[0]
+    assert objects(adopt_export(workspace / "export", "asked", format=asked)) == expected(others)
+
+
+@pytest.mark.parametrize("tool", BOXES)
+def test_no_export_is_taken_for_two(workspace: Path, tool: str) -> None:
+    BOXES[tool](workspace / "export", shoot(workspace / "shots", 5), NAMES)
+
+    notes = read_export(workspace / "export").notes
+
+    assert not [note for note in notes if "another export" in note or "not read" in note]
+
+
+def test_a_second_set_of_yolo_in_the_folder_is_named(workspace: Path) -> None:
+    for name, first in (("a", 0), ("b", 50)):
+        exports.roboflow(workspace / "export" / name, shoot(workspace / name, 10, first=first))
+
+    export = read_export(workspace / "export")
+
+    assert "1 set is not read, such as that of b/data.yaml: adopt each folder by itself" in export.notes

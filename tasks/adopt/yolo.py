@@ -35,6 +35,13 @@ def find(listing: Listing) -> Path | None:
     return None
 
 
+def others(listing: Listing) -> list[Path]:
+    """The YAML files that `find` passes over and that describe a set by their name."""
+    files = [file for file in listing.with_suffix(".yaml", ".yml") if file.name in FIRST]
+    chosen = find(listing)
+    return [file for file in files if chosen is not None and file.parent != chosen.parent]
+
+
 def read(listing: Listing, file: Path) -> Export:
     """The export that `file` describes.
 
