@@ -80,6 +80,23 @@ def test_suggestions_are_written_into_params_yaml_and_every_other_line_stays(wor
     assert {line.partition("#")[2] for line in before} <= {line.partition("#")[2] for line in after}
 
 
+def test_what_was_raised_for_a_crowded_set_goes_back_for_another_set(workspace: Path) -> None:
+    crowd = tuple(Thing("nut", ((x, 10), (x + 4, 14))) for x in range(1, 90)) * 4
+    shots = shoot(workspace / "shots", 20)
+    exports.voc(workspace / "crowded", [Shot(shots[0].file, shots[0].size, crowd), *shots[1:]])
+    exports.voc(workspace / "parts", shots)
+    main(["crowded", "--write-params", "--group", r"(part_\d+)"])
+    by_hand = (workspace / "params.yaml").read_text().replace("max_det: 450", "max_det: 600")
+    (workspace / "params.yaml").write_text(by_hand)
+
+    main(["crowded", "--write-params"])
+    kept = params.load()
+    main(["parts", "--write-params"])
+
+    assert (kept.evaluate.max_det, kept.gate.group_by) == (600, {"pattern": r"(part_\d+)"})
+    assert (params.load().evaluate.max_det, params.load().gate.group_by) == (300, None)
+
+
 def test_an_error_is_a_block(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["nowhere"])
