@@ -168,3 +168,29 @@ def test_a_second_set_of_yolo_in_the_folder_is_named(workspace: Path) -> None:
     export = read_export(workspace / "export")
 
     assert "1 set is not read, such as that of b/data.yaml: adopt each folder by itself" in export.notes
+
+
+@pytest.mark.parametrize(
+    ("tool", "where"), [("CVAT YOLO 1.1", "train.txt"), ("CVAT Ultralytics YOLO 1.0", "data.yaml:6: train.txt")]
+)
+def test_an_image_that_a_list_names_again_counts_once_and_keeps_its_split(workspace: Path, tool: str, where: str) -> None:
+    BOXES[tool](workspace / "export", shoot(workspace / "shots", 6), NAMES)
+    file = workspace / "export/train.txt"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines, *lines[:2]]))
+
+    export = read_export(workspace / "export")
+
+    assert f"{where}: 2 lines name images again: each counts once" in export.notes
+    assert [item.given for item in export.items] == ["train"] * 6
+
+
+def test_an_image_in_two_lists_of_cvat_is_drawn_and_named(workspace: Path) -> None:
+    exports.cvat_yolo_1_1(workspace / "export", shoot(workspace / "shots", 6))
+    (workspace / "export/valid.txt").write_text((workspace / "export/train.txt").read_text().splitlines()[0])
+    (workspace / "export/obj.data").write_text("train = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n")
+
+    export = read_export(workspace / "export")
+
+    assert "obj.data: 1 image that is in two splits is drawn anew, as where val is the folder of train" in export.notes
+    assert [item.given for item in export.items] == [None, *["train"] * 5]

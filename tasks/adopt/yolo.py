@@ -55,11 +55,9 @@ def read(listing: Listing, file: Path) -> Export:
     splits, notes = _splits(listing, layout, file)
     chosen: dict[Path, str | None] = {}
     for split, images in splits.items():
-        for image in images:
+        for image in dict.fromkeys(images):
             chosen[image] = None if image in chosen else split
-    if twice := sum(split is None for split in chosen.values()):
-        what = counted(twice, "image that is in two splits is", "images that are in two splits are")
-        notes.append(f"{file.name}: {what} drawn anew, as where val is the folder of train")
+    notes += in_two_splits(chosen, file)
     if others := len(listing.images) - len(chosen):
         notes.append(f"{counted(others, 'image lies', 'images lie')} in no split of {file.name}: left out")
     lines = Lines(names, _keypoint_values(layout))
@@ -107,6 +105,19 @@ def read_labels(listing: Listing, items: list[Item], lines: Lines, notes: list[s
         notes.append(f"{counted(without, 'image has', 'images have')} no label file: validate says whether so many are plausible")
 
 
+def in_two_splits(chosen: Mapping[Path, str | None], file: Path) -> list[str]:
+    """That the images without a split in `chosen` are in two splits of `file`."""
+    if not (number := sum(split is None for split in chosen.values())):
+        return []
+    images = counted(number, "image that is in two splits is", "images that are in two splits are")
+    return [f"{file.name}: {images} drawn anew, as where val is the folder of train"]
+
+
+def repeated(number: int, where: str) -> list[str]:
+    """That so many lines of a list name an image again."""
+    return [f"{where}: {counted(number, 'line names an image', 'lines name images')} again: each counts once"] if number else []
+
+
 def class_names(names: Any, where: str) -> list[str]:
     """The classes in the order of their ids, from a list or from {id: name}; a gap gets a name of its own."""
     if isinstance(names, str):
@@ -141,15 +152,15 @@ def _splits(listing: Listing, layout: Mapping[str, Any], file: Path) -> tuple[di
             continue
         entries = entry if isinstance(entry, list) else [entry]
         images = [image for part in entries for image in _images(listing, str(part), layout, file)]
+        where = f"{file.name}:{line_of(layout, [str(key)])}"
+        notes += repeated(len(images) - len(set(images)), f"{where}: {entry}")
         if images:
             splits[split] = [*splits.get(split, []), *images]
         elif split == "train" and listing.images:
-            where, fix = f"{file}:{line_of(layout, [str(key)])}", "Correct the line: the other images would have to teach alone."
-            raise DatasetError(f"`{key}: {entry}` leads to no image of the export", where=where, fix=fix)
+            fix = "Correct the line: the other images would have to teach alone."
+            raise DatasetError(f"`{key}: {entry}` leads to no image of the export", where=str(file.with_name(where)), fix=fix)
         else:
-            notes.append(
-                f"{file.name}:{line_of(layout, [str(key)])}: `{key}: {entry}` leads to no image, so there is no such split"
-            )
+            notes.append(f"{where}: `{key}: {entry}` leads to no image, so there is no such split")
     if not splits:
         raise DatasetError(
             f"no split leads to an image of this export. Seen: {listing.summary()}",
