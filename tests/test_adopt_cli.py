@@ -109,6 +109,19 @@ def test_an_error_is_a_block(workspace: Path, capsys: pytest.CaptureFixture[str]
     )
 
 
+def test_a_file_of_the_export_leads_to_its_folder(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exports.roboflow(workspace / "export", shoot(workspace / "shots", 5))
+
+    with pytest.raises(SystemExit):
+        main(["export/../export/data.yaml"])
+
+    assert capsys.readouterr().err == (
+        "error: expected a folder or a .zip file\n"
+        f"where: {workspace / 'export/data.yaml'}\n"
+        f"next:  Name the folder that holds it, {workspace / 'export'}; another archive than a .zip must be unpacked first.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [

@@ -96,7 +96,8 @@ def _require_usable(options: Options, folder: Path) -> None:
     if not source.exists():
         raise DatasetError("no such folder or archive", where=str(source), fix="Name the folder or the .zip file of the export.")
     if source.is_file() and source.suffix.lower() != ".zip":
-        raise DatasetError("expected a folder or a .zip file", where=str(source), fix="Unpack it and name the folder.")
+        fix = f"Name the folder that holds it, {source.parent}; another archive than a .zip must be unpacked first."
+        raise DatasetError("expected a folder or a .zip file", where=str(source), fix=fix)
     if options.images is not None and not options.images.is_dir():
         raise DatasetError(
             "no such folder", where=str(options.images), fix="Name the folder that holds the images: --images FOLDER."
