@@ -15,13 +15,13 @@ import pytest
 from tasks.common import filecache, hashes
 from tasks.common import params as parameters
 from tasks.common.accepted import accepted_dataset, unchanged
-from tasks.common.dataset import LINE_BREAKS, digest, label_path, read_dataset
+from tasks.common.dataset import LINE_BREAKS, digest, label_file, label_path, read_dataset
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
 from tasks.measure import yolo
 from tasks.measure.view import images_folder
 from tests import training, validate_data
-from tests.validate_data import LABEL, SQUARE, TRIANGLE, add_image, draw, run
+from tests.validate_data import LABEL, ROOT, SQUARE, TRIANGLE, add_image, draw, run
 
 data = validate_data.data
 
@@ -371,6 +371,27 @@ def test_images_and_objects_that_the_trainer_dropped_stop_it_before_the_first_ep
     del own["train"].labels[1]
     with pytest.raises(DatasetError, match=r"read 3 images and 6 objects .*\nimages/train/1\.jpg: not loaded"):
         counts.require_accepted(plan, own, Path("runs/x"))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["0 0.5 0.5 0.2 0.2\n" * 2, "0 1.5 0.5 0.2 0.2\n"], ids=["line twice", "outside"])
+def test_what_was_never_validated_is_compared_with_its_files_too(data: Path, line: str) -> None:
+    """A golden set, and the data of `watch`: the images and labels that a model is shown are those of the folder."""
+    from tasks.measure.predict import evaluation_settings, predict
+
+    for label in (data / "labels").rglob("*.txt"):
+        label.write_text("0 0.5 0.5 0.2 0.2\n")
+    dataset = read_dataset(data)
+    yolo.prepare()
+    model = yolo.load(ROOT / "models/tiny-det.yaml")
+    settings = evaluation_settings(parameters.load(overrides=["train.imgsz=64", "train.device=cpu"]))
+    file = yolo.write_data_yaml(dataset, Path("runs/x"))
+
+    assert len(predict(model, file, dataset, settings, "val", Path("runs/x"))) == len(dataset.splits["val"])
+    label_file(dataset.splits["val"][1]).write_text(line)
+    file = yolo.write_data_yaml(dataset, Path("runs/x"))
+    with pytest.raises(DatasetError, match=r"split `val` otherwise than its files say\nimages/val/1\.jpg: "):
+        predict(model, file, dataset, settings, "val", Path("runs/x"))
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.adopt.recognise import read_export
 from tasks.common.dataset import SPLITS, label_file, read_dataset
 from tests import exports
 from tests.exports import BOXES, NAMES, POLYGONS, Shot, adopt_export, shoot
@@ -119,3 +120,77 @@ def test_a_second_file_of_label_studio_is_named(workspace: Path, caplog: pytest.
         adopt_export(workspace / "export")
 
     assert "project-1-at-2026-11-02.json is another export of Label Studio and is not read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        ("FiftyOne YOLO", "COCO", "instances_train2017.json is of another export, COCO, and not read: --format coco"),
+        ("labelImg", "Pascal VOC", "part_000.xml is of another export, Pascal VOC, and not read: --format voc"),
+        (
+            "CVAT YOLO 1.1",
+            "Label Studio JSON",
+            "2026-11-01.json is of another export, Label Studio's JSON, and not read: --format",
+        ),
+        ("CVAT COCO 1.0", "labelImg", "classes.txt is of another export, YOLO labels, and not read: --format classes"),
+    ],
+)
+def test_a_second_export_in_the_folder_is_named_and_can_be_asked_for(
+    workspace: Path, first: str, second: str, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shots, others = shoot(workspace / "shots", 20), shoot(workspace / "others", 20)
+    others[1] = Shot(others[1].file, others[1].size, ())
+    BOXES[first](workspace / "export", shots, NAMES)
+    BOXES[second](workspace / "second", others, NAMES)
+    shutil.copytree(workspace / "second", workspace / "export", ignore=shutil.ignore_patterns("*.jpg"), dirs_exist_ok=True)
+
+    with caplog.at_level(logging.INFO):
+        adopt_export(workspace / "export")
+
+    assert shown in caplog.text
+    asked = caplog.text.partition("--format ")[2].split()[0]
+    assert objects(adopt_export(workspace / "export", "asked", format=asked)) == expected(others)
+
+
+@pytest.mark.parametrize("tool", BOXES)
+def test_no_export_is_taken_for_two(workspace: Path, tool: str) -> None:
+    BOXES[tool](workspace / "export", shoot(workspace / "shots", 5), NAMES)
+
+    notes = read_export(workspace / "export").notes
+
+    assert not [note for note in notes if "another export" in note or "not read" in note]
+
+
+def test_a_second_set_of_yolo_in_the_folder_is_named(workspace: Path) -> None:
+    for name, first in (("a", 0), ("b", 50)):
+        exports.roboflow(workspace / "export" / name, shoot(workspace / name, 10, first=first))
+
+    export = read_export(workspace / "export")
+
+    assert "1 set is not read, such as that of b/data.yaml: adopt each folder by itself" in export.notes
+
+
+@pytest.mark.parametrize(
+    ("tool", "where"), [("CVAT YOLO 1.1", "train.txt"), ("CVAT Ultralytics YOLO 1.0", "data.yaml:6: train.txt")]
+)
+def test_an_image_that_a_list_names_again_counts_once_and_keeps_its_split(workspace: Path, tool: str, where: str) -> None:
+    BOXES[tool](workspace / "export", shoot(workspace / "shots", 6), NAMES)
+    file = workspace / "export/train.txt"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines, *lines[:2]]))
+
+    export = read_export(workspace / "export")
+
+    assert f"{where}: 2 lines name images again: each counts once" in export.notes
+    assert [item.given for item in export.items] == ["train"] * 6
+
+
+def test_an_image_in_two_lists_of_cvat_is_drawn_and_named(workspace: Path) -> None:
+    exports.cvat_yolo_1_1(workspace / "export", shoot(workspace / "shots", 6))
+    (workspace / "export/valid.txt").write_text((workspace / "export/train.txt").read_text().splitlines()[0])
+    (workspace / "export/obj.data").write_text("train = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n")
+
+    export = read_export(workspace / "export")
+
+    assert "obj.data: 1 image that is in two splits is drawn anew, as where val is the folder of train" in export.notes
+    assert [item.given for item in export.items] == [None, *["train"] * 5]

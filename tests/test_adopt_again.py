@@ -147,7 +147,7 @@ def test_labels_that_were_mended_in_the_dataset_are_not_overwritten_unasked(work
     with pytest.raises(DatasetError) as refusal:
         adopt_export(workspace / "export")
 
-    assert refusal.value.what.startswith("1 files were changed in the dataset since it was adopted, and would be lost")
+    assert refusal.value.what.startswith("1 file was changed in the dataset since it was adopted, which would be lost")
     assert label.read_text() == "0 0.5 0.5 0.2 0.2\n"
     adopt_export(workspace / "export", discard_edits=True)
     assert label.read_text() == adopted
@@ -259,7 +259,7 @@ def test_splits_that_leak_are_named_and_resplit_mends_them_towards_train(
         leaking = split_by_stem(adopt_export(workspace / "export"))
         mended = split_by_stem(adopt_export(workspace / "export", "mended", resplit=True))
 
-    assert "leaks     1 images look like one of a split that judges more: validate will stop there" in caplog.text
+    assert "leaks     1 image looks like one of a split that judges more: validate will stop there" in caplog.text
     assert (leaking["part_000"], leaking["a_copy"]) == ("train", "test")
     assert mended == leaking | {"a_copy": "train"}
     assert "moved     1 from test to train" in caplog.text

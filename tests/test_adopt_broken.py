@@ -13,7 +13,7 @@ import pytest
 
 from tasks.adopt.masks import decode_coco
 from tasks.adopt.recognise import read_export
-from tasks.adopt.types import Export
+from tasks.adopt.types import IN_SEVERAL, Export
 from tasks.common.errors import DatasetError
 from tests import exports
 from tests.exports import NAMES, shoot
@@ -52,40 +52,69 @@ def shapes(export: Export) -> list[int]:
     return [len(item.shapes) for item in export.items]
 
 
+def result_of(tasks: Any) -> dict[str, Any]:
+    return tasks[1]["annotations"][0]["result"][0]  # type: ignore[no-any-return]
+
+
 def value_of(tasks: Any) -> dict[str, Any]:
-    return tasks[1]["annotations"][0]["result"][0]["value"]  # type: ignore[no-any-return]
+    return result_of(tasks)["value"]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "words"),
     [
-        lambda tasks: tasks[1].update(annotations=[None]),
-        lambda tasks: tasks[1].update(annotations=5),
-        lambda tasks: tasks[1].update(data=5),
-        lambda tasks: tasks[1]["annotations"][0].update(result=[None]),
-        lambda tasks: tasks[1]["annotations"][0]["result"][0].update(value="hi"),
-        lambda tasks: value_of(tasks).update(x=None),
-        lambda tasks: value_of(tasks).update(x=NAN),
-        lambda tasks: value_of(tasks).update(rectanglelabels=[None]),
-        lambda tasks: value_of(tasks).update(points=[[1, 2], [3], [4, 5]]),
-        lambda tasks: value_of(tasks).update(points=[[1, 2, 3], [3, 4, 5], [4, 5, 6]]),
-        lambda tasks: value_of(tasks).update(points=[[1, 2], [3, None], [4, 5]]),
-        lambda tasks: value_of(tasks).update(format="rle", rle=None),
-        lambda tasks: value_of(tasks).update(format="rle", rle=[300, -1]),
-        lambda tasks: tasks[1]["annotations"][0]["result"][0].update(original_width=NAN),
-        lambda tasks: tasks[1]["annotations"][0]["result"][0].update(original_width=-96),
-        lambda tasks: tasks[1]["annotations"][0]["result"][0].update(original_width="wide"),
+        (lambda tasks: tasks[1].update(annotations=[None]), "annotation 1 of the list is null, expected an object"),
+        (lambda tasks: tasks[1].update(annotations=5), "annotations is 5, expected a list"),
+        (lambda tasks: tasks[1].update(data=[True]), "data is [true], expected an object"),
+        (lambda tasks: tasks[1]["annotations"][0].update(result=[True]), "result 1 of the list is true, expected an object"),
+        (lambda tasks: result_of(tasks).update(value="hi"), 'the value of a result is "hi", expected an object'),
+        (lambda tasks: value_of(tasks).update(x=None), "x is null, expected a finite number"),
+        (lambda tasks: value_of(tasks).update(x={"y": None}), 'x is {"y": null}, expected a finite number'),
+        (lambda tasks: value_of(tasks).update(x=NAN), "x is NaN, expected a finite number"),
+        (lambda tasks: value_of(tasks).update(rectanglelabels=[None]), "the label is null, expected a text"),
+        (lambda tasks: value_of(tasks).update(rectanglelabels={"a": True}), 'the label is {"a": true}, expected a list'),
+        (lambda tasks: value_of(tasks).update(points=5), "points is 5, expected a list"),
+        (lambda tasks: value_of(tasks).update(points=[[1, 2], [3], [4, 5]]), "a point is [3], expected x and y"),
+        (lambda tasks: value_of(tasks).update(points=[[1, 2, 3]] * 3), "a point is [1, 2, 3], expected x and y"),
+        (lambda tasks: value_of(tasks).update(points=[[3, None], [4, 5]]), "a point is null, expected a finite number"),
+        (lambda tasks: value_of(tasks).update(format="rle", rle=None), "the rle of a brush stroke is null, expected a list"),
+        (
+            lambda tasks: value_of(tasks).update(format="rle", rle=[3, -1]),
+            "the rle of a brush stroke holds -1, expected numbers from 0 to 255",
+        ),
+        (lambda tasks: value_of(tasks).update(format="rle", rle=[0] * 9), "0 values for 96 x 64 px"),
+        (lambda tasks: result_of(tasks).update(original_width=NAN), "the width of the image is NaN, expected a finite number"),
+        (lambda tasks: result_of(tasks).update(original_width=-96), "the image has -96 x 64 px"),
+        (
+            lambda tasks: result_of(tasks).update(original_width="wide"),
+            'the width of the image is "wide", expected a finite number',
+        ),
     ],
     ids=[
-        *("annotation null", "annotations 5", "data 5", "result null", "value hi", "x null", "x NaN", "label null"),
-        *("uneven points", "points of three", "point null", "brush null", "brush out of range", "size NaN", "size negative"),
-        "size a word",
+        *(
+            "annotation null",
+            "annotations 5",
+            "data a list",
+            "result true",
+            "value hi",
+            "x null",
+            "x object",
+            "x NaN",
+            "label null",
+        ),
+        *("label object", "points 5", "uneven points", "points of three", "point null", "brush null", "brush out of range"),
+        *("brush short", "size NaN", "size negative", "size a word"),
     ],
 )
-def test_a_broken_task_of_label_studio_is_named(tasks: Path, change: Callable[[Any], object]) -> None:
+def test_a_broken_task_of_label_studio_is_named_and_quoted_as_json(
+    tasks: Path, change: Callable[[Any], object], words: str
+) -> None:
     edit(tasks, change)
 
-    assert refusal_of(tasks.parent).where == f"{tasks}, task 2"
+    error = refusal_of(tasks.parent)
+
+    assert error.where == f"{tasks}, task 2"
+    assert error.what == f"the task is not as Label Studio writes it: {words}"
 
 
 @pytest.mark.parametrize("number", [0, 2])
@@ -95,7 +124,7 @@ def test_an_entry_of_label_studio_that_is_no_task_is_named_by_its_place(tasks: P
     error = refusal_of(tasks.parent)
 
     assert error.where == f"{tasks}, task {number + 1} of the list"
-    assert error.what == "the task is not as Label Studio writes it: 5, expected an object"
+    assert error.what == "the task is not as Label Studio writes it: it is 5, expected an object"
 
 
 def test_a_label_of_label_studio_may_be_a_text(tasks: Path) -> None:
@@ -110,7 +139,7 @@ def test_a_polygon_of_two_corners_does_not_become_a_box(tasks: Path) -> None:
     export = read_export(tasks.parent)
 
     assert shapes(export) == [1, 1, 3, 1, 2, 3]
-    assert "1 polygons have fewer than three corners and are left out" in export.notes
+    assert "1 polygon of fewer than three corners is left out" in export.notes
 
 
 def test_tasks_without_a_submitted_annotation_are_left_out_and_an_empty_one_is_background(tasks: Path) -> None:
@@ -128,13 +157,13 @@ def test_tasks_without_a_submitted_annotation_are_left_out_and_an_empty_one_is_b
     assert [(item.name, item.is_labelled) for item in export.items] == [(f"part_00{i}.jpg", True) for i in (3, 4, 5)]
     assert shapes(export) == [0, 0, 3]
     assert "3 tasks have no annotation and are left out" in export.notes
-    assert "2 annotations were skipped or cancelled by their annotator and are left out" in export.notes
+    assert "2 annotations were skipped or cancelled by the annotator and left out" in export.notes
 
 
 def test_an_export_of_label_studio_without_an_annotation_is_refused(tasks: Path) -> None:
     edit(tasks, lambda content: [task.update(annotations=[]) for task in content])
 
-    assert refusal_of(tasks.parent).what == "none of the 6 tasks has an annotation"
+    assert refusal_of(tasks.parent).what == "no annotation in 6 tasks"
 
 
 @pytest.mark.parametrize(
@@ -142,15 +171,15 @@ def test_an_export_of_label_studio_without_an_annotation_is_refused(tasks: Path)
     [
         (lambda c: c["annotations"].insert(1, 3), "annotation 2 of the list is 3, expected an object"),
         (lambda c: c["annotations"][1].update(image_id=[1]), "annotation 2: image_id or category_id is no id"),
-        (lambda c: c["categories"].insert(1, None), "category 2 of the list is None, expected an object"),
+        (lambda c: c["categories"].insert(1, None), "category 2 of the list is null, expected an object"),
         (lambda c: c["categories"][1].pop("name"), "category with id 2 has no name"),
-        (lambda c: c["categories"][1].pop("id"), "category 2 of the list (name 'bolt') has no id"),
+        (lambda c: c["categories"][1].pop("id"), 'category 2 of the list (name "bolt") has no id'),
         (lambda c: c["categories"][1].update(id=1), "id 1 stands for two categories: nut and bolt"),
         (lambda c: c["images"][1].pop("file_name"), "image with id 2 has no file_name"),
-        (lambda c: c["images"][1].pop("id"), "image 2 of the list (file_name 'part_001.jpg') has no id"),
+        (lambda c: c["images"][1].pop("id"), 'image 2 of the list (file_name "part_001.jpg") has no id'),
         (lambda c: c["images"][1].update(id=1), "id 1 stands for two images: part_000.jpg and part_001.jpg"),
-        (lambda c: c["images"][1].update(width=NAN), "image with id 2 (part_001.jpg) has the size nan x 64"),
-        (lambda c: c["images"][1].update(width="w"), "image with id 2 (part_001.jpg) has the size 'w' x 64"),
+        (lambda c: c["images"][1].update(width=NAN), "image with id 2 (part_001.jpg) has the size NaN x 64"),
+        (lambda c: c["images"][1].update(width="w"), 'image with id 2 (part_001.jpg) has the size "w" x 64'),
     ],
 )
 def test_a_broken_entry_of_coco_is_named(instances: Path, change: Callable[[Any], object], line: str) -> None:
@@ -159,7 +188,7 @@ def test_a_broken_entry_of_coco_is_named(instances: Path, change: Callable[[Any]
     error = refusal_of(instances.parents[1])
 
     assert error.where == str(instances)
-    assert error.what == f"1 entries are not as COCO's format has them\n{line}"
+    assert error.what == f"1 entry is not as COCO's format says\n{line}"
 
 
 ODD_OUTLINE = "an outline is no list of finite numbers x, y, x, y ..."
@@ -170,13 +199,13 @@ BROKEN_TEXT = "the compressed run lengths of the mask are cut off or broken"
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        ({"segmentation": [[1, 2, 3, 4, "a", 6]]}, "could not convert string to float: 'a'"),
+        ({"segmentation": [[1, 2, 3, 4, "a", 6]]}, ODD_OUTLINE),
         ({"segmentation": [[1, 2, 3, 4, None, 6]]}, ODD_OUTLINE),
         ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, ODD_OUTLINE),
-        ({"segmentation": "outline"}, "segmentation is neither a list of outlines nor a mask"),
-        ({"segmentation": [], "bbox": [1, 2, NAN, 4]}, "bbox [1.0, 2.0, nan, 4.0] has a number that is not finite"),
-        ({"segmentation": [], "bbox": [1, 2, "w", 4]}, "could not convert string to float: 'w'"),
-        ({"attributes": "hi"}, "'str' object has no attribute 'get'"),
+        ({"segmentation": "outline"}, 'segmentation is "outline", expected a list'),
+        ({"segmentation": [], "bbox": [1, 2, NAN, 4]}, "a number of bbox is NaN, expected a finite number"),
+        ({"segmentation": [], "bbox": [1, 2, "w", 4]}, 'a number of bbox is "w", expected a finite number'),
+        ({"attributes": "hi"}, 'attributes is "hi", expected an object'),
         ({"segmentation": {"size": [32, 96], "counts": [3072]}}, OTHER_SIZE),
         (
             {"segmentation": {"size": [64, 96], "counts": [10, -5, 6139]}},
@@ -201,7 +230,7 @@ def test_a_broken_annotation_of_coco_is_named(instances: Path, more: dict[str, A
     error = refusal_of(instances.parents[1])
 
     assert error.where == str(instances)
-    assert error.what == f"1 annotations cannot be read\nannotation 2, image part_001.jpg: {line}"
+    assert error.what == f"1 annotation cannot be read\nannotation 2, image part_001.jpg: {line}"
 
 
 def test_compressed_run_lengths_are_read_as_pycocotools_writes_them() -> None:
@@ -249,15 +278,28 @@ def test_what_an_object_of_pascal_voc_lacks_is_named(tmp_path: Path, pattern: st
     file = tmp_path / "export/Annotations/part_000.xml"
     file.write_text(re.sub(pattern, new, file.read_text(), count=1))
 
-    assert refusal_of(tmp_path / "export").what == f"1 faults\nAnnotations/part_000.xml: {line}"
+    assert refusal_of(tmp_path / "export").what == f"1 fault\nAnnotations/part_000.xml: {line}"
 
 
-def test_names_in_several_image_sets_or_of_no_image_are_counted(tmp_path: Path) -> None:
+def test_an_image_in_several_image_sets_judges_and_names_of_no_image_are_counted(tmp_path: Path) -> None:
     exports.voc(tmp_path / "export", shoot(tmp_path / "shots", 6))
-    exports.image_sets(tmp_path / "export", {"train": ["part_000", "part_001", "gone"], "val": ["part_001", "part_002.jpg"]})
+    sets = {"train": ["part_000", "part_001", "part_003", "gone"], "test": ["part_003"], "val": ["part_001", "part_002.jpg"]}
+    exports.image_sets(tmp_path / "export", sets)
 
     export = read_export(tmp_path / "export")
 
-    assert "1 images are in several ImageSets; the last of these files in the order of their paths counts" in export.notes
-    assert "2 names in ImageSets stand for no image of the export and are passed over" in export.notes
-    assert [item.given for item in export.items] == ["train", "val", None, None, None, None]
+    assert f"2 images are in several ImageSets: {IN_SEVERAL}" in export.notes
+    assert "2 names in ImageSets are passed over: no image of the export is called so" in export.notes
+    assert [item.given for item in export.items] == ["train", "val", None, "test", None, None]
+
+
+def test_an_image_in_the_files_of_two_splits_of_coco_judges(tmp_path: Path) -> None:
+    shots = shoot(tmp_path / "shots", 6)
+    exports.coco_2017(tmp_path / "export", shots)
+    file = tmp_path / "export/annotations/instances_val2017.json"
+    file.write_text(json.dumps(exports.coco_content([shots[0], shots[4]])))
+
+    export = read_export(tmp_path / "export")
+
+    assert f"1 image is in annotation files of several splits: {IN_SEVERAL}" in export.notes
+    assert {item.image.stem for item in export.items if item.given == "val"} == {"part_000", "part_004"}

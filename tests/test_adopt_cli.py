@@ -80,6 +80,23 @@ def test_suggestions_are_written_into_params_yaml_and_every_other_line_stays(wor
     assert {line.partition("#")[2] for line in before} <= {line.partition("#")[2] for line in after}
 
 
+def test_what_was_raised_for_a_crowded_set_goes_back_for_another_set(workspace: Path) -> None:
+    crowd = tuple(Thing("nut", ((x, 10), (x + 4, 14))) for x in range(1, 90)) * 4
+    shots = shoot(workspace / "shots", 20)
+    exports.voc(workspace / "crowded", [Shot(shots[0].file, shots[0].size, crowd), *shots[1:]])
+    exports.voc(workspace / "parts", shots)
+    main(["crowded", "--write-params", "--group", r"(part_\d+)"])
+    by_hand = (workspace / "params.yaml").read_text().replace("max_det: 450", "max_det: 600")
+    (workspace / "params.yaml").write_text(by_hand)
+
+    main(["crowded", "--write-params"])
+    kept = params.load()
+    main(["parts", "--write-params"])
+
+    assert (kept.evaluate.max_det, kept.gate.group_by) == (600, {"pattern": r"(part_\d+)"})
+    assert (params.load().evaluate.max_det, params.load().gate.group_by) == (300, None)
+
+
 def test_an_error_is_a_block(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["nowhere"])
@@ -89,6 +106,19 @@ def test_an_error_is_a_block(workspace: Path, capsys: pytest.CaptureFixture[str]
         "error: no such folder or archive\n"
         f"where: {workspace / 'nowhere'}\n"
         "next:  Name the folder or the .zip file of the export.\n"
+    )
+
+
+def test_a_file_of_the_export_leads_to_its_folder(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exports.roboflow(workspace / "export", shoot(workspace / "shots", 5))
+
+    with pytest.raises(SystemExit):
+        main(["export/../export/data.yaml"])
+
+    assert capsys.readouterr().err == (
+        "error: expected a folder or a .zip file\n"
+        f"where: {workspace / 'export/data.yaml'}\n"
+        f"next:  Name the folder that holds it, {workspace / 'export'}; another archive than a .zip must be unpacked first.\n"
     )
 
 
@@ -176,7 +206,7 @@ def test_an_archive_that_is_too_large_is_refused_before_it_is_unpacked(workspace
 
     assert "no export of images shrinks so much" in refusal_of(workspace / "export.zip").what
     monkeypatch.setattr(archives, "MAX_FILES", 0)
-    assert refusal_of(workspace / "export.zip").what.startswith("1 files with 0.3 GB unpacked")
+    assert refusal_of(workspace / "export.zip").what.startswith("1 file with 0.3 GB unpacked")
 
 
 def test_an_archive_that_was_cut_off_says_so(workspace: Path) -> None:
@@ -254,7 +284,7 @@ def test_an_image_that_two_splits_name_is_drawn(workspace: Path, caplog: pytest.
     with caplog.at_level(logging.INFO):
         folder = adopt_export(workspace / "export")
 
-    assert "data.yaml puts 20 images into two splits, as where val is the folder of train: they are drawn anew" in caplog.text
+    assert "data.yaml: 20 images that are in two splits are drawn anew, as where val is the folder of train" in caplog.text
     assert {split: len(images) for split, images in read_dataset(folder).splits.items()} == {"train": 12, "val": 2, "test": 6}
 
 
@@ -319,8 +349,8 @@ def test_links_out_of_the_export_and_pipes_are_left_out_and_counted(workspace: P
         folder = adopt_export(workspace / "export")
 
     assert len(read_dataset(folder).images) == 20
-    assert "3 links that lead out of the export or nowhere" in caplog.text
-    assert "1 pictures or videos of kinds that are not read, such as phone.heic" in caplog.text
+    assert "3 entries are left out: links out of the export or nowhere, pipes and the like" in caplog.text
+    assert "1 picture or video is of a kind that is not read, such as phone.heic" in caplog.text
 
 
 def test_labels_in_a_folder_of_another_name_are_found_and_those_without_an_image_named(
@@ -335,8 +365,8 @@ def test_labels_in_a_folder_of_another_name_are_found_and_those_without_an_image
     with caplog.at_level(logging.INFO):
         folder = adopt_export(workspace / "export")
 
-    assert f"{number} label files do not lie where Ultralytics looks" in caplog.text
-    assert "1 label files have no image and are left out" in caplog.text
+    assert f"{number} label files lie elsewhere than Ultralytics looks" in caplog.text
+    assert "1 label file without an image left out" in caplog.text
     assert all(label_file(image).is_file() for image in read_dataset(folder).images)
 
 
@@ -404,11 +434,11 @@ def test_edits_that_are_given_up_are_named(workspace: Path, caplog: pytest.LogCa
     label = label_file(min(read_dataset(folder).images))
     label.write_text("0 0.5 0.5 0.25 0.25\n")
 
-    assert "1 files were changed" in refusal_of(workspace / "export").what
+    assert "1 file was changed" in refusal_of(workspace / "export").what
     with caplog.at_level(logging.INFO):
         adopt_export(workspace / "export", discard_edits=True)
 
-    assert f"given up  1 files that were changed in {folder}" in caplog.text
+    assert f"given up  1 change made in {folder}" in caplog.text
     assert label.name in caplog.text
 
 

@@ -124,7 +124,7 @@ def test_a_mask_of_cvat_is_an_object_and_a_crowd_of_coco_is_none(workspace: Path
         adopt_export(workspace / "export")
 
     assert lines_of(folder, "part_000") == []
-    assert "1 crowd regions stand for many objects and are left out" in caplog.text
+    assert "1 crowd region is left out: each stands for many objects" in caplog.text
 
 
 def brush(mask: np.ndarray) -> list[int]:
@@ -167,7 +167,7 @@ def mixed(workspace: Path) -> list[Shot]:
 def test_boxes_and_polygons_in_one_set_are_converted_only_on_request(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
     shots = mixed(workspace)
     error = refusal_of(workspace / "export")
-    assert error.what == "1 boxes and 23 polygons in one set, and a network learns one of both"
+    assert error.what == "1 box and 23 polygons in one set, and a network learns one of both"
 
     with caplog.at_level(logging.INFO):
         folder = adopt_export(workspace / "export", as_kind="boxes")
@@ -185,7 +185,7 @@ def test_polygons_from_boxes_are_marked(workspace: Path, caplog: pytest.LogCaptu
 
     corners = [10 / 96, 20 / 64, 40 / 96, 20 / 64, 40 / 96, 50 / 64, 10 / 96, 50 / 64]
     assert lines_of(folder, "part_000")[0][1:] == pytest.approx(corners, abs=1e-5)
-    assert "1 boxes became rectangles (--as polygons): these outlines are not those of the objects" in caplog.text
+    assert "1 box became a rectangle (--as polygons): these outlines are not those of the objects" in caplog.text
 
 
 def four_corners(workspace: Path) -> None:
@@ -213,17 +213,17 @@ def test_four_corners_everywhere_are_asked_about(workspace: Path) -> None:
 
 def test_rotation_in_coco_and_in_label_studio_is_named(workspace: Path) -> None:
     coco_set(workspace, [], attributes={"occluded": False, "rotation": 45.0})
-    assert refusal_of(workspace / "export").what == "1 rotated boxes"
+    assert refusal_of(workspace / "export").what == "1 rotated box"
 
     exports.label_studio_json(workspace / "ls", shoot(workspace / "shots", 12))
     file = workspace / "ls/project-1-at-2026-11-01.json"
     file.write_text(file.read_text().replace('"rotation": 0', '"rotation": 30', 1))
-    assert refusal_of(workspace / "ls").what == "1 rotated boxes"
+    assert refusal_of(workspace / "ls").what == "1 rotated box"
 
 
 def test_key_points_are_named(workspace: Path) -> None:
     coco_set(workspace, [], keypoints=[10, 10, 2, 20, 20, 2], num_keypoints=2)
-    assert refusal_of(workspace / "export").what == "1 objects with key points"
+    assert refusal_of(workspace / "export").what == "1 object with key points"
 
 
 def test_key_points_of_a_yolo_set_are_told_by_kpt_shape(workspace: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_sixth_column_is_a_confidence(workspace: Path) -> None:
     label = workspace / "export/part_000.txt"
     label.write_text("".join(f"{line} 0.87\n" for line in label.read_text().splitlines()))
 
-    assert refusal_of(workspace / "export").what == "1 labels with a confidence: a model made them, nobody has checked them"
+    assert refusal_of(workspace / "export").what == "1 label with a confidence: made by a model, checked by nobody"
 
 
 def test_detections_of_a_model_are_no_export(workspace: Path) -> None:
@@ -270,7 +270,7 @@ def test_labels_for_an_image_of_another_shape_are_refused(workspace: Path) -> No
     error = refusal_of(workspace / "export", as_kind="boxes")
 
     assert error.what == (
-        "1 images have another shape than their labels were made for\npart_000.jpg: labels for 96 x 96, image 96 x 64 px"
+        "1 image has another shape than the labels were made for\npart_000.jpg: labels for 96 x 96, image 96 x 64 px"
     )
 
 
@@ -282,4 +282,4 @@ def test_a_name_in_a_label_file_never_leads_out_of_the_export(workspace: Path) -
     listing = Listing(workspace / "export")
 
     assert listing.image("../secret/part_000.jpg") == workspace / "export/obj_train_data/part_000.jpg"
-    assert refusal_of(workspace / "export").what == "1 listed images are not in the export, such as /etc/passwd.jpg"
+    assert refusal_of(workspace / "export").what == "1 listed image is not in the export, such as /etc/passwd.jpg"

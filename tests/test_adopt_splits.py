@@ -106,8 +106,8 @@ def test_images_that_all_stay_together_cannot_be_split() -> None:
         assign(images, NO_PAIRS, Plan(2, 4))
 
     assert refusal.value.what == (
-        "20 images fall into 1 sets that have to stay together (copies, look-alikes, a group), the largest with 20: none is left "
-        "for split test"
+        "20 images fall into 1 set of images that stay together (copies, look-alikes, a group), the largest with 20: none is "
+        "left for split test"
     )
 
 

@@ -189,7 +189,7 @@ def test_lines_that_name_no_file_are_an_error_at_the_first(root: Path) -> None:
         read_dataset(root)
 
     assert error.value.where == f"{root}/train.txt:3"
-    assert error.value.what == "2 of 3 lines name no file\nline 3: images/train/7.jpg\nline 4: 8"
+    assert error.value.what == "no such file in 2 of 3 lines\nline 3: images/train/7.jpg\nline 4: 8"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_link_to_a_folder_or_away_is_said_by_validate(data: Path, tmp_path: Pa
     found = failing(check())
 
     name = link.relative_to(data).as_posix()
-    expected = [] if target == "inside" else [f"data.yaml: 1 links: {name}: a link to {targets[target].resolve()}"]
+    expected = [] if target == "inside" else [f"data.yaml: links (1): {name}: a link to {targets[target].resolve()}"]
     assert found.get("links-away", []) == expected
 
 

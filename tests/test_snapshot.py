@@ -117,9 +117,21 @@ def edit(file: str, text: str) -> Callable[[], object]:
         pytest.param(edit("data/mine/data.yaml", "train: /etc\nval: images/val\nnames: [a]\n"), "absolute path", id="absolute"),
         pytest.param(edit("data/mine/data.yaml", "train: ../..\nval: images/val\nnames: [a]\n"), "leaves the", id="escaping"),
         pytest.param(edit("data/mine/data.yaml", "train: images/train\nnames: [a]\n"), "split `val` is missing", id="split"),
-        pytest.param(lambda: Path("data/mine/images/train/x.png").symlink_to("/etc/hostname"), "1 links leave", id="link out"),
-        pytest.param(lambda: Path("data/mine/images/more").symlink_to("train"), "1 links leave", id="link to a folder"),
-        pytest.param(lambda: Path("data/mine/images/train/x.png").symlink_to("nowhere"), "1 links leave", id="broken link"),
+        pytest.param(
+            lambda: Path("data/mine/images/train/x.png").symlink_to("/etc/hostname"),
+            "1 link out of the dataset or to a folder",
+            id="link out",
+        ),
+        pytest.param(
+            lambda: Path("data/mine/images/more").symlink_to("train"),
+            "1 link out of the dataset or to a folder",
+            id="link to a folder",
+        ),
+        pytest.param(
+            lambda: Path("data/mine/images/train/x.png").symlink_to("nowhere"),
+            "1 link out of the dataset or to a folder",
+            id="broken link",
+        ),
         pytest.param(lambda: Path("data/mine").rename("data/other"), "no such dataset folder", id="missing"),
         pytest.param(
             lambda: (Path("data/mine").rename("data/other"), Path("data/mine").symlink_to("other")), "is a link", id="linked"

@@ -219,3 +219,8 @@ def kinds_in(markdown: str) -> set[str]:
     """The kinds of elements that a viewer makes of a page."""
     tokens = MARKDOWN.parse(markdown)
     return {token.type for token in tokens} | {child.type for token in tokens for child in token.children or ()}
+
+
+def test_a_number_is_followed_by_the_word_that_goes_with_it() -> None:
+    assert [text.counted(number, "image") for number in (0, 1, 2462)] == ["0 images", "1 image", "2,462 images"]
+    assert [text.counted(number, "box", "boxes") for number in (1, 2)] == ["1 box", "2 boxes"]

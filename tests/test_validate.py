@@ -200,7 +200,7 @@ DEFECTS = {
     "fog": (blur, "blurred-image", "I: sharpness 0.0"),
     "stamp": (lambda image, label: draw(image, 98, 24), "small-image", "I: 24 x 24 px"),
     "strip": (lambda image, label: save(image, pixels(80).repeat(3, axis=1)[:36]), "odd-aspect", "I: 192 x 36 px"),
-    "traced-noise": (lambda image, label: label.write_text(GRID) and None, "odd-object-count", "I: 100 objects"),
+    "traced-noise": (lambda image, label: label.write_text(GRID) and None, "odd-object-count", "I: 100 labelled"),
     "no-bolt": (write_label(SQUARE.encode()), "usual-class-missing", "I: no bolt"),
     "word": (append("0 0.1 0.1 x 0.2 0.2 0.2"), "not-a-number", "L:3: 'x' is not a number"),
     "comma": (append("0,0.1,0.1,0.2,0.2"), "not-a-number", "L:3: '0,0.1,0.1,0.2,0.2' is not a number"),
@@ -224,8 +224,8 @@ DEFECTS = {
     "far-above": (append("0 0.1 -0.5 0.3 0.1 0.3 0.3"), "coordinate-outside", "L:3: 0.5 of the side outside"),
     "pixels": (append("0 10 10 500 10 300 300"), "coordinate-outside", "L:3: 499 of the side outside"),
     "a-little-outside": (append("0 0.1 -0.01 0.3 0.1 0.3 0.3"), "coordinate-slightly-outside", "L:3: 0.01 of the side outside"),
-    "one-point": (append("0 0.1 0.1"), "too-few-points", "L:3: 1 different points"),
-    "closed-line": (append("0 0.1 0.1 0.4 0.4 0.1 0.1"), "too-few-points", "L:3: 2 different points"),
+    "one-point": (append("0 0.1 0.1"), "too-few-points", "L:3: different points: 1"),
+    "closed-line": (append("0 0.1 0.1 0.4 0.4 0.1 0.1"), "too-few-points", "L:3: different points: 2"),
     "collinear": (append("0 0.1 0.1 0.2 0.2 0.7 0.7"), "zero-area", "L:3: area 0"),
     "box-among-polygons": (append(BOX.strip()), "box-in-segmentation-set", "L:3: a box"),
     "speck": (append("0 0.1 0.1 0.11 0.1 0.11 0.11"), "tiny-object", "L:3: 0.41 px2"),
@@ -313,7 +313,7 @@ OF_THE_SET = {
     "a class that is never watched": (
         relabel(TRIANGLE, "", "val"), "class-missing-in-val", "data.yaml:6: bolt: 4 in train, 0 in val",
     ),
-    "mostly background": (empty_labels, "many-background-images", "data.yaml: 6 of 8 label files are empty"),
+    "mostly background": (empty_labels, "many-background-images", "data.yaml: 6 of 8 label files empty"),
     "half of it in val": (keep_one, "odd-split", "data.yaml: 0.500 of the images are in val"),
     "pose": (make_pose, "pose-labels", "data.yaml: the rows hold keypoints, or data.yaml has kpt_shape"),
     "oriented boxes": (tilt, "oriented-boxes", "data.yaml: nearly all polygons are rectangles, and most of those are tilted"),
@@ -365,7 +365,7 @@ def test_a_class_with_few_objects_is_a_warning_at_its_line_of_data_yaml(data: Pa
     report = check("validate.min_instances=9")
 
     assert report["passed"]
-    assert failing(report) == {"rare-class": ["data.yaml:5: nut: 8 objects", "data.yaml:6: bolt: 8 objects"]}
+    assert failing(report) == {"rare-class": ["data.yaml:5: nut: 8 labelled", "data.yaml:6: bolt: 8 labelled"]}
 
 
 @pytest.mark.slow
@@ -375,7 +375,7 @@ def test_a_class_much_rarer_than_another_is_a_warning(data: Path) -> None:
     report = check("validate.max_class_ratio=1")
 
     assert report["passed"]
-    assert failing(report) == {"class-imbalance": ["data.yaml:5: nut: 8 objects, 1 times fewer than the commonest class"]}
+    assert failing(report) == {"class-imbalance": ["data.yaml:5: nut: 8 labelled; of the commonest class 1 times as many"]}
 
 
 @pytest.mark.slow

@@ -49,9 +49,9 @@ def test_a_class_that_vanished_stops_and_what_was_accepted_stays_until_it_is_del
     assert not report["passed"]
     assert failing(report) == failing(again) == {
         "rows-dropped": ["data.yaml: objects: 16 before, 8 now"],
-        "class-vanished": ["data.yaml:6: class bolt: 8 objects before, none now"],
-        "rare-class": ["data.yaml:6: bolt: 0 objects"],
-        "class-dropped": ["data.yaml:6: class bolt: 8 objects before, 0 now"],
+        "class-vanished": ["data.yaml:6: class bolt: 8 labelled before, none now"],
+        "rare-class": ["data.yaml:6: bolt: 0 labelled"],
+        "class-dropped": ["data.yaml:6: class bolt: 8 labelled before, 0 now"],
     }  # fmt: skip
     assert kept == accepted
     assert "class-vanished" not in failing(meant)
@@ -65,7 +65,7 @@ def test_a_change_is_told_again_when_the_changed_dataset_is_validated_again(data
     add_image(data, "new", 99)
     grown = check("validate.max_class_drop=0")
 
-    expected = {"class-dropped": ["data.yaml:6: class bolt: 8 objects before, 7 now"]}
+    expected = {"class-dropped": ["data.yaml:6: class bolt: 8 labelled before, 7 now"]}
     assert [failing(report) for report in changed] == [expected, expected]
     assert failing(grown) == {}
 
@@ -79,7 +79,7 @@ def test_another_folder_has_a_history_of_its_own(data: Path) -> None:
     relabel(data, TRIANGLE, "")
     back = check()
 
-    assert failing(report) == {"rare-class": ["data.yaml:6: bolt: 0 objects"]}
+    assert failing(report) == {"rare-class": ["data.yaml:6: bolt: 0 labelled"]}
     assert "class-vanished" in failing(back)
 
 

@@ -100,7 +100,7 @@ def test_links_out_of_the_dataset_and_devices_are_no_trouble(data: Path, tmp_pat
 
     assert found.pop("orphan-label") == ["labels/train/stray.txt: no image of that name"]
     away = found.pop("links-away")[0]
-    assert away.startswith("data.yaml: 3 links: images/train/loop: a link to ")
+    assert away.startswith("data.yaml: links (3): images/train/loop: a link to ")
     assert "labels/train/out.txt: a link to" in away
     assert "labels/train/up.txt: a link to" in away
     assert {line.partition(":")[0] for line in found.pop("label-unreadable")} == {

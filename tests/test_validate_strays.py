@@ -150,7 +150,7 @@ def test_an_image_without_label_file_is_background_too(data: Path) -> None:
 
     found = failing(check())
 
-    assert found["many-background-images"] == ["data.yaml: 5 of 8 images have no object, 4 of them no label file"]
+    assert found["many-background-images"] == ["data.yaml: 5 of 8 images without an object, 4 of them without a label file"]
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from tasks.common.dvcfiles import dvc_file
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
 from tasks.common.paths import RUNS, SAMPLE
-from tasks.common.text import first
+from tasks.common.text import counted, first
 
 log = logging.getLogger(__name__)
 DATA = Path("data")
@@ -52,7 +52,7 @@ def run(options: Options, values: Params) -> None:
             _refuse_edits(edited, folder)
         log.info("%s", words.summary(adoption, before, known, folder, values))
         if edited:
-            log.info("%s", f"given up  {len(edited)} files that were changed in {folder} (--discard-edits)\n{first(edited, 5)}")
+            log.info("%s", f"given up  {counted(len(edited), 'change')} made in {folder} (--discard-edits)\n{first(edited, 5)}")
         if not options.dry_run:
             target.write(folder, adoption.placed, _files(adoption, options, folder), SPLITS, options.link)
             target.ignore(folder)
@@ -96,7 +96,8 @@ def _require_usable(options: Options, folder: Path) -> None:
     if not source.exists():
         raise DatasetError("no such folder or archive", where=str(source), fix="Name the folder or the .zip file of the export.")
     if source.is_file() and source.suffix.lower() != ".zip":
-        raise DatasetError("expected a folder or a .zip file", where=str(source), fix="Unpack it and name the folder.")
+        fix = f"Name the folder that holds it, {source.parent}; another archive than a .zip must be unpacked first."
+        raise DatasetError("expected a folder or a .zip file", where=str(source), fix=fix)
     if options.images is not None and not options.images.is_dir():
         raise DatasetError(
             "no such folder", where=str(options.images), fix="Name the folder that holds the images: --images FOLDER."
@@ -135,13 +136,16 @@ def _require_same_project(adoption: Adoption, before: pl.DataFrame, folder: Path
     """A newer export shows some image of the dataset again; another set would take its place, and its splits."""
     reasons = adoption.assignment.reasons
     if len(before) and not reasons["known"] + reasons["follows"]:
-        what = f"none of its {len(before)} images is in this export, nor one that looks like it: this is another dataset"
+        what = (
+            f"none of its {counted(len(before), 'image')} is in this export, nor one that looks like it: this is another dataset"
+        )
         fix = f"Give it a name of its own: --name NAME; or, to begin {folder} anew, remove that folder first."
         raise DatasetError(what, where=str(folder), fix=fix)
 
 
 def _refuse_edits(edited: Sequence[str], folder: Path) -> NoReturn:
-    what = f"{len(edited)} files were changed in the dataset since it was adopted, and would be lost\n{first(edited, 5)}"
+    files = counted(len(edited), "file was", "files were")
+    what = f"{files} changed in the dataset since it was adopted, which would be lost\n{first(edited, 5)}"
     fix = "Bring the changes into the labelling tool and export again; or give them up: --discard-edits."
     raise DatasetError(what, where=str(folder), fix=fix)
 

@@ -48,8 +48,8 @@ def _options(args: argparse.Namespace, typed_in: Path) -> Options:
         raise ParamsError(
             "--write is for --resplit without a PATH", where="--write", fix="Leave it out: an export is adopted at once."
         )
-    source = typed_in / args.path
-    stem = args.path.resolve().name if source.is_dir() else args.path.stem
+    source = (typed_in / args.path).resolve()
+    stem = source.name if source.is_dir() else args.path.stem
     name = args.name or re.sub(r"[^\w.-]+", "-", stem).strip("-.").lower()
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise ParamsError(f"{name!r} cannot be the name of a folder below data/", where="--name", fix="Write --name my-set.")
@@ -57,8 +57,8 @@ def _options(args: argparse.Namespace, typed_in: Path) -> Options:
         raise ParamsError("it names no class", where="--classes", fix="Write --classes nut,bolt.")
     classes = None if args.classes is None else [part.strip() for part in args.classes.split(",") if part.strip()]
     return Options(
-        source=source, name=name, format=args.format, images=args.images and typed_in / args.images, as_kind=args.as_kind,
-        classes=classes, group=args.group, seed=args.seed,
+        source=source, name=name, format=args.format, images=args.images and (typed_in / args.images).resolve(),
+        as_kind=args.as_kind, classes=classes, group=args.group, seed=args.seed,
         val=args.val, test=args.test, draw=args.draw, resplit=args.resplit, link=args.link, discard_edits=args.discard_edits,
         dry_run=args.dry_run, write_params=args.write_params,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 
 MAX_FILES = 2_000_000
 MAX_BYTES = 2**40
@@ -48,7 +49,9 @@ def _require_harmless(archive: zipfile.ZipFile, file: Path, free_bytes: int) -> 
     members = archive.infolist()
     total, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
     if len(members) > MAX_FILES or total > min(MAX_BYTES, free_bytes):
-        what = f"{len(members)} files with {total / 1e9:.1f} GB unpacked; the disk has room for {free_bytes / 1e9:.1f} GB"
+        what = (
+            f"{counted(len(members), 'file')} with {total / 1e9:.1f} GB unpacked; the disk has room for {free_bytes / 1e9:.1f} GB"
+        )
         raise DatasetError(what, where=str(file), fix="Free some space, or unpack a part of it and name that folder.")
     if total > MAX_RATIO * max(packed, 1) and total > 2**28:
         what = f"{packed} bytes that would become {total}: no export of images shrinks so much"

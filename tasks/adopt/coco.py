@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +12,12 @@ import numpy.typing as npt
 
 from tasks.adopt.listing import Listing, not_there
 from tasks.adopt.masks import decode_coco, polygon_of_mask, polygon_of_parts
-from tasks.adopt.types import BROKEN, Export, Item, Shape, split_of, splits_of_folders
+from tasks.adopt.types import IN_SEVERAL, Export, Item, Shape, judging, notes_of, split_of, splits_of_folders
+from tasks.adopt.values import BROKEN, checked, number, quoted, words
 from tasks.common.errors import DatasetError
-from tasks.common.text import first
+from tasks.common.text import counted, first
+
+CUT = ("object", "objects", "reached out of the image by more than 1 % of its side and the rest was cut off")
 
 
 def is_coco(content: Any) -> bool:
@@ -47,6 +49,7 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
     reader = _Reader(export)
     chosen: dict[Path, Item] = {}
     missed: list[str] = []
+    in_several: set[Path] = set()
     for file, content in files.items():
         by_id: dict[Any, Item] = {}
         for record in content["images"]:
@@ -54,7 +57,11 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
             if image is None:
                 missed.append(f"{file.name}: {record['file_name']}")
                 continue
-            item = chosen.setdefault(image, Item(image, given=_split(file, image, listing.root)))
+            given = _split(file, image, listing.root)
+            item = chosen.setdefault(image, Item(image, given=given))
+            if None not in (item.given, given) and item.given != given:
+                in_several.add(image)
+            item.given = judging(item.given, given)
             item.size_wh = _size(record)
             by_id[record["id"]] = item
         if not missed:
@@ -63,7 +70,10 @@ def read(listing: Listing, files: Mapping[Path, Any]) -> Export:
         raise not_there(missed, listing.root)
     export.items = list(chosen.values())
     if unnamed := len(listing.images) - len(chosen):
-        export.notes.append(f"{unnamed} images are named by no annotation file and are left out")
+        export.notes.append(f"{counted(unnamed, 'image is', 'images are')} named by no annotation file and left out")
+    if in_several:
+        images = counted(len(in_several), "image is", "images are")
+        export.notes.append(f"{images} in annotation files of several splits: {IN_SEVERAL}")
     reader.tell()
     return export
 
@@ -85,11 +95,11 @@ def _require_form(file: Path, content: Mapping[str, Any]) -> None:
     bad: list[str] = []
     for kind, key, word in (("categories", "name", "category"), ("images", "file_name", "image")):
         seen: dict[Any, Any] = {}
-        for number, entry in enumerate(content[kind], 1):
+        for i, entry in enumerate(content[kind], 1):
             if not isinstance(entry, dict):
-                bad.append(f"{word} {number} of the list is {entry!r:.40}, expected an object")
+                bad.append(f"{word} {i} of the list is {quoted(entry)}, expected an object")
             elif not _is_id(entry.get("id")):
-                bad.append(f"{word} {number} of the list ({key} {entry.get(key)!r:.80}) has no id")
+                bad.append(f"{word} {i} of the list ({key} {quoted(entry.get(key))}) has no id")
             elif not isinstance(entry.get(key), str if key == "file_name" else str | int) or entry[key] == "":
                 bad.append(f"{word} with id {entry['id']} has no {key}")
             elif seen.setdefault(entry["id"], entry[key]) != entry[key]:
@@ -97,21 +107,26 @@ def _require_form(file: Path, content: Mapping[str, Any]) -> None:
             elif kind == "images":
                 try:
                     _size(entry)
-                except (TypeError, ValueError, OverflowError):
-                    size = f"{entry.get('width')!r:.40} x {entry.get('height')!r:.40}"
+                except ValueError:
+                    size = f"{quoted(entry.get('width'))} x {quoted(entry.get('height'))}"
                     bad.append(f"image with id {entry['id']} ({entry[key]}) has the size {size}")
-    for number, entry in enumerate(content["annotations"], 1):
+    for i, entry in enumerate(content["annotations"], 1):
         if not isinstance(entry, dict):
-            bad.append(f"annotation {number} of the list is {entry!r:.40}, expected an object")
+            bad.append(f"annotation {i} of the list is {quoted(entry)}, expected an object")
         elif not all(entry.get(key) is None or _is_id(entry[key]) for key in ("image_id", "category_id")):
-            bad.append(f"annotation {entry.get('id', number)}: image_id or category_id is no id")
+            bad.append(f"{_called(entry, i)}: image_id or category_id is no id")
     if bad:
-        what = f"{len(bad)} entries are not as COCO's format has them\n{first(bad)}"
+        what = f"{counted(len(bad), 'entry is', 'entries are')} not as COCO's format says\n{first(bad)}"
         raise DatasetError(what, where=str(file), fix="Export again, or mend these entries.")
 
 
+def _called(annotation: Mapping[str, Any], i: int) -> str:
+    """An annotation by its id, or by its place in the list."""
+    return f"annotation {annotation['id']}" if _is_id(annotation.get("id")) else f"annotation {i} of the list"
+
+
 def _is_id(value: object) -> bool:
-    return isinstance(value, int | float | str)
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
 def _class_names(files: Mapping[Path, Any]) -> list[str]:
@@ -139,13 +154,13 @@ def size_of(width: Any, height: Any) -> tuple[float, float] | None:
     """Width and height of an image as an export gives them, px; None where it gives none.
 
     Raises:
-        TypeError, ValueError: they are no finite numbers above 0.
+        ValueError: they are no finite numbers above 0.
     """
     if not width or not height:
         return None
-    size = float(width), float(height)
-    if not all(math.isfinite(side) and side > 0 for side in size):
-        raise ValueError(f"an image of {width} x {height} px")
+    size = number(width, "the width of the image"), number(height, "the height of the image")
+    if min(size) <= 0:
+        raise ValueError(f"the image has {quoted(width)} x {quoted(height)} px")
     return size
 
 
@@ -169,31 +184,36 @@ class _Reader:
     def add(self, file: Path, content: Mapping[str, Any], by_id: Mapping[Any, Item]) -> None:
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
         bad, broken = [], []
-        for number, annotation in enumerate(content["annotations"]):
+        for i, annotation in enumerate(content["annotations"], 1):
             item, name = by_id.get(annotation.get("image_id")), names.get(annotation.get("category_id"))
             if item is None or name is None:
                 kind, value = (
                     ("image_id", annotation.get("image_id")) if item is None else ("category_id", annotation.get("category_id"))
                 )
-                bad.append(f"annotation {annotation.get('id', number)}: {kind} {value} stands for nothing")
+                bad.append(f"{_called(annotation, i)}: {kind} {quoted(value)} stands for nothing")
                 continue
             try:
                 shape = self._shape(annotation, name, item)
             except BROKEN as error:
-                broken.append(f"annotation {annotation.get('id', number)}, image {item.image.name}: {error}")
+                broken.append(f"{_called(annotation, i)}, image {item.image.name}: {words(error)}")
                 continue
             if shape is not None:
                 item.shapes.append(shape)
         if bad:
-            raise DatasetError(f"{len(bad)} annotations lead nowhere\n{first(bad)}", where=str(file), fix="Export again.")
+            raise DatasetError(
+                f"{counted(len(bad), 'annotation leads', 'annotations lead')} nowhere\n{first(bad)}",
+                where=str(file),
+                fix="Export again.",
+            )
         if broken:
-            what = f"{len(broken)} annotations cannot be read\n{first(broken)}"
+            what = f"{counted(len(broken), 'annotation')} cannot be read\n{first(broken)}"
             raise DatasetError(what, where=str(file), fix="Export again, or mend or remove these annotations.")
 
     def _shape(self, annotation: Mapping[str, Any], name: str, item: Item) -> Shape | None:
-        attributes = annotation.get("attributes") or {}
+        attributes = checked(annotation.get("attributes") or {}, dict, "attributes")
+        keypoints = checked(annotation.get("keypoints") or [], list, "keypoints")
         self.export.rotated += bool(attributes.get("rotation"))
-        self.export.keypoints += bool(annotation.get("num_keypoints") or any(annotation.get("keypoints") or ()))
+        self.export.keypoints += bool(annotation.get("num_keypoints") or any(keypoints))
         self.export.predictions += "score" in annotation
         is_mask = isinstance(annotation.get("segmentation"), dict)
         if annotation.get("iscrowd") and not (is_mask and "occluded" in attributes):  # CVAT marks every mask so
@@ -205,9 +225,7 @@ class _Reader:
             values = clipped(points, size)
             self.counts["cut"] += int(is_far_out(points, size))
             return Shape(name, "polygon", values)
-        box = [float(value) for value in annotation.get("bbox") or ()]
-        if not all(map(math.isfinite, box)):
-            raise ValueError(f"bbox {box} has a number that is not finite")
+        box = [number(value, "a number of bbox") for value in checked(annotation.get("bbox") or [], list, "bbox")]
         if len(box) != 4:
             self.counts["empty"] += 1
             return None
@@ -224,21 +242,21 @@ class _Reader:
         if is_mask:
             self.counts["masks"] += 1
             return polygon_of_mask(decode_coco(segmentation, size_wh))
-        if not isinstance(segmentation, list):
-            raise ValueError("segmentation is neither a list of outlines nor a mask")
-        parts = [part for part in segmentation if len(part) >= 6] if isinstance(segmentation[0], list) else [segmentation]
+        outlines = checked(segmentation, list, "segmentation")
+        outlines = outlines if isinstance(outlines[0], list) else [outlines]
+        parts = [outline for outline in outlines if len(checked(outline, list, "an outline")) >= 6]
         self.counts["joined"] += len(parts) > 1
         return polygon_of_parts(parts)
 
     def tell(self) -> None:
-        words = {
-            "crowd": "crowd regions stand for many objects and are left out",
-            "empty": "annotations have neither an outline nor a box and are left out",
-            "masks": "masks became polygons along their pixels",
-            "joined": "objects of several parts became one polygon each, joined by lines of no width",
-            "cut": "objects reached out of their image by more than 1 % of its side and were cut off there",
+        sentences = {
+            "crowd": ("crowd region is", "crowd regions are", "left out: each stands for many objects"),
+            "empty": ("annotation is", "annotations are", "left out: neither outline nor box"),
+            "masks": ("mask became a polygon", "masks became polygons", "along the edges of pixels"),
+            "joined": ("object", "objects", "of several parts became one polygon each, joined by lines of no width"),
+            "cut": CUT,
         }
-        self.export.notes += [f"{self.counts[key]} {text}" for key, text in words.items() if self.counts[key]]
+        self.export.notes += notes_of(self.counts, sentences)
 
 
 def image_size(image: Path) -> tuple[float, float]:

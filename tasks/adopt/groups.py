@@ -10,6 +10,7 @@ from tasks.adopt.types import Export
 from tasks.common import bounded
 from tasks.common.errors import DatasetError
 from tasks.common.metadata import SEARCH, grouping, read_metadata
+from tasks.common.text import counted
 
 
 def read_columns(export: Export, source: Path) -> Mapping[str, Sequence[str]]:
@@ -54,7 +55,9 @@ def _require_pattern(text: str, metadata: Mapping[str, Sequence[str]]) -> None:
     except re.error as error:
         raise DatasetError(f"{text!r} is no column and no regular expression: {error}", where="--group", fix=fix) from None
     if num_groups != 1:
-        raise DatasetError(f"{text!r} is no column, and as a pattern it has {num_groups} groups", where="--group", fix=fix)
+        raise DatasetError(
+            f"{text!r} is no column, and as a pattern it has {counted(num_groups, 'group')}", where="--group", fix=fix
+        )
 
 
 def _paths(export: Export, source: Path) -> list[str]:

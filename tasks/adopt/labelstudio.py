@@ -10,13 +10,14 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
-import numpy.typing as npt
 
 from tasks.adopt.coco import box_values, clipped, size_of
 from tasks.adopt.listing import Listing, not_there
 from tasks.adopt.masks import decode_brush, polygon_of_mask
-from tasks.adopt.types import BROKEN, Export, Item, Shape
+from tasks.adopt.types import Export, Item, Shape, notes_of
+from tasks.adopt.values import BROKEN, checked, number, quoted, words
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 
 LABELS = ("rectanglelabels", "polygonlabels", "brushlabels", "labels", "ellipselabels", "keypointlabels")
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
@@ -43,8 +44,9 @@ def read(listing: Listing, file: Path, tasks: list[dict[str, Any]]) -> Export:
     counts: Counter[str] = Counter()
     names: set[str] = set()
     missed = []
-    for number, task in enumerate(tasks, 1):
-        where = f"{file}, task {task['id'] if isinstance(task, dict) and 'id' in task else f'{number} of the list'}"
+    for i, task in enumerate(tasks, 1):
+        task_id = task.get("id") if isinstance(task, dict) else None
+        where = f"{file}, task {f'{i} of the list' if task_id is None else task_id}"
         try:
             results = _results(task, counts)
             if results is None:
@@ -53,45 +55,48 @@ def read(listing: Listing, file: Path, tasks: list[dict[str, Any]]) -> Export:
             address = _address(task)
             image = _image(listing, address)
             if image is None:
-                missed.append(address or f"task {task.get('id')}")
+                missed.append(address or where)
                 continue
             item = Item(image)
             for result in results:
                 item.size_wh = _size(result) or item.size_wh
-                if (shape := _shape(result, export, counts, where)) is not None:
+                if (shape := _shape(result, export, counts)) is not None:
                     item.shapes.append(shape)
                     names.add(shape.name)
         except BROKEN as error:
-            what = f"the task is not as Label Studio writes it: {error}"
+            what = f"the task is not as Label Studio writes it: {words(error)}"
             raise DatasetError(what, where=where, fix="Export again, or mend or remove this task.") from None
         export.items.append(item)
     if not export.items and not missed:
         fix = "Annotate and submit tasks in Label Studio, then export again."
-        raise DatasetError(f"none of the {len(tasks)} tasks has an annotation", where=str(file), fix=fix)
+        raise DatasetError(f"no annotation in {counted(len(tasks), 'task')}", where=str(file), fix=fix)
     if missed:
         raise not_there(missed, file, WITHOUT_IMAGES)
     export.names = sorted(names)
-    words = {
-        "predictions": "tasks have predictions of a model and no annotation of a person; the predictions are not used as labels",
-        "none": "tasks have no annotation and are left out",
-        "skipped": "annotations were skipped or cancelled by their annotator and are left out",
-        "several": "tasks have several annotations; the newest is taken",
-        "short": "polygons have fewer than three corners and are left out",
-        "other": "results are no boxes, polygons or brush strokes and are left out",
-        "masks": "brush strokes became polygons along their pixels",
+    sentences = {
+        "predictions": (
+            "task has",
+            "tasks have",
+            "predictions of a model and no annotation of a person; they are not used as labels",
+        ),
+        "none": ("task has no annotation and is", "tasks have no annotation and are", "left out"),
+        "skipped": ("annotation was", "annotations were", "skipped or cancelled by the annotator and left out"),
+        "several": ("task has", "tasks have", "several annotations; the newest is taken"),
+        "short": ("polygon of fewer than three corners is", "polygons of fewer than three corners are", "left out"),
+        "other": ("result is", "results are", "left out: neither box nor polygon nor brush stroke"),
+        "masks": ("brush stroke became a polygon", "brush strokes became polygons", "along the edges of pixels"),
     }
-    export.notes += [f"{counts[key]} {text}" for key, text in words.items() if counts[key]]
+    export.notes += notes_of(counts, sentences)
     return export
 
 
 def _results(task: Mapping[str, Any], counts: Counter[str]) -> Sequence[Mapping[str, Any]] | None:
     """The results of the newest annotation of a task, none of an empty picture; None where nobody has submitted one."""
-    if not isinstance(task, dict):
-        raise TypeError(f"{task!r:.40}, expected an object")
+    checked(task, dict, "it")
     if "annotation_id" in task:  # JSON-MIN: a list of values under the name of each control
         entries = [entry for value in task.values() if isinstance(value, list) for entry in value]
         return [{**entry, "value": entry} for entry in entries if isinstance(entry, dict) and "original_width" in entry]
-    every = task.get("annotations") or task.get("completions") or []
+    every = _objects(task.get("annotations") or task.get("completions"), "annotation")
     usable = [annotation for annotation in every if not annotation.get("was_cancelled") and not annotation.get("skipped")]
     counts["skipped"] += len(every) - len(usable)
     counts["several"] += len(usable) > 1
@@ -99,11 +104,16 @@ def _results(task: Mapping[str, Any], counts: Counter[str]) -> Sequence[Mapping[
     if not usable:
         return None
     newest = max(usable, key=lambda annotation: str(annotation.get("updated_at") or annotation.get("created_at") or ""))
-    return newest.get("result") or []
+    return _objects(newest.get("result"), "result")
 
 
-def _shape(result: Mapping[str, Any], export: Export, counts: Counter[str], where: str) -> Shape | None:
-    value = result.get("value") or {}
+def _objects(value: Any, what: str) -> list[dict[str, Any]]:
+    """A list of objects, each of which is called `what`; none where there is no list."""
+    return [checked(entry, dict, f"{what} {i} of the list") for i, entry in enumerate(checked(value or [], list, f"{what}s"), 1)]
+
+
+def _shape(result: Mapping[str, Any], export: Export, counts: Counter[str]) -> Shape | None:
+    value = checked(result.get("value") or {}, dict, "the value of a result")
     labels = next((value[key] for key in LABELS if value.get(key)), None)
     if "keypointlabels" in value:
         export.keypoints += 1
@@ -111,52 +121,46 @@ def _shape(result: Mapping[str, Any], export: Export, counts: Counter[str], wher
     if not labels or "ellipselabels" in value:
         counts["other"] += 1
         return None
-    name = labels if isinstance(labels, str) else labels[0]
-    if not isinstance(name, str):
-        raise TypeError(f"the label is {name!r:.40}, expected a text")
+    name = labels if isinstance(labels, str) else checked(checked(labels, list, "the label")[0], str, "the label")
     if value.get("format") == "rle" or "rle" in value:
         counts["masks"] += 1
-        size = _size(result)
-        try:
-            assert size is not None
-            outline = polygon_of_mask(decode_brush(value["rle"], int(size[0]), int(size[1])))
-        except (AssertionError, *BROKEN) as error:
-            raise DatasetError(f"a brush stroke cannot be read: {error}", where=where, fix="Export again.") from None
+        if (size := _size(result)) is None:
+            raise ValueError("a brush stroke has no original_width and original_height")
+        run_lengths = checked(value.get("rle"), list, "the rle of a brush stroke")
+        if odd := [entry for entry in run_lengths if type(entry) is not int or not 0 <= entry <= 255]:
+            raise ValueError(f"the rle of a brush stroke holds {quoted(odd[0])}, expected numbers from 0 to 255")
+        outline = polygon_of_mask(decode_brush(run_lengths, int(size[0]), int(size[1])))
         return None if outline is None else Shape(name, "polygon", clipped(outline, size))
     if "points" in value:
         return _polygon(name, value["points"], counts)
     if {"x", "y", "width", "height"} <= value.keys():
         export.rotated += bool(value.get("rotation"))
-        x, y, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
-        corners = _finite(np.array([[x, y], [x + width, y + height]]))
+        x, y, width, height = (number(value[key], key) for key in ("x", "y", "width", "height"))
+        corners = np.array([[x, y], [x + width, y + height]])
         return Shape(name, "box", box_values(clipped(corners, (100, 100))))
     counts["other"] += 1
     return None
 
 
-def _polygon(name: str, points: Sequence[Sequence[float]], counts: Counter[str]) -> Shape | None:
-    corners = np.asarray(points, dtype=np.float64)
+def _polygon(name: str, points: Any, counts: Counter[str]) -> Shape | None:
+    corners = [
+        [number(value, "a point") for value in checked(point, list, "a point")] for point in checked(points, list, "points")
+    ]
+    if odd := [point for point in points if len(point) != 2]:
+        raise ValueError(f"a point is {quoted(odd[0])}, expected x and y")
     if len(corners) < 3:
         counts["short"] += 1
         return None
-    if corners.ndim != 2 or corners.shape[1] != 2:
-        raise ValueError("the points of a polygon are no pairs of x and y")
-    return Shape(name, "polygon", clipped(_finite(corners), (100, 100)))
+    return Shape(name, "polygon", clipped(np.array(corners), (100, 100)))
 
 
 def _size(result: Mapping[str, Any]) -> tuple[float, float] | None:
     return size_of(result.get("original_width"), result.get("original_height"))
 
 
-def _finite(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    if not np.isfinite(corners).all():
-        raise ValueError("a corner has a number that is not finite")
-    return corners
-
-
 def _address(task: Mapping[str, Any]) -> str:
     """What the task calls its image: the value of `image`, or the first that looks like a file."""
-    data = task.get("data", task)
+    data = checked(task.get("data", task), dict, "data")
     texts = [str(data["image"])] if isinstance(data.get("image"), str) else [v for v in data.values() if isinstance(v, str)]
     return next((text for text in texts if re.search(r"\.(bmp|jpe?g|png|tiff?|webp)\b", text, re.IGNORECASE)), "")
 

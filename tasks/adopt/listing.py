@@ -18,7 +18,7 @@ from tasks.adopt.types import split_of
 from tasks.common.errors import DatasetError
 from tasks.common.files import UnreadableError, read_bytes
 from tasks.common.layout import IMAGE_SUFFIXES
-from tasks.common.text import first
+from tasks.common.text import counted, first
 
 MAX_TEXT_BYTES = 2**28
 MAX_JSON_BYTES = 2**32
@@ -103,12 +103,13 @@ class Listing:
         kinds = ", ".join(f"{number} {suffix}" for suffix, number in sorted(counts.items(), key=lambda pair: -pair[1])[:8])
         others = [path.relative_to(self.root).as_posix() for path in self.files if path.suffix.lower() not in IMAGE_SUFFIXES]
         named = sorted(others, key=lambda path: (path.count("/"), path))[:5]
-        return f"{len(self.files)} files ({kinds})" + (f", such as {', '.join(named)}" if named else "")
+        return f"{counted(len(self.files), 'file')} ({kinds})" + (f", such as {', '.join(named)}" if named else "")
 
 
 def not_there(missed: Sequence[str], where: Path, fix: str = WITH_IMAGES) -> DatasetError:
     """The error of an export that names images, `missed`, which it does not hold."""
-    return DatasetError(f"{len(missed)} images are named and not in the export\n{first(missed, 5)}", where=str(where), fix=fix)
+    what = f"{counted(len(missed), 'image is', 'images are')} named and not in the export\n{first(missed, 5)}"
+    return DatasetError(what, where=str(where), fix=fix)
 
 
 def _walk(root: Path) -> tuple[list[Path], int]:

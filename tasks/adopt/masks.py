@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from tasks.adopt.values import quoted
+
 Points = npt.NDArray[np.float64]
 TOLERANCE_PX = 0.6
 """How far the outline may leave the stairs of the pixels: below the diagonal of one, so that a slope becomes a line."""
@@ -47,7 +49,10 @@ def polygon_of_parts(parts: Sequence[Sequence[float]]) -> Points | None:
 
 
 def _ring(part: Sequence[float]) -> Points:
-    values = np.asarray(part, dtype=np.float64)
+    try:
+        values = np.asarray(part, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.full(1, np.nan)
     if values.ndim != 1 or len(values) % 2 or not np.isfinite(values).all():
         raise ValueError("an outline is no list of finite numbers x, y, x, y ...")
     return values.reshape(-1, 2)
@@ -86,7 +91,9 @@ def decode_coco(segmentation: dict[str, Any], size_wh: tuple[float, float]) -> n
 
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if size != [size_wh[1], size_wh[0]]:
-        raise ValueError(f"the mask has the size (height, width) {size}, and the image {size_wh[1]:.0f}, {size_wh[0]:.0f}")
+        raise ValueError(
+            f"the mask has the size (height, width) {quoted(size)}, and the image {size_wh[1]:.0f}, {size_wh[0]:.0f}"
+        )
     if isinstance(counts, str):
         counts = _counts(counts)
     if not isinstance(counts, list) or not all(isinstance(count, int) and count >= 0 for count in counts):

@@ -7,8 +7,9 @@ from pathlib import Path
 from tasks.adopt.lines import Lines
 from tasks.adopt.listing import WITH_IMAGES, Listing, read_json, read_text
 from tasks.adopt.types import Export, Item, splits_of_folders
-from tasks.adopt.yolo import class_names, read_labels
+from tasks.adopt.yolo import class_names, in_two_splits, read_labels, repeated
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 
 LISTS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 
@@ -27,20 +28,23 @@ def read_darknet(listing: Listing, file: Path) -> Export:
     names = _lines(names_file)
     chosen: dict[Path, str | None] = {}
     missed: list[str] = []
+    notes: list[str] = []
     for key, split in LISTS.items():
         if key in settings and (list_file := file.parent / Path(settings[key]).name).is_file():
-            for line in _lines(list_file):
-                image = listing.image(line, file.parent)
-                if image is None:
-                    missed.append(line)
-                else:
-                    chosen[image] = None if image in chosen else split
+            lines = _lines(list_file)
+            images = {line: listing.image(line, file.parent) for line in lines}
+            notes += repeated(len(lines) - len(images), list_file.name)
+            missed += [line for line, image in images.items() if image is None]
+            for image in dict.fromkeys(image for image in images.values() if image is not None):
+                chosen[image] = None if image in chosen else split
     if missed:
-        what = f"{len(missed)} listed images are not in the export, such as {missed[0]}"
+        what = f"{counted(len(missed), 'listed image is', 'listed images are')} not in the export, such as {missed[0]}"
         raise DatasetError(what, where=str(file), fix=WITH_IMAGES)
     if not settings:
         chosen = dict.fromkeys(listing.images)
-    return _export("CVAT's YOLO 1.1 (obj.data)", listing, names, chosen, str(names_file))
+    export = _export("CVAT's YOLO 1.1 (obj.data)", listing, names, chosen, str(names_file))
+    export.notes += notes + (in_two_splits(chosen, file) if settings else [])
+    return export
 
 
 def find_classes(listing: Listing) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.adopt.splits import Plan
 from tasks.common.params import GateParams
+from tasks.common.text import counted
 from tasks.measure.intervals import MIN_GROUPS, expanded, images_needed, minimum_detectable_gain
 
 SPREAD = 0.25
@@ -34,12 +35,13 @@ def plan(num_images: int, gate: GateParams, seed: int, val: float | None, test: 
 def words(num_test: int, gate: GateParams) -> str:
     """What a test split of this size can show, in words."""
     if num_test < MIN_GROUPS:
-        return f"{num_test} images: the gate promotes nothing with fewer than {MIN_GROUPS}"
+        return f"{counted(num_test, 'image')}: the gate promotes nothing with fewer than {MIN_GROUPS}"
     level = expanded(gate.confidence or 0.5, num_test)
     gain = minimum_detectable_gain(SPREAD / num_test**0.5, level, gate.min_gain)
     needed = _needed(gate)
     more = f"; about {needed:,} would show +{gate.min_gain:.2%}" if needed > num_test else ""
-    return f"{num_test} images show a true gain of about +{gain:.1%} in 80 % of cases{more} (roughly, until there is a model)"
+    images = counted(num_test, "image")
+    return f"{images} show a true gain of about +{gain:.1%} in 80 % of cases{more} (roughly, until there is a model)"
 
 
 def _needed(gate: GateParams) -> int:

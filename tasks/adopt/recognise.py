@@ -6,6 +6,7 @@ The order: a YAML file that names classes and splits, obj.data, COCO files, Labe
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tasks.adopt import coco, labelstudio, plain, voc, yolo
 from tasks.adopt.listing import Listing, read_json
 from tasks.adopt.types import Export, common_names
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 from tasks.validate.strays import PICTURES
 
 FORMATS = ("yolo", "darknet", "coco", "labelstudio", "classes", "voc")
@@ -22,6 +24,12 @@ LOOKED_FOR = (
     "a JSON file with images, annotations and categories (COCO); Label Studio's JSON; classes.txt (labelImg, Label Studio); "
     "XML files with <annotation> (Pascal VOC)"
 )
+
+YOLO = frozenset({"yolo", "darknet", "classes"})
+"""Formats with the same label files: one beside another is no second export."""
+OTHERS = {"coco": "COCO", "labelstudio": "Label Studio's JSON", "classes": "YOLO labels", "voc": "Pascal VOC"}
+NUM_LOOKED_AT = 20
+"""Files of a suffix that are looked into for a sign of another export."""
 
 
 def read_export(root: Path, images: Path | None = None, format_name: str | None = None) -> Export:
@@ -53,6 +61,8 @@ def read_export(root: Path, images: Path | None = None, format_name: str | None 
             for item, item_name in zip(export.items, names, strict=True):
                 item.name = item_name
             export.notes += _passed_over(listing)
+            if format_name is None:
+                export.notes += _other_exports(listing, name)
             return export
     raise _unknown(listing, jsons, format_name)
 
@@ -61,11 +71,43 @@ def _passed_over(listing: Listing) -> list[str]:
     """What of the export is not read although somebody may miss it."""
     notes = []
     if listing.num_not_files:
-        notes.append(f"{listing.num_not_files} links that lead out of the export or nowhere, or no files at all, are left out")
+        entries = counted(listing.num_not_files, "entry is", "entries are")
+        notes.append(f"{entries} left out: links out of the export or nowhere, pipes and the like")
     others = [path for path in listing.files if path.suffix.lower().removeprefix(".") in PICTURES]
     if others:
-        notes.append(f"{len(others)} pictures or videos of kinds that are not read, such as {others[0].name}: convert them")
+        pictures = counted(len(others), "picture or video is", "pictures or videos are")
+        notes.append(f"{pictures} of a kind that is not read, such as {others[0].name}: convert it")
     return notes
+
+
+def _other_exports(listing: Listing, name: str) -> list[str]:
+    """The exports that the folder holds besides the one of format `name`, which came first in the order of FORMATS."""
+    contents = {}
+    for file in listing.with_suffix(".json")[:NUM_LOOKED_AT]:
+        with suppress(DatasetError):  # it is no export, and not asked for
+            contents[file] = read_json(file)
+    shown_by = {
+        "coco": next((file for file, content in contents.items() if coco.is_coco(content)), None),
+        "labelstudio": next((file for file, content in contents.items() if labelstudio.is_tasks(content)), None),
+        "voc": next((file for file in listing.with_suffix(".xml")[:NUM_LOOKED_AT] if _is_voc(file)), None),
+    }
+    if name not in YOLO and any(listing.text(image.stem) for image in listing.images[:NUM_LOOKED_AT]):
+        shown_by["classes"] = plain.find_classes(listing)
+    notes = [
+        f"{file.relative_to(listing.root)} is of another export, {OTHERS[other]}, and not read: --format {other} reads that one"
+        for other, file in shown_by.items()
+        if file is not None and other != name
+    ]
+    if name == "yolo" and (files := yolo.others(listing)):
+        sets = counted(len(files), "set is", "sets are")
+        notes.append(f"{sets} not read, such as that of {files[0].relative_to(listing.root)}: adopt each folder by itself")
+    return notes
+
+
+def _is_voc(file: Path) -> bool:
+    with suppress(DatasetError):  # as above
+        return voc.is_voc(voc.root_of(file))
+    return False
 
 
 class _Jsons:
@@ -93,7 +135,7 @@ def _label_studio(listing: Listing, jsons: _Jsons) -> Export | None:
 def _voc_files(listing: Listing) -> list[Path]:
     """All XML files, if the first that can be read is of Pascal VOC."""
     files = listing.with_suffix(".xml")
-    return files if any(voc.is_voc(voc.root_of(file)) for file in files[:20]) else []
+    return files if any(voc.is_voc(voc.root_of(file)) for file in files[:NUM_LOOKED_AT]) else []
 
 
 def _unknown(listing: Listing, jsons: _Jsons, format_name: str | None) -> DatasetError:

@@ -8,6 +8,7 @@ from typing import Literal
 from tasks.adopt.coco import box_values
 from tasks.adopt.types import Export, Shape
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 
 As = Literal["boxes", "polygons"]
 
@@ -24,8 +25,9 @@ def settle(export: Export, wanted: As | None) -> str:
         _require_plain(export)
     kinds: Counter[str] = Counter(shape.kind for item in export.items for shape in item.shapes)
     if wanted is None and kinds["box"] and kinds["polygon"]:
+        boxes, polygons = counted(kinds["box"], "box", "boxes"), counted(kinds["polygon"], "polygon")
         raise DatasetError(
-            f"{kinds['box']} boxes and {kinds['polygon']} polygons in one set, and a network learns one of both",
+            f"{boxes} and {polygons} in one set, and a network learns one of both",
             where=export.tool,
             fix="Add --as boxes (the boxes around the polygons, exactly) or --as polygons (boxes become rectangles, which a "
             "segmentation network then learns as outlines).",
@@ -36,7 +38,8 @@ def settle(export: Export, wanted: As | None) -> str:
     for item in export.items:
         item.shapes = [shape if shape.kind == "raw" else convert(shape) for shape in item.shapes]
     if kinds["raw"]:
-        export.notes.append(f"{kinds['raw']} lines are no labels and are taken over as they are: validate names them")
+        num_lines = counted(kinds["raw"], "line is no label and is", "lines are no labels and are")
+        export.notes.append(f"{num_lines} taken over unchanged: validate says where")
     return kind
 
 
@@ -44,13 +47,14 @@ def _require_plain(export: Export) -> None:
     checked = (
         "Have them checked in the labelling tool and export again; or add --as boxes or --as polygons to take them as they are."
     )
+    unchecked = "a confidence: made by a model, checked by nobody"
     for number, what, fix in (
-        (export.rotated, "rotated boxes", "Add --as boxes for the upright boxes around them."),
-        (export.keypoints, "objects with key points", "Add --as boxes to use their boxes alone."),
-        (export.predictions, "labels with a confidence: a model made them, nobody has checked them", checked),
+        (export.rotated, ("rotated box", "rotated boxes"), "Add --as boxes for the upright boxes around them."),
+        (export.keypoints, ("object with key points", "objects with key points"), "Add --as boxes to use their boxes alone."),
+        (export.predictions, (f"label with {unchecked}", f"labels with {unchecked}"), checked),
     ):
         if number:
-            raise DatasetError(f"{number} {what}", where=export.tool, fix=fix)
+            raise DatasetError(counted(number, *what), where=export.tool, fix=fix)
     if export.maybe_rotated:
         raise DatasetError(
             "every object has four corners: nothing says whether these are polygons or rotated boxes",
@@ -61,20 +65,20 @@ def _require_plain(export: Export) -> None:
 
 def _tell(export: Export, kind: str, kinds: Counter[str], wanted: As | None) -> None:
     if kind == "boxes" and kinds["polygon"]:
-        export.notes.append(f"{kinds['polygon']} polygons became the boxes around them (--as boxes)")
+        polygons = counted(kinds["polygon"], "polygon became the box around it", "polygons became the boxes around them")
+        export.notes.append(f"{polygons} (--as boxes)")
     if kind == "polygons" and kinds["box"]:
-        export.notes.append(
-            f"{kinds['box']} boxes became rectangles (--as polygons): these outlines are not those of the objects"
-        )
+        boxes = counted(kinds["box"], "box became a rectangle", "boxes became rectangles")
+        export.notes.append(f"{boxes} (--as polygons): these outlines are not those of the objects")
     if wanted is not None:
         for number, what in (
-            (export.rotated, "rotated boxes"),
-            (export.predictions, "labels that a model made, with a confidence"),
+            (export.rotated, ("rotated box", "rotated boxes")),
+            (export.predictions, ("label with a confidence, made by a model", "labels with a confidence, made by a model")),
         ):
             if number:
-                export.notes.append(f"among the labels are {number} {what}, taken as --as {wanted} asks")
+                export.notes.append(f"{counted(number, *what)}: taken as --as {wanted} asks")
         if export.keypoints:
-            export.notes.append(f"key points of {export.keypoints} objects are left out")
+            export.notes.append(f"the key points of {counted(export.keypoints, 'object')} are left out")
 
 
 def _as_box(shape: Shape) -> Shape:

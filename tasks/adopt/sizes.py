@@ -8,7 +8,7 @@ import polars as pl
 
 from tasks.adopt.types import Export
 from tasks.common.errors import DatasetError
-from tasks.common.text import first
+from tasks.common.text import counted, first
 
 MAX_ASPECT_CHANGE = 0.02
 
@@ -31,7 +31,7 @@ def require_sizes(export: Export, seen: pl.DataFrame) -> None:
                 f"{item.name}: labels for {item.size_wh[0]:.0f} x {item.size_wh[1]:.0f}, image {width:.0f} x {height:.0f} px"
             )
     if bad:
-        what = f"{len(bad)} images have another shape than their labels were made for\n{first(bad, 5)}"
+        what = f"{counted(len(bad), 'image has', 'images have')} another shape than the labels were made for\n{first(bad, 5)}"
         raise DatasetError(
             what, where=export.tool, fix="Export labels and images together, or name the right folder with --images."
         )

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from tasks.common.dataset import SPLITS
 from tasks.common.errors import DatasetError
+from tasks.common.text import counted
 
 OUT = "out"
 """In the place of a split: the image is in none."""
@@ -209,8 +210,8 @@ def _fill(
         if not spare:
             largest = max((members for members, _ in drawable), key=len)
             raise DatasetError(
-                f"{sum(counts.values())} images fall into {len(drawable)} sets that have to stay together (copies, look-alikes, "
-                f"a group), the largest with {len(largest)}: none is left for split {split}",
+                f"{sum(counts.values())} images fall into {counted(len(drawable), 'set')} of images that stay together (copies, "
+                f"look-alikes, a group), the largest with {len(largest)}: none is left for split {split}",
                 where="splits",
                 fix="Group more finely (--group), add other scenes, or give the splits yourself: folders train, val and test.",
             )

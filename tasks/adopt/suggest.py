@@ -24,6 +24,8 @@ SMALL_SHARE = 0.1
 """An object is small here if only this share of all are smaller."""
 IMGSZ = (320, 1280)
 """Least and greatest image size that is suggested."""
+MAX_DET = 300
+"""Detections an image that Ultralytics allows by default; crowded sets need more."""
 NETWORKS = {"polygons": "tiny-seg.yaml", "boxes": "tiny-det.yaml"}
 
 
@@ -49,10 +51,11 @@ def suggestions(
         if network.endswith(".pt"):
             found["baseline.lr0"] = 0.001
     crowd = max((len(item.shapes) for item in items), default=0)
-    if crowd * 1.2 > values.evaluate.max_det:
-        found["evaluate.max_det"] = math.ceil(crowd * 1.25 / 50) * 50
-    if group_by:
-        found["gate.group_by"] = dict(group_by)
+    is_other = target.as_posix() != values.data.path  # than the set that the present values were chosen for
+    if is_other or crowd * 1.2 > values.evaluate.max_det:
+        found["evaluate.max_det"] = max(math.ceil(crowd * 1.25 / 50) * 50, MAX_DET)
+    if is_other or group_by:
+        found["gate.group_by"] = dict(group_by) if group_by else None
     return {key: value for key, value in found.items() if value != _present(values, key)}
 
 
@@ -101,7 +104,7 @@ def shown(values: Mapping[str, Any]) -> str:
 def _flow(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: '{text}'" for key, text in value.items()) + "}"
-    return str(value)
+    return "null" if value is None else str(value)
 
 
 def _side(values: Sequence[float], kind: str) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from tasks.common.dataset import SPLITS
+from tasks.common.text import counted
 
 Kind = Literal["box", "polygon", "raw"]
 
@@ -64,6 +67,11 @@ class Export:
     """What in an image's name tells images that the tool made of one picture."""
 
 
+def notes_of(counts: Mapping[str, int], words: Mapping[str, tuple[str, str, str]]) -> list[str]:
+    """A sentence for each of `counts` that is not 0; `words` has its beginning for one, for more, and its end."""
+    return [f"{counted(counts[key], one, more)} {end}" for key, (one, more, end) in words.items() if counts[key]]
+
+
 SPLIT_WORDS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
     "testing": "test",
@@ -74,13 +82,20 @@ PLAIN_FOLDERS = frozenset({
     "images", "labels", "jpegimages", "data", "default", "obj_train_data", "obj_valid_data", "obj_val_data", "obj_test_data",
 })  # fmt: skip
 """Folders that tools make for themselves: they say nothing about an image."""
-BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What Python raises where a value of an export has another form than its tool gives it."""
 
 
 def split_of(word: str) -> str | None:
     """The split that a folder, a key or a part of a file's name stands for; years as in `val2017` are ignored."""
     return SPLIT_WORDS.get(word.lower().rstrip("0123456789"))
+
+
+def judging(one: str | None, two: str | None) -> str | None:
+    """The split of an image that an export puts into two: the one that judges more, since what judges must never teach."""
+    return max(one, two, key=SPLITS.index) if one and two else one or two
+
+
+IN_SEVERAL = "test goes before val and val before train, since what judges must never teach"
+"""What is said of such images."""
 
 
 def splits_of_folders(file: Path, root: Path) -> list[str]:

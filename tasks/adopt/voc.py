@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from tasks.adopt.coco import box_values, clipped, image_size, is_far_out
+from tasks.adopt.coco import CUT, box_values, clipped, image_size, is_far_out
 from tasks.adopt.listing import Listing, not_there, read_text
-from tasks.adopt.types import Export, Item, Shape, split_of, splits_of_folders
+from tasks.adopt.types import IN_SEVERAL, Export, Item, Shape, judging, notes_of, split_of, splits_of_folders
 from tasks.common.errors import DatasetError
-from tasks.common.text import first
+from tasks.common.text import counted, first
 
 MAX_XML_CHARACTERS = 2**26
 
@@ -77,7 +77,9 @@ def read(listing: Listing, files: list[Path]) -> Export:
             names.add(shape.name)
         export.items.append(item)
     if bad:
-        raise DatasetError(f"{len(bad)} faults\n{first(bad)}", where=str(listing.root), fix="Mend or remove these files.")
+        raise DatasetError(
+            f"{counted(len(bad), 'fault')}\n{first(bad)}", where=str(listing.root), fix="Mend or remove these files."
+        )
     if missed:
         raise not_there(missed, listing.root)
     export.names = sorted(names)
@@ -87,19 +89,14 @@ def read(listing: Listing, files: list[Path]) -> Export:
 
 def _tell(export: Export, listing: Listing, counts: Counter[str]) -> None:
     if others := len(set(listing.images) - {item.image for item in export.items}):
-        export.notes.append(f"{others} images have no XML file and are left out")
-    if counts["cut"]:
-        export.notes.append(
-            f"{counts['cut']} boxes reached out of their image by more than 1 % of its side and were cut off there"
-        )
-    if counts["several"]:
-        export.notes.append(
-            f"{counts['several']} images are in several ImageSets; the last of these files in the order of their paths counts"
-        )
-    if counts["unknown"]:
-        export.notes.append(f"{counts['unknown']} names in ImageSets stand for no image of the export and are passed over")
-    if counts["difficult"]:
-        export.notes.append(f"{counts['difficult']} objects are marked difficult and are used like any other")
+        export.notes.append(f"{counted(others, 'image has no XML file and is', 'images have no XML file and are')} left out")
+    words = {
+        "cut": CUT,
+        "several": ("image is", "images are", f"in several ImageSets: {IN_SEVERAL}"),
+        "unknown": ("name in ImageSets is", "names in ImageSets are", "passed over: no image of the export is called so"),
+        "difficult": ("object is", "objects are", "marked difficult and used like any other"),
+    }
+    export.notes += notes_of(counts, words)
     export.rotated += counts["rotated"]
 
 
@@ -158,7 +155,7 @@ def _image_sets(listing: Listing, stems: Collection[str], counts: Counter[str]) 
                     stem = Path(words[0]).stem if "/" in words[0] else words[0]
                     if splits.get(stem, split) != split:
                         several.add(stem)
-                    splits[stem] = split
+                    splits[stem] = str(judging(splits.get(stem), split))
     counts["unknown"] = len(splits.keys() - stems)
     counts["several"] = len(several.intersection(stems))
     return splits

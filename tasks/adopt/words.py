@@ -15,7 +15,7 @@ from tasks.adopt.prepare import Adoption
 from tasks.adopt.splits import OUT
 from tasks.common.dataset import SPLITS
 from tasks.common.params import Params
-from tasks.common.text import line
+from tasks.common.text import counted, line
 
 MAX_NAMES = 12
 
@@ -24,8 +24,9 @@ def summary(adoption: Adoption, before: pl.DataFrame, known: Sequence[str], fold
     """What was found and where it goes, a line each."""
     export = adoption.export
     num_objects = sum(shape.kind != "raw" for item in export.items for shape in item.shapes)
+    objects = counted(num_objects, {"boxes": "box", "polygons": "polygon"}[adoption.kind], adoption.kind)
     rows = [
-        ("found", f"{export.tool}: {len(export.items)} images, {num_objects} {adoption.kind}"),
+        ("found", f"{export.tool}: {counted(len(export.items), 'image')}, {objects}"),
         ("classes", f"{len(adoption.names)}: {_names(adoption.names)}"),
     ]
     rows += [("note", note) for note in (*export.notes, *classes.changes(export, adoption.names, known))]
@@ -37,21 +38,24 @@ def summary(adoption: Adoption, before: pl.DataFrame, known: Sequence[str], fold
     why = ", ".join(f"{reasons[key]} {text}" for key, text in texts.items() if reasons[key])
     rows.append(("splits", f"{', '.join(f'{split} {here[split]}' for split in SPLITS)} ({why})"))
     if moved := sticky(adoption, before):
-        rows.append(
-            (
-                "note",
-                f"{moved} images are in another split in the export: they stay where they were, so that none that judged teaches",
-            )
-        )
+        stay = "in another split in the export: it stays where it was, so that none that judged teaches"
+        more = "in another split in the export: they stay where they were, so that none that judged teaches"
+        rows.append(("note", counted(moved, f"image is {stay}", f"images are {more}")))
     if adoption.moves:
         rows.append(("moved", adoption.moves))
     if here[OUT]:
-        rows.append(("left out", f"{here[OUT]} images that look like images of two splits, or were left out before"))
+        rows.append(
+            (
+                "left out",
+                f"{counted(here[OUT], 'image that looks', 'images that look')} like images of two splits, or left out before",
+            )
+        )
     rows.append(("test", power.words(here["test"], values.gate)))
     if len(before):
         rows.append(("changes", changes(adoption.rows, before)))
     if adoption.leaks:
-        rows.append(("leaks", f"{adoption.leaks} images look like one of a split that judges more: validate will stop there"))
+        images = counted(adoption.leaks, "image looks", "images look")
+        rows.append(("leaks", f"{images} like one of a split that judges more: validate will stop there"))
     return "\n".join(f"{key:9} {line(text)}" for key, text in rows)
 
 

@@ -11,6 +11,7 @@ from tasks.adopt.listing import Listing, read_text
 from tasks.adopt.types import Export, Item, split_of
 from tasks.common.dataset import label_path, require_count
 from tasks.common.errors import DatasetError, PipelineError
+from tasks.common.text import counted
 from tasks.common.yaml import line_of, load_yaml
 from tasks.validate.lines import NOT_LABELS
 
@@ -34,6 +35,13 @@ def find(listing: Listing) -> Path | None:
     return None
 
 
+def others(listing: Listing) -> list[Path]:
+    """The YAML files that `find` passes over and that describe a set by their name."""
+    files = [file for file in listing.with_suffix(".yaml", ".yml") if file.name in FIRST]
+    chosen = find(listing)
+    return [file for file in files if chosen is not None and file.parent != chosen.parent]
+
+
 def read(listing: Listing, file: Path) -> Export:
     """The export that `file` describes.
 
@@ -47,12 +55,11 @@ def read(listing: Listing, file: Path) -> Export:
     splits, notes = _splits(listing, layout, file)
     chosen: dict[Path, str | None] = {}
     for split, images in splits.items():
-        for image in images:
+        for image in dict.fromkeys(images):
             chosen[image] = None if image in chosen else split
-    if twice := sum(split is None for split in chosen.values()):
-        notes.append(f"{file.name} puts {twice} images into two splits, as where val is the folder of train: they are drawn anew")
+    notes += in_two_splits(chosen, file)
     if others := len(listing.images) - len(chosen):
-        notes.append(f"{others} images lie in no split of {file.name} and are left out")
+        notes.append(f"{counted(others, 'image lies', 'images lie')} in no split of {file.name}: left out")
     lines = Lines(names, _keypoint_values(layout))
     items = [Item(image, given=split) for image, split in chosen.items()]
     read_labels(listing, items, lines, notes)
@@ -82,19 +89,33 @@ def read_labels(listing: Listing, items: list[Item], lines: Lines, notes: list[s
             elsewhere.append(label)
         item.shapes = lines.read(label)
     if elsewhere:
-        notes.append(f"{len(elsewhere)} label files do not lie where Ultralytics looks: taken by name, such as {elsewhere[0]}")
+        files = counted(len(elsewhere), "label file lies", "label files lie")
+        notes.append(f"{files} elsewhere than Ultralytics looks: taken by name, such as {elsewhere[0]}")
     used |= set(elsewhere)
     folders = {file.parent for file in used}
     unused = [file for file in listing.with_suffix(".txt") if file not in used and file.parent in folders]
     if orphans := [file for file in unused if file.name.partition(".")[0].lower() not in NOT_LABELS]:
-        notes.append(f"{len(orphans)} label files have no image and are left out, such as {orphans[0]}")
+        notes.append(f"{counted(len(orphans), 'label file')} without an image left out, such as {orphans[0]}")
     if items and without == len(items):
         where = Path(expected[0])
         texts = listing.with_suffix(".txt")
         seen = f"Text files lie at {texts[-1]}." if texts else "There is no .txt file at all."
         raise DatasetError("no image has a label file", where=str(where), fix=f"{seen} Export the labels too.")
     if without:
-        notes.append(f"{without} images have no label file: validate says whether so many are plausible")
+        notes.append(f"{counted(without, 'image has', 'images have')} no label file: validate says whether so many are plausible")
+
+
+def in_two_splits(chosen: Mapping[Path, str | None], file: Path) -> list[str]:
+    """That the images without a split in `chosen` are in two splits of `file`."""
+    if not (number := sum(split is None for split in chosen.values())):
+        return []
+    images = counted(number, "image that is in two splits is", "images that are in two splits are")
+    return [f"{file.name}: {images} drawn anew, as where val is the folder of train"]
+
+
+def repeated(number: int, where: str) -> list[str]:
+    """That so many lines of a list name an image again."""
+    return [f"{where}: {counted(number, 'line names an image', 'lines name images')} again: each counts once"] if number else []
 
 
 def class_names(names: Any, where: str) -> list[str]:
@@ -131,15 +152,15 @@ def _splits(listing: Listing, layout: Mapping[str, Any], file: Path) -> tuple[di
             continue
         entries = entry if isinstance(entry, list) else [entry]
         images = [image for part in entries for image in _images(listing, str(part), layout, file)]
+        where = f"{file.name}:{line_of(layout, [str(key)])}"
+        notes += repeated(len(images) - len(set(images)), f"{where}: {entry}")
         if images:
             splits[split] = [*splits.get(split, []), *images]
         elif split == "train" and listing.images:
-            where, fix = f"{file}:{line_of(layout, [str(key)])}", "Correct the line: the other images would have to teach alone."
-            raise DatasetError(f"`{key}: {entry}` leads to no image of the export", where=where, fix=fix)
+            fix = "Correct the line: the other images would have to teach alone."
+            raise DatasetError(f"`{key}: {entry}` leads to no image of the export", where=str(file.with_name(where)), fix=fix)
         else:
-            notes.append(
-                f"{file.name}:{line_of(layout, [str(key)])}: `{key}: {entry}` leads to no image, so there is no such split"
-            )
+            notes.append(f"{where}: `{key}: {entry}` leads to no image, so there is no such split")
     if not splits:
         raise DatasetError(
             f"no split leads to an image of this export. Seen: {listing.summary()}",
@@ -165,7 +186,7 @@ def _images(listing: Listing, entry: str, layout: Mapping[str, Any], file: Path)
                 if missed := [(number, line) for number, line, image in found if image is None]:
                     number, line = missed[0]
                     raise DatasetError(
-                        f"{len(missed)} lines name no image of this export, such as {line}",
+                        f"{counted(len(missed), 'line names', 'lines name')} no image of this export, such as {line}",
                         where=f"{folder}:{number}",
                         fix="Export with the images, or name their folder with --images FOLDER.",
                     )

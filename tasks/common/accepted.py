@@ -18,7 +18,7 @@ from tasks.common.manifest import Manifest
 from tasks.common.metadata import METADATA
 from tasks.common.params import Params
 from tasks.common.paths import DATASET
-from tasks.common.text import first
+from tasks.common.text import counted, first
 
 FIX = "Run `dvc repro validate`."
 DATA_YAML = "data.yaml"
@@ -160,5 +160,4 @@ def _counted(split: str, before: int, now: int) -> str:
 
 
 def _error(changes: Sequence[str], what: str, root: Path, fix: str) -> DatasetError:
-    count = f"{len(changes)} {'change' if len(changes) == 1 else 'changes'}"
-    return DatasetError(f"{what} ({count}):\n{first(changes)}", where=str(root), fix=fix)
+    return DatasetError(f"{what} ({counted(len(changes), 'change')}):\n{first(changes)}", where=str(root), fix=fix)

@@ -20,7 +20,7 @@ from typing import Any
 from tasks.common import links
 from tasks.common.errors import DatasetError
 from tasks.common.files import UnreadableError, read_bytes
-from tasks.common.text import first
+from tasks.common.text import counted, first
 from tasks.common.yaml import line_of
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -178,7 +178,7 @@ def _listed(file: Path, folder: Folder, split: str) -> Iterator[Path]:
     if absent:
         shown = [f"line {number}: {line}" for number, line in absent]
         raise DatasetError(
-            f"{len(absent)} of {len(lines)} lines name no file\n{first(shown)}",
+            f"no such file in {len(absent)} of {counted(len(lines), 'line')}\n{first(shown)}",
             where=f"{file}:{absent[0][0]}",
             fix="Write a path relative to this list or to data.yaml, bring the images, or remove the lines.",
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.common.errors import DatasetError, WorkspaceError
-from tasks.common.text import first, line
+from tasks.common.text import counted, first, line
 
 
 def require_none(root: Path) -> None:
@@ -18,7 +18,7 @@ def require_none(root: Path) -> None:
     """
     if bad := [line(f"{link}: a link to {target}") for link, target in away(root)]:
         fix = "Replace each link by the files themselves: a version must hold all its files."
-        what = f"{len(bad)} links leave the dataset or lead to a folder\n" + first(bad)
+        what = f"{counted(len(bad), 'link')} out of the dataset or to a folder\n" + first(bad)
         raise DatasetError(what, where=str(root), fix=fix)
 
 

@@ -41,6 +41,11 @@ def first(items: Sequence[str], most: int = 20) -> str:
     return "\n".join([*items[:most], *more])
 
 
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """`1 image`, `2,462 images`: a number with what it counts; `plural` where that is not `singular` and an s."""
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
 def markdown(text: object) -> str:
     """`text` inside a paragraph, a list or a table of Markdown, where it is no markup and no link.
 

@@ -27,13 +27,10 @@ def require_loaded(
     Raises:
         DatasetError: it loaded fewer, more or other objects; the message has the counts and the files.
     """
-    files = {image.relative_to(dataset.root).as_posix(): image for image in dataset.splits[split]}
+    files = _files(dataset, split)
     by_label = {label_file(image): len(loaded[name]) for name, image in files.items() if name in loaded}
     num_objects = sum(by_label.values())  # a label file that two images share was accepted once
-    differing = [
-        f"{shown(image, dataset.root)}: {how}" for name, image in files.items() if (how := _difference(loaded.get(name), image))
-    ]
-    differing += [f"{name}: loaded, and not accepted" for name in sorted(loaded.keys() - files.keys())]
+    differing = differences(dataset, split, loaded)
     if not differing and (len(loaded), num_objects) == (accepted.images, accepted.instances):
         return
     raise DatasetError(
@@ -43,6 +40,19 @@ def require_loaded(
         fix="Look at these images and their labels (rows that are equal but for rounding, coordinates outside 0 to 1),"
         " then run `dvc repro validate`.",
     )
+
+
+def differences(dataset: Dataset, split: str, loaded: Mapping[str, Collection[int]]) -> list[str]:
+    """How what Ultralytics loaded of `split` differs from its files, a line an image; `loaded` as for `require_loaded`."""
+    files = _files(dataset, split)
+    differing = [
+        f"{shown(image, dataset.root)}: {how}" for name, image in files.items() if (how := _difference(loaded.get(name), image))
+    ]
+    return differing + [f"{name}: loaded, and not accepted" for name in sorted(loaded.keys() - files.keys())]
+
+
+def _files(dataset: Dataset, split: str) -> dict[str, Path]:
+    return {image.relative_to(dataset.root).as_posix(): image for image in dataset.splits[split]}
 
 
 def _difference(loaded: Collection[int] | None, image: Path) -> str | None:

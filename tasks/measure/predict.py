@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.dataset import Dataset, shown
+from tasks.common.dataset import Dataset
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
+from tasks.common.text import first
 from tasks.measure import view, yolo
+from tasks.measure.loaded import differences
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
         work: a folder for what Ultralytics writes.
 
     Raises:
-        DatasetError: Ultralytics dropped an image.
+        DatasetError: Ultralytics dropped an image, or read other objects than its label file has.
     """
     from tasks.measure.recorder import recorder
 
@@ -86,13 +88,10 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
     )
     validator(model=model.model)
     images = sorted(validator.images, key=lambda image: image["path"])
-    if len(images) != len(dataset.splits[split]):
-        read = {image["path"] for image in images}
-        lost = [file for file in dataset.splits[split] if file.relative_to(dataset.root).as_posix() not in read]
-        named = ", ".join(shown(file, dataset.root) for file in lost[:20])
+    if differing := differences(dataset, split, {image["path"]: image["target_cls"].tolist() for image in images}):
         raise DatasetError(
-            f"Ultralytics read {len(images)} of {len(dataset.splits[split])} images of split `{split}`, without {named}",
+            f"Ultralytics read split `{split}` otherwise than its files say\n{first(differing)}",
             where=str(dataset.root),
-            fix="Run `dvc repro validate` and mend what it names.",
+            fix=f"Mend what `python -m tasks.validate --set data.path={dataset.root}` names, then run this again.",
         )
     return [Image(**image) for image in images]

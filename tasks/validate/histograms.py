@@ -11,6 +11,7 @@ import polars as pl
 from tasks.common.dataset import SPLITS
 from tasks.common.page.document import Figure, Panel
 from tasks.common.page.svg import Canvas, axes, label, labelled, shortened, text_width, ticks
+from tasks.common.text import counted
 
 WIDTH, HEIGHT, ROW_PX, GAP_PX = 420, 230, 11, 9
 MOST_CLASSES = 15
@@ -54,7 +55,7 @@ def class_bars(classes: pl.DataFrame, splits: Sequence[str]) -> str:
         for split in splits:
             count = row[f"num_{split}"]
             share = count / totals[split]
-            tip = f"{row['name']}, {split}: {count} objects, {share:.1%}"
+            tip = f"{row['name']}, {split}: {counted(count, 'object')}, {share:.1%}"
             canvas.rect(left, y, max(share / most * (WIDTH - left - 60), 1), ROW_PX - 2, f"bar s{SPLITS.index(split)}", "", tip)
             canvas.text(left + share / most * (WIDTH - left - 60) + 5, y + ROW_PX - 2.5, f"{count}", "m")
             y += ROW_PX

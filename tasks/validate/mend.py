@@ -27,6 +27,7 @@ from tasks.common.metadata import METADATA, read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import RUNS
 from tasks.common.stage import write_bytes, write_text
+from tasks.common.text import counted
 from tasks.validate.labels import ROUNDING
 from tasks.validate.tables import read_rows
 
@@ -160,12 +161,11 @@ def _report(mends: Sequence[Mend], dataset: Dataset, folder: Path, *, write: boo
     write_text(folder / "fixes.csv", pl.DataFrame(rows, schema=schema, orient="row").write_csv())
     for file, line, what, *_ in rows[:20]:
         log.info("%s:%s: %s", file, line or 0, what)
+    count = counted(len(mends), "mend")
     more = f" (the first 20 of {len(rows)} are above)" if len(rows) > 20 else ""
     if not mends:
         log.info("fix: nothing that can be mended without a person -> %s", folder / "fixes.csv")
     elif write:
-        log.info(
-            "fix: %d mends made%s; the originals are in %s -> %s", len(mends), more, folder / "original", folder / "fixes.csv"
-        )
+        log.info("fix: %s made%s; the originals are in %s -> %s", count, more, folder / "original", folder / "fixes.csv")
     else:
-        log.info("fix: %d mends, none made%s; add --write to make them -> %s", len(mends), more, folder / "fixes.csv")
+        log.info("fix: %s, none made%s; add --write to make them -> %s", count, more, folder / "fixes.csv")

@@ -12,7 +12,7 @@ import polars as pl
 
 from tasks.common.page.document import Block, Callout, Card, Cards, Cell, Document, Gallery, Section, Shot, Table, Tone
 from tasks.common.page.render import English, render
-from tasks.common.text import code, markdown  # fmt: skip
+from tasks.common.text import code, counted, markdown  # fmt: skip
 from tasks.validate.histograms import figures
 from tasks.validate.suite import Outcome
 from tasks.validate.worst import by_severity
@@ -44,7 +44,7 @@ def page(
     badge = Cell(
         *(("PASSED", "good") if passed and not failed else ("PASSED, WITH WARNINGS", "warn") if passed else ("REFUSED", "bad"))
     )
-    words = f"{_number(len(failed), 'check')} of {len(outcomes)} failed, {num_critical} of them critical"
+    words = f"{counted(len(failed), 'check')} of {len(outcomes)} failed, {num_critical} of them critical"
     return render(
         Document(f"Labels of {path}", words if failed else f"All {len(outcomes)} checks hold", badge, tuple(sections)), English()
     )
@@ -60,19 +60,19 @@ def glance(
     issues = {grade: sum(len(outcome.issues) for outcome in graded) for grade, graded in rows.items()}
     cards = (
         Card(f"{sum(images.values()):,}", "images", shares),
-        Card(f"{counts['instances']:,}", "objects", f"{_number(len(classes), 'class', 'classes')}, {counts['task']}"),
+        Card(f"{counts['instances']:,}", "objects", f"{counted(len(classes), 'class', 'classes')}, {counts['task']}"),
         Card(
             f"{issues['critical']:,}",
             "critical issues",
-            _number(len(rows["critical"]), "check"),
+            counted(len(rows["critical"]), "check"),
             "bad" if rows["critical"] else "good",
         ),
-        Card(f"{issues['warning']:,}", "warnings", _number(len(rows["warning"]), "check"), "warn" if rows["warning"] else "good"),
+        Card(f"{issues['warning']:,}", "warnings", counted(len(rows["warning"]), "check"), "warn" if rows["warning"] else "good"),
     )
     blocks: list[Block] = [Cards(cards, "")]
     left_out = sum(counts.get("quarantined", {}).values())
     if left_out and passed:
-        blocks.append(Callout(f"{_number(left_out, 'image')} left out of training: `quarantine.csv` lists them.", "warn", ""))
+        blocks.append(Callout(f"{counted(left_out, 'image')} left out of training: `quarantine.csv` lists them.", "warn", ""))
     if not passed:
         reason = "".join(f" {line}." for line in excess)
         next_step = "Mend what is listed below, or re-grade a check in `expectations.yaml`."
@@ -87,7 +87,7 @@ def about(outcome: Outcome) -> tuple[Block, ...]:
     rows = tuple((_place(issue.file, issue.line, check.table), markdown(_cut(issue.value))) for issue in issues[:NUM_EXAMPLES])
     more = len(issues) - len(rows)
     rows += ((f"and {more:,} more", "in `issues.csv`"),) if more else ()
-    head = f"**{markdown(check.id)}** · {check.severity} · {_number(len(issues), 'time')}"
+    head = f"**{markdown(check.id)}** · {check.severity} · {counted(len(issues), 'time')}"
     reason = markdown(check.why) + (f". **Fix:** {markdown(check.fix)}" if check.fix else "")
     return (
         Callout(f"{head}: {reason}" if check.why else head, TONES[check.severity] or "warn", ""),
@@ -112,7 +112,3 @@ def _place(file: str, line: int, table: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= MOST_VALUE else text[:MOST_VALUE] + "..."
-
-
-def _number(count: int, singular: str, plural: str = "") -> str:
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"

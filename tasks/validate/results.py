@@ -10,6 +10,7 @@ import polars as pl
 
 from tasks.common.errors import LabelError
 from tasks.common.paths import EXPECTATIONS, ISSUES, REFUSED
+from tasks.common.text import counted
 from tasks.validate.quarantine import is_about_images
 from tasks.validate.suite import Issue, Outcome
 
@@ -70,8 +71,7 @@ def label_error(path: str, outcomes: Sequence[Outcome], reasons: Sequence[str] =
 
 def block(outcome: Outcome) -> list[str]:
     """A failing check: its name, how often and why; its first places; what mends it."""
-    times = f"{len(outcome.issues)} time{'' if len(outcome.issues) == 1 else 's'}"
-    lines = [": ".join(filter(None, (outcome.check.id, times, outcome.check.why)))]
+    lines = [": ".join(filter(None, (outcome.check.id, counted(len(outcome.issues), "time"), outcome.check.why)))]
     lines += [f"  {example(issue, outcome)}" for issue in outcome.issues[:NUM_SHOWN]]
     return [*lines, f"  fix: {outcome.check.fix}"] if outcome.check.fix else lines
 
@@ -85,12 +85,11 @@ def warnings(outcomes: Iterable[Outcome]) -> list[str]:
 def headline(path: str, counts: Mapping[str, Any], outcomes: Iterable[Outcome], written: Path) -> str:
     """The stage's one result line, which names the file that was `written`."""
     images = " + ".join(f"{count} {split}" for split, count in counts["images"].items())
-    num_classes = len(counts["classes"])
-    objects = f"{counts['instances']} objects in {num_classes} class{'' if num_classes == 1 else 'es'} ({counts['task']})"
-    num_warnings = len(warnings(outcomes))
-    verdict = f"passed with {num_warnings} warning{'' if num_warnings == 1 else 's'}"
+    classes = counted(len(counts["classes"]), "class", "classes")
+    objects = f"{counted(counts['instances'], 'object')} in {classes} ({counts['task']})"
+    verdict = f"passed with {counted(len(warnings(outcomes)), 'warning')}"
     if left_out := sum(counts["quarantined"].values()):
-        verdict += f", {left_out} image{'' if left_out == 1 else 's'} left out"
+        verdict += f", {counted(left_out, 'image')} left out"
     return f"validate: {path}: {images} images, {objects}: {verdict} -> {written}"
 
 

@@ -143,15 +143,15 @@ def dataset_table(dataset: Dataset, images: pl.DataFrame, labels: pl.DataFrame, 
     has_rows = pl.col("file").is_in(used["image"].unique().implode())
     num_background = len(images.filter(~has_rows | (pl.col("has_label") == 0)))
     num_missing = len(images.filter(pl.col("has_label") == 0))
-    counted = f"{num_background} of {len(images)}"
+    share = f"{num_background} of {len(images)}"
     rows = labels.filter(pl.col("num_values") > 0)
     return pl.DataFrame({
         "file": "data.yaml", "line": 0, "num_images": len(images),
         "num_labels": len(labels.filter(pl.col("kind").is_not_null())),
         "num_rows": len(used), "labels_hint": stray_files.about_labels(),
         "num_background": num_background, "background_share": num_background / len(images),
-        "background": f"{counted} images have no object, {num_missing} of them no label file" if num_missing
-        else f"{counted} label files are empty",
+        "background": f"{share} images without an object, {num_missing} of them without a label file" if num_missing
+        else f"{share} label files empty",
         "val_share": len(dataset.splits["val"]) / len(images),
         "num_passed_over": num_passed_over, "passed_over": passed_over,
         "num_links_away": num_links, "links_away": links_away,

@@ -15,7 +15,7 @@ from tasks.common.page.document import Cell, Panel, Shot, Tone
 from tasks.common.page.picture import on_picture, read_picture, tag
 from tasks.common.page.svg import Canvas
 from tasks.common.rows import Row, read_rows
-from tasks.common.text import code, markdown
+from tasks.common.text import code, counted, markdown
 from tasks.validate.lines import read_text
 from tasks.validate.suite import Issue, Outcome
 
@@ -122,7 +122,7 @@ def draw(name: str, flaws: Sequence[Flaw], file: Path, classes: Sequence[str]) -
     hidden = len(flaws) - NUM_DETAILS
     details = [Cell(_words(name, flaw), _tone(flaw[0])) for flaw in flaws[:NUM_DETAILS]]
     details += [Cell(f"and {hidden} more")] if hidden > 0 else []
-    count = f"{len(flaws)} issue{'' if len(flaws) == 1 else 's'}, {len(rows)} row{'' if len(rows) == 1 else 's'}"
+    count = f"{counted(len(flaws), 'issue')}, {counted(len(rows), 'row')}"
     return Shot(name, count, _tone(flaws[0][0]), (Panel("", canvas.svg(name)),), tuple(details))
 
 
