@@ -203,7 +203,7 @@ def compare_metrics(evaluation: Evaluation, curves_by_kind: Mapping[str, Curves]
     for kind in evaluation.kinds:
         for name in IOU:
             metric = f"{kind}.{name}"
-            comparison = mean_comparison(curves_by_kind[kind], metric, draws, len(evaluation.targets.cls), len(evaluation.images))
+            comparison = mean_comparison(curves_by_kind[kind], metric, draws, len(evaluation.targets.cls))
             for model, value in zip(evaluation.pair, (comparison.reference, comparison.candidate), strict=True):
                 stored = float(model.facts[kind][name])
                 if abs(value - stored) > (AGREEMENT_OF_TIES if _has_ties(model) else AGREEMENT):
@@ -239,7 +239,7 @@ def compare_golden(golden: Evaluation | None, gate_params: GateParams) -> Compar
     draws = draw(golden.images, gate_params.resamples, gate_params.seed, gate_params.confidence)
     kind, _, name = gate_params.metric.partition(".")
     ap_curves = curves(golden, kind, draws.without_jackknife(), iou=IOU[name])
-    return mean_comparison(ap_curves, gate_params.metric, draws, len(golden.targets.cls), len(golden.images))
+    return mean_comparison(ap_curves, gate_params.metric, draws, len(golden.targets.cls))
 
 
 def _same_tensors(evaluation: Evaluation) -> bool:
