@@ -144,6 +144,11 @@ def test_a_suggestion_quotes_the_figure_it_follows_from(written, name: str, deed
     [
         ("gain", "Do not repeat the run with other seeds"),
         (
+        (
+            "too little",
+            "judged alone, up to 5.0 % of candidates that are no better pass, and of 10 such candidates judged one by one at least "
+            "one passes in up to 40 % of cases.",
+        ),
             "gain",
             "The same weights have a box mAP50 of 0.6200 on the one and",
         ),
