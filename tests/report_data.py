@@ -164,6 +164,13 @@ def _noisy(decision: dict[str, Any], evaluation: dict[str, Any]) -> None:
     decision["per_class"]["class 1"]["box.mAP50"] |= {"change": 0.01, "change_interval": {"low": -0.2, "high": 0.2}}
 
 
+def few_groups() -> Run:
+    """The threshold is met on the images of four sites, each of which is one group."""
+    run = tiny_run()
+    run.overrides += ["gate.group_by={column: site}", *NO_GUARDS]
+    return run
+
+
 def too_little_gain() -> Run:
     run = tiny_run()
     run.overrides.append("gate.min_gain=9")
@@ -313,6 +320,7 @@ def _lose_a_quarter(decision: dict[str, Any], evaluation: dict[str, Any]) -> Non
 SITUATIONS: dict[str, Callable[[], Run]] = {
     "gain": tiny_run,
     "equal": equal_models,
+    "few groups": few_groups,
     "too little": too_little_gain,
     "guards": failed_guards,
     "point": point_gate,

@@ -15,8 +15,9 @@ from tasks.common import params
 from tasks.common.errors import DatasetError, EvaluationError
 from tasks.gate import decide, run
 from tasks.gate.rule import judge
+from tasks.gate.wording import block
 from tasks.measure.compare import relative_gain
-from tasks.measure.decision import Decision, Evidence, Guard, Verdict
+from tasks.measure.decision import Decision, Evidence, Guard, Verdict, percent_of_resamples
 from tasks.measure.intervals import Interval
 from tests.gate_data import ROOT, gate_params, parse, random_evaluation, random_files, remeasure, same_twice, write_files
 
@@ -64,6 +65,11 @@ def test_a_verdict_needs_threshold_bound_and_guards(gain, evidence, guards, verd
     assert judge(gain, evidence, guards, gate_params()) == verdict
 
 
+@pytest.mark.parametrize(("gain", "verdict"), [(-0.02, "INCONCLUSIVE"), (0.0, "INCONCLUSIVE"), (1e-6, "PROMOTE")])
+def test_without_a_confidence_the_gain_itself_must_be_above_zero(gain, verdict):
+    assert judge(gain, None, (), gate_params("min_gain=-0.05", "confidence=null")) == verdict
+
+
 def test_a_clear_gain_is_promoted():
     decision = decide(random_evaluation(num_images=80, found=(0.6, 0.9)), gate_params())
 
@@ -99,7 +105,25 @@ def test_fewer_than_ten_groups_are_never_promoted():
     assert decision.evidence is not None
     assert (decision.evidence.groups, decision.evidence.lower_bound) == (4, -1.0)
     assert decision.verdict is Verdict.INCONCLUSIVE
-    assert "4 independent groups of images show nothing, at least 10 are needed" in decision.reasons
+    assert decision.reasons[0] == "4 independent groups of images show nothing, at least 10 are needed"
+    assert not [reason for reason in decision.reasons if "images would show" in reason or "resamples" in reason]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [("(images)", "1 group of images shows"), (r"/(site\d)_", "4 independent groups of images show")],
+    ids=["one", "four"],
+)
+def test_few_groups_have_no_figure_that_could_be_read(pattern, said):
+    decision = decide(random_evaluation(num_images=40), gate_params(f"group_by={{pattern: '{pattern}'}}"))
+
+    evidence = decision.evidence
+    assert evidence is not None
+    assert (evidence.lower_bound, evidence.percentile, evidence.student, evidence.bca) == (-1.0, None, None, None)
+    assert (evidence.standard_error, evidence.minimum_detectable_gain, evidence.images_needed) == (None, None, None)
+    assert (evidence.probability_of_gain, evidence.probability_of_min_gain) == (None, None)
+    assert Decision.of(decision.content()) == decision
+    assert f"\n  interval  none: {said} nothing, at least 10 are needed\n  guards " in block(decision)
 
 
 def test_groups_by_pattern_and_by_column_are_the_same_where_they_say_the_same():
@@ -124,6 +148,32 @@ def test_a_model_against_itself_gains_exactly_zero_and_is_not_promoted(min_gain)
     assert decision.evidence.percentile == decision.evidence.bca == Interval(0, 0)
     assert decision.verdict is (Verdict.REJECT if min_gain > 0 else Verdict.INCONCLUSIVE)
     assert "candidate and reference have the same tensors" in decision.reasons
+    assert (decision.evidence.minimum_detectable_gain, decision.evidence.images_needed) == (None, None)
+    assert "images would show" not in block(decision)
+    assert not [reason for reason in decision.reasons if "images would show" in reason or "luck" in reason]
+
+
+def test_a_model_against_itself_is_not_promoted_without_a_confidence_either():
+    content, arrays = random_files(num_images=30)
+    same_twice(content, arrays)
+
+    decision = decide(parse(content, arrays), gate_params("min_gain=0", "confidence=null"))
+
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert decision.reasons[-1] == "the candidate is not better; it is not promoted by itself, a person may decide"
+
+
+@pytest.mark.parametrize(
+    ("share", "percent"), [(1.0, "> 99.9"), (0.9996, "> 99.9"), (0.9994, "99.9"), (0.5, "50.0"), (0.0006, "0.1"), (0.0, "< 0.1")]
+)
+def test_not_even_all_resamples_are_certainty(share, percent):
+    assert percent_of_resamples(share) == percent
+
+
+def test_a_gain_in_all_resamples_is_said_to_be_in_more_than_99_9_percent():
+    decision = decide(random_evaluation(num_images=80, found=(0.6, 0.9)), gate_params())
+
+    assert "the candidate is better in > 99.9 % of 1000 resamples" in " ".join(decision.reasons)
 
 
 def test_the_champion_is_the_reference_where_there_is_one():

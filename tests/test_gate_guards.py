@@ -77,13 +77,13 @@ def test_without_a_confidence_a_drop_alone_fails():
 def test_more_enforced_classes_make_wider_intervals():
     content, arrays = random_files(num_images=60, num_classes=4, seed=5)
     rare = arrays["target_cls"] == 3
-    kept = ~rare | (np.cumsum(rare) <= 5)
+    kept = ~rare | (np.cumsum(rare) <= 18)
     for name in [name for name in arrays if name.startswith("target_")]:
         arrays[name] = arrays[name][kept]
     evaluation = remeasure(content, arrays)
 
     widths = []
-    for least in (1, 6):
+    for least in (1, 19):
         guards = {guard.name: guard.figures for guard in decide(evaluation, gate_params(f"class_min_instances={least}")).guards}
         widths.append(guards["max_class_drop: class 0, box"]["high"] - guards["max_class_drop: class 0, box"]["low"])
         assert ("max_class_drop: class 3, box" in guards) == (least == 1)
@@ -170,3 +170,13 @@ def test_latency_is_read_from_the_measured_speeds(workspace):
     decision = run(params.load(overrides=["gate.max_latency_ratio=2"]))
 
     assert "max_latency_ratio: 5 ms an image against 2: 2.500 times, at most 2.000 is allowed" in decision.reasons
+
+
+def test_a_class_in_few_groups_is_shown_and_fails_no_guard():
+    decision = decide(forgetting_class(2), gate_params("group_by={column: site}"))
+
+    guard = next(guard for guard in decision.guards if guard.name == "max_class_drop: class 2, box")
+    assert guard.passed
+    assert guard.figures["change"] < -0.3
+    assert "low" not in guard.figures
+    assert guard.text.endswith("beyond that, and fewer than 10 independent groups of images show nothing")

@@ -9,8 +9,9 @@ from tasks.common.errors import DatasetError
 from tasks.gate import decide
 from tasks.gate.slices import compare_slices, object_area
 from tasks.measure.boxes import box_iou
-from tasks.measure.compare import curves, draw, mean_comparison
+from tasks.measure.compare import comparison, curves, draw, mean_comparison
 from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
+from tasks.measure.intervals import expanded, percentile
 from tests.gate_data import gate_params, parse, random_evaluation, random_files, remeasure
 
 
@@ -98,7 +99,7 @@ def test_a_slice_is_the_evaluation_of_its_images_alone():
 
     keep = np.array([site == "site1" for site in evaluation.metadata["site"]])
     weights = keep[:, None].astype(np.uint8)
-    alone = mean_comparison(curves(evaluation, "box", weights), "box.mAP50", draw(evaluation.images, 1000, 0, None), 1, 1)
+    alone = mean_comparison(curves(evaluation, "box", weights), "box.mAP50", draw(evaluation.images, 1000, 0, None), 1)
     own = next(part.comparison for part in found if (part.by, part.value) == ("site", "site1"))
     assert own.reference == pytest.approx(alone.reference, abs=1e-12)
     assert own.candidate == pytest.approx(alone.candidate, abs=1e-12)
@@ -111,3 +112,27 @@ def test_a_column_of_many_values_is_not_a_slice():
 
     with pytest.raises(DatasetError, match="column 'id' has 60 values in this split"):
         decide(parse(content, arrays), gate_params("slices=[id]", "confidence=null"))
+
+
+def test_a_part_of_fewer_than_ten_groups_has_no_interval_and_is_never_said_to_be_worse():
+    evaluation = random_evaluation(num_images=240, found=(0.75, 0.75))
+
+    decision = decide(evaluation, gate_params("group_by={column: site}", "slices=[site]"))
+
+    classes = [comparison for by_metric in decision.per_class.values() for comparison in by_metric.values()]
+    parts = [*(part.comparison for part in decision.slices), *decision.metrics.values(), *classes]
+    assert {part.value for part in decision.slices if part.by == "site"} == {"site0", "site1", "site2", "site3"}
+    assert all(part.change_interval is None and part.gain_interval is None for part in parts)
+    assert not [reason for reason in decision.reasons if "got worse" in reason]
+
+
+def test_an_interval_has_the_degrees_of_freedom_of_the_groups_of_its_part():
+    draws = draw([f"video{i // 2}" for i in range(60)], 1000, 0, 0.95)
+    values = np.concatenate([[0.0], np.random.default_rng(0).normal(size=1000), np.zeros(30)])
+
+    few, all_of_them = (comparison(values, np.zeros(1031), draws, 1, np.arange(num)) for num in (20, 60))
+
+    assert (few.images, all_of_them.images) == (20, 60)
+    assert few.change_interval == percentile(values[1:1001], expanded(0.95, 10))
+    assert all_of_them.change_interval == percentile(values[1:1001], expanded(0.95, 30))
+    assert comparison(values, np.zeros(1031), draws, 1, np.arange(18)).change_interval is None

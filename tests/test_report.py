@@ -117,6 +117,7 @@ def test_the_outcome_follows_the_verdict(written, name: str, verdict: str, first
         ("gain", "Approve the candidate."),
         ("gain", "Train longer: raise `baseline.epochs`."),
         ("equal", "Decide by hand, or measure on more images."),
+        ("few groups", "Measure on more independent groups of images, or decide by hand. The gain is +"),
         ("gain", "Enlarge the gate split to about"),
         ("too little", "Raise `finetune.lr0`."),
         ("too little", "Make the fine-tune gentler"),
@@ -144,6 +145,11 @@ def test_a_suggestion_quotes_the_figure_it_follows_from(written, name: str, deed
     [
         ("gain", "Do not repeat the run with other seeds"),
         (
+            "too little",
+            "judged alone, up to 5.0 % of candidates that are no better pass, and of 10 such candidates judged one by one "
+            "at least one passes in up to 40 % of cases.",
+        ),
+        (
             "gain",
             "The same weights have a box mAP50 of 0.6200 on the one and",
         ),
@@ -160,6 +166,22 @@ def test_a_warning_quotes_the_figure_it_follows_from(written, name: str, deed: s
 @pytest.mark.parametrize("name", ["next", "avoid"])
 def test_without_a_reason_there_is_no_advice(written, name: str) -> None:
     assert advice(written["no epochs"][1], name) == ""
+
+
+def test_few_groups_have_no_interval_and_no_advice_about_images(written) -> None:
+    text = (written["few groups"][0] / "reports/report.md").read_text()
+
+    assert "4 independent groups of images show nothing; at least 10 are needed for an interval." in text
+    assert not re.search(r"show a true gain|would be needed to show|resamples with a gain|Enlarge the gate split", text)
+
+
+def test_the_share_of_the_resamples_is_called_so_and_is_never_all_of_them(written) -> None:
+    text = (written["gain"][0] / "reports/report.md").read_text()
+
+    assert "The candidate is better in > 99.9 % of the resamples." in text
+    assert re.search(r"\| share of 1000 resamples with a gain \| > 99\.9 % ", text)
+    assert "100.0 % of" not in text
+    assert "probability of a" not in text.replace("not the probability of a gain", "")
 
 
 def test_a_detection_model_has_no_mask_figures(written) -> None:

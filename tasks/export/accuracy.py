@@ -64,7 +64,7 @@ def compare(
         ap_curves = curves(evaluation, kind, draws.without_jackknife())
         for name in METRICS:
             metric = f"{kind}.{name}"
-            result[metric] = mean_comparison(ap_curves, metric, draws, instances, len(evaluation.images))
+            result[metric] = mean_comparison(ap_curves, metric, draws, instances)
     return result
 
 

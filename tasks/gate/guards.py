@@ -1,7 +1,8 @@
 """The conditions beside the gain, each switched off by null in params.yaml.
 
 A loss counts against a candidate when it is larger than allowed *and* not noise: the upper end of its interval is below zero.
-Without a confidence the loss alone decides.
+With too few independent groups of images there is no interval, and every loss may be noise. Without a confidence the loss
+alone decides.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tasks.measure.compare import IOU, Comparison, Curves, Draws, corrected_inte
 from tasks.measure.decision import Guard, Unit
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
-from tasks.measure.intervals import at_least
+from tasks.measure.intervals import MIN_GROUPS, at_least
 
 
 @dataclass(frozen=True)
@@ -57,39 +58,47 @@ def class_drops(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
     if gate_params.max_class_drop is None:
         return
     iou = IOU[gate_params.metric.partition(".")[2]]
-    instances = np.bincount(measured.evaluation.targets.cls, minlength=len(measured.evaluation.names))
+    targets, confidence = measured.evaluation.targets, measured.draws.confidence
+    instances = np.bincount(targets.cls, minlength=len(measured.evaluation.names))
     tested = [
         (kind, i, int(c))
         for kind, ap_curves in measured.curves.items()
         for i, c in enumerate(ap_curves.classes)
         if instances[c] >= gate_params.class_min_instances
     ]
+    groups = {c: measured.draws.groups_of(targets.img[targets.cls == c]) for _, _, c in tested}
+    num_tests = sum(groups[c] >= MIN_GROUPS for _, _, c in tested)
     for kind, i, c in tested:
         ap_curves = measured.curves[kind]
         changes = ap_curves.candidate[:, iou, i].mean(1) - ap_curves.reference[:, iou, i].mean(1)
         name = f"max_class_drop: {measured.evaluation.names[c]}, {kind}"
-        figures = {"instances": int(instances[c])} | _change_figures(changes, measured.draws, len(tested))
-        yield _drop_guard(name, figures, gate_params.max_class_drop, "AP")
+        figures = {"instances": int(instances[c])} | _change_figures(changes, measured.draws, num_tests, groups[c])
+        yield _drop_guard(name, figures, gate_params.max_class_drop, "AP", confidence)
 
 
-def _change_figures(changes: NDArray[np.float64], draws: Draws, num_tests: int) -> dict[str, float]:
-    """The change and, where a confidence is set, its corrected interval. `changes` (1 + B + J,) holds a value for each draw."""
+def _change_figures(changes: NDArray[np.float64], draws: Draws, num_tests: int, num_groups: int) -> dict[str, float]:
+    """The change and, where a confidence is set and enough groups are behind it, its corrected interval.
+
+    `changes` (1 + B + J,) holds a value for each draw.
+    """
     figures = {"change": float(changes[0])}
-    if draws.confidence is not None:
+    if draws.confidence is not None and num_groups >= MIN_GROUPS:
         spread = float(np.nanstd(changes[1 : 1 + draws.resamples], ddof=1))
-        interval = corrected_interval(figures["change"], spread, draws, num_tests)
+        interval = corrected_interval(figures["change"], spread, draws.confidence, num_groups, num_tests)
         figures |= {"low": interval.low, "high": interval.high}
     return figures
 
 
-def _drop_guard(name: str, figures: dict[str, float], allowed: float, unit: Unit) -> Guard:
+def _drop_guard(name: str, figures: dict[str, float], allowed: float, unit: Unit, confidence: float | None) -> Guard:
     change, high = figures["change"], figures.get("high")
-    is_too_much, is_real = not at_least(change, -allowed), high is None or high < 0
+    is_too_much, is_real = not at_least(change, -allowed), confidence is None if high is None else high < 0
     text = f"{'relative value' if unit == 'relative' else unit} changed by {change:+.4f}"
     text += f" ({figures['low']:+.4f} to {high:+.4f})" if high is not None else ""
     text += f", allowed {-allowed:+.4f}"
     if is_too_much and not is_real:
-        text += ": beyond that, and it may be noise"
+        text += ": beyond that, and " + (
+            f"fewer than {MIN_GROUPS} independent groups of images show nothing" if high is None else "it may be noise"
+        )
     return Guard(name, not (is_too_much and is_real), figures | {"limit": -allowed}, text, unit)
 
 
@@ -97,9 +106,10 @@ def metric_drops(measured: Measured, gate_params: GateParams) -> Iterator[Guard]
     """One guard for each mAP metric but the one that decides."""
     if gate_params.max_metric_drop is None:
         return
+    allowed, confidence = gate_params.max_metric_drop, measured.draws.confidence
     for name, comparison in measured.metrics.items():
         if name != gate_params.metric and comparison.gain is not None:
-            yield _drop_guard(f"max_metric_drop: {name}", _gain_figures(comparison), gate_params.max_metric_drop, "relative")
+            yield _drop_guard(f"max_metric_drop: {name}", _gain_figures(comparison), allowed, "relative", confidence)
 
 
 def _gain_figures(comparison: Comparison) -> dict[str, float]:
@@ -161,4 +171,5 @@ def golden_drop(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
             where="evaluate.golden",
             fix="Choose a set that it knows, or set gate.max_golden_drop to null.",
         )
-    yield _drop_guard(f"max_golden_drop: {gate_params.metric}", _gain_figures(golden), gate_params.max_golden_drop, "relative")
+    name, allowed = f"max_golden_drop: {gate_params.metric}", gate_params.max_golden_drop
+    yield _drop_guard(name, _gain_figures(golden), allowed, "relative", measured.draws.confidence)

@@ -22,6 +22,7 @@ from tasks.measure.decision import Decision, Evidence, Guard, Level, Reign, Slic
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
 from tasks.measure.intervals import (
+    MIN_GROUPS,
     POWER,
     TOLERANCE,
     at_least,
@@ -119,10 +120,13 @@ def _gain(main: Comparison, evaluation: Evaluation, gate_params: GateParams) -> 
 def judge(
     gain: float, evidence: Evidence | None, guards: tuple[Guard, ...], gate_params: GateParams, reign: Reign | None = None
 ) -> Verdict:
-    """PROMOTE, INCONCLUSIVE or REJECT. The threshold is inclusive, and zero is not above zero."""
+    """PROMOTE, INCONCLUSIVE or REJECT. The threshold is inclusive, and zero is not above zero.
+
+    Without evidence the gain stands for its own lower bound.
+    """
     if not at_least(gain, gate_params.min_gain) or not all(guard.passed for guard in guards):
         return Verdict.REJECT
-    bounds = (evidence.lower_bound if evidence else None, reign.level.lower_bound if reign and reign.level else None)
+    bounds = (evidence.lower_bound if evidence else gain, reign.level.lower_bound if reign and reign.level else None)
     if any(bound is not None and not bound > 0 for bound in bounds):
         return Verdict.INCONCLUSIVE
     return Verdict.PROMOTE
@@ -137,6 +141,7 @@ class Replicates:
     jackknife: NDArray[np.float64]
     """(J,)"""
     groups: int
+    images: int
 
     def lower_bound(self, gain: float, confidence: float) -> float:
         """The bound of `gain` that holds with one-sided `confidence`."""
@@ -149,12 +154,14 @@ def gain_replicates(ap_curves: Curves, gate_params: GateParams, draws: Draws) ->
         return None
     iou = IOU[gate_params.metric.partition(".")[2]]
     gains = relative_gains(mean_ap(ap_curves.candidate, iou), mean_ap(ap_curves.reference, iou))
-    return Replicates(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], draws.num_groups)
+    return Replicates(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], draws.num_groups, len(draws.groups))
 
 
 def weigh(replicates: Replicates, gain: float, gate_params: GateParams) -> Evidence:
-    """Intervals of the gain, its probability, and what this split can show."""
+    """Intervals of the gain, its share of the resamples, and what this split can show."""
     assert gate_params.confidence is not None
+    if replicates.groups < MIN_GROUPS:
+        return Evidence(-1.0, *(None,) * 7, POWER, None, len(replicates.bootstrap), replicates.groups)
     bootstrap, confidence = replicates.bootstrap, expanded(gate_params.confidence, replicates.groups)
     error = float(bootstrap.std(ddof=1))
     return Evidence(
@@ -165,9 +172,9 @@ def weigh(replicates: Replicates, gain: float, gate_params: GateParams) -> Evide
         probability_of_gain=float((bootstrap > 0).mean()),
         probability_of_min_gain=float((bootstrap >= gate_params.min_gain - TOLERANCE).mean()),
         standard_error=error,
-        minimum_detectable_gain=minimum_detectable_gain(error, confidence, gate_params.min_gain),
+        minimum_detectable_gain=minimum_detectable_gain(error, confidence, gate_params.min_gain) if error > 0 else None,
         power=POWER,
-        images_needed=images_needed(replicates.groups, error, confidence, gate_params.min_gain),
+        images_needed=images_needed(replicates.images, error, confidence, gate_params.min_gain) if error > 0 else None,
         resamples=len(bootstrap),
         groups=replicates.groups,
     )
@@ -203,7 +210,7 @@ def compare_metrics(evaluation: Evaluation, curves_by_kind: Mapping[str, Curves]
     for kind in evaluation.kinds:
         for name in IOU:
             metric = f"{kind}.{name}"
-            comparison = mean_comparison(curves_by_kind[kind], metric, draws, len(evaluation.targets.cls), len(evaluation.images))
+            comparison = mean_comparison(curves_by_kind[kind], metric, draws, len(evaluation.targets.cls))
             for model, value in zip(evaluation.pair, (comparison.reference, comparison.candidate), strict=True):
                 stored = float(model.facts[kind][name])
                 if abs(value - stored) > (AGREEMENT_OF_TIES if _has_ties(model) else AGREEMENT):
@@ -239,7 +246,7 @@ def compare_golden(golden: Evaluation | None, gate_params: GateParams) -> Compar
     draws = draw(golden.images, gate_params.resamples, gate_params.seed, gate_params.confidence)
     kind, _, name = gate_params.metric.partition(".")
     ap_curves = curves(golden, kind, draws.without_jackknife(), iou=IOU[name])
-    return mean_comparison(ap_curves, gate_params.metric, draws, len(golden.targets.cls), len(golden.images))
+    return mean_comparison(ap_curves, gate_params.metric, draws, len(golden.targets.cls))
 
 
 def _same_tensors(evaluation: Evaluation) -> bool:

@@ -68,7 +68,7 @@ def _slice(by: str, value: str, evaluation: Evaluation, metric: str, draws: Draw
     assert part.targets is not None
     kind, _, name = metric.partition(".")
     ap_curves = curves(evaluation, kind, draws.without_jackknife(), part, IOU[name])
-    images = len(np.unique(evaluation.targets.img[part.targets]))
+    images = evaluation.targets.img[part.targets]
     return Slice(by, value, mean_comparison(ap_curves, metric, draws, int(part.targets.sum()), images))
 
 

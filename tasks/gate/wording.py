@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tasks.common.params import GateParams
 from tasks.measure.budget import standing
 from tasks.measure.compare import Comparison
-from tasks.measure.decision import Decision, Evidence, Guard, Reign, Slice, Verdict
+from tasks.measure.decision import Decision, Evidence, Guard, Reign, Slice, Verdict, percent_of_resamples
 from tasks.measure.intervals import MIN_GROUPS, Interval, at_least
 
 
@@ -26,14 +26,13 @@ def reasons(
     failed = [f"{guard.name}: {guard.text}" for guard in guards if not guard.passed]
     gain, tensors = [_gain(main, gate_params)], ["candidate and reference have the same tensors"] if same else []
     bound = [_evidence(evidence, gate_params)] if evidence else []
-    power = [_power(evidence, gate_params.min_gain)] if evidence else []
+    power = _power(evidence, gate_params.min_gain) if evidence else []
     look = [look_words(reign)] if reign else []
     if verdict is Verdict.INCONCLUSIVE and evidence is not None and evidence.lower_bound > 0:
         words = [*look, *bound, *power, *gain, "it would pass as the only look; a person may decide"]
     elif verdict is Verdict.INCONCLUSIVE:
-        luck = "the gain could be luck; it is not promoted by itself, a person may decide"
-        has_too_few = evidence is not None and evidence.groups < MIN_GROUPS
-        words = [*tensors, *(power + bound if has_too_few else bound + power), *gain, luck, *look]
+        luck = "the gain could be luck" if main.gain > 0 else "the candidate is not better"
+        words = [*tensors, *bound, *power, *gain, f"{luck}; it is not promoted by itself, a person may decide", *look]
     elif at_least(main.gain, gate_params.min_gain):
         words = [*failed, *gain, *tensors, *bound, *look, *power]
     else:
@@ -51,10 +50,13 @@ def _gain(main: Comparison, gate_params: GateParams) -> str:
 
 def _evidence(evidence: Evidence, gate_params: GateParams) -> str:
     assert gate_params.confidence is not None
+    if evidence.percentile is None or evidence.probability_of_gain is None:
+        return _too_few(evidence)
     place = "above" if evidence.lower_bound > 0 else "not above"
+    better = f"{percent_of_resamples(evidence.probability_of_gain)} % of {evidence.resamples} resamples"
     return (
         f"with {gate_params.confidence:.4g} confidence the gain is at least {share(evidence.lower_bound)}, which is {place} "
-        f"zero; the candidate is better in {evidence.probability_of_gain * 100:.1f} % of {evidence.resamples} resamples"
+        f"zero; the candidate is better in {better}"
     )
 
 
@@ -68,13 +70,19 @@ def look_words(reign: Reign) -> str:
     return f"{text}; with {confidence:.2f} % confidence the gain is at least {share(bound)}, {place} zero"
 
 
-def _power(evidence: Evidence, min_gain: float) -> str:
-    if evidence.groups < MIN_GROUPS:
-        return f"{evidence.groups} independent groups of images show nothing, at least {MIN_GROUPS} are needed"
+def _too_few(evidence: Evidence) -> str:
+    groups = "1 group of images shows" if evidence.groups == 1 else f"{evidence.groups} independent groups of images show"
+    return f"{groups} nothing, at least {MIN_GROUPS} are needed"
+
+
+def _power(evidence: Evidence, min_gain: float) -> list[str]:
+    """What this split can show; nothing where all resamples agree or there are too few groups."""
+    if evidence.minimum_detectable_gain is None:
+        return []
     text = f"this split shows a true gain of {share(evidence.minimum_detectable_gain)} in {evidence.power * 100:.0f} % of cases"
     if evidence.images_needed is not None:
         text += f"; about {evidence.images_needed:,} images would show {share(min_gain)}"
-    return text
+    return [text]
 
 
 def _worse(part: Slice) -> str:
@@ -91,12 +99,14 @@ def block(decision: Decision) -> str:
     evidence = decision.evidence
     if evidence is None:
         lines.append("  interval  none: gate.confidence is null, the point alone decides")
+    elif evidence.percentile is None:
+        lines.append(f"  interval  none: {_too_few(evidence)}")
     else:
         lines.append(
             f"  interval  {interval(evidence.percentile)} percentile, {interval(evidence.student)} Student, "
             f"{interval(evidence.bca)} BCa; lower bound {share(evidence.lower_bound)} at {decision.confidence:.4g}"
         )
-        lines.append(f"  power     {_power(evidence, decision.threshold)}")
+        lines += [f"  power     {text}" for text in _power(evidence, decision.threshold)]
     if decision.reign is not None:
         lines.append(f"  look      {look_words(decision.reign).removeprefix('look ')}")
     failed = [guard for guard in decision.guards if not guard.passed]

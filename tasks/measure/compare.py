@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.measure.evaluation import Evaluation, Model, Targets
-from tasks.measure.intervals import NORMAL, Interval, expanded, percentile
+from tasks.measure.intervals import MIN_GROUPS, NORMAL, Interval, expanded, percentile
 from tasks.measure.resample import bootstrap_weights, jackknife_weights, mean_ap, rank, replicate, target_counts
 
 IOU = {"mAP50": slice(0, 1), "mAP50-95": slice(0, 10)}
@@ -28,7 +28,7 @@ class Comparison:
     change: float
     """candidate - reference, AP points."""
     change_interval: Interval | None
-    """Percentile interval; None without a confidence."""
+    """Percentile interval; None without a confidence, and from fewer than MIN_GROUPS independent groups."""
     gain: float | None
     """change / reference; None where the reference is zero."""
     gain_interval: Interval | None
@@ -52,6 +52,10 @@ class Draws:
     @property
     def num_groups(self) -> int:
         return int(self.groups.max()) + 1
+
+    def groups_of(self, images: NDArray[np.integer]) -> int:
+        """How many independent groups the images with the indexes `images` (K,), repeated or not, belong to."""
+        return len(np.unique(self.groups[images]))
 
     def without_jackknife(self) -> NDArray[np.uint8]:
         return self.weights[:, : 1 + self.resamples]
@@ -124,26 +128,34 @@ def relative_gains(candidate: NDArray[np.float64], reference: NDArray[np.float64
 
 
 def comparison(
-    candidate: NDArray[np.float64], reference: NDArray[np.float64], draws: Draws, instances: int, images: int
+    candidate: NDArray[np.float64], reference: NDArray[np.float64], draws: Draws, instances: int, images: NDArray[np.integer]
 ) -> Comparison:
-    """The figure whose value under each draw (column 0 is the split itself) is `candidate` and `reference`."""
+    """The figure whose value under each draw (column 0 is the split itself) is `candidate` and `reference`.
+
+    `images` (K,) are the indexes, repeated or not, of the images behind it. It varies as much as their groups say and not as
+    those of the whole split; with fewer than MIN_GROUPS of them it has no interval.
+    """
     c, r = float(candidate[0]), float(reference[0])
     change_interval, gain_interval = None, None
-    if draws.confidence is not None:
+    if draws.confidence is not None and (num_groups := draws.groups_of(images)) >= MIN_GROUPS:
         candidate_draws, reference_draws = candidate[1 : 1 + draws.resamples], reference[1 : 1 + draws.resamples]
         is_defined = ~np.isnan(candidate_draws)
-        confidence = expanded(draws.confidence, min(draws.num_groups, images))
+        confidence = expanded(draws.confidence, num_groups)
         if is_defined.any():
             change_interval = percentile((candidate_draws - reference_draws)[is_defined], confidence)
             gain_interval = (
                 percentile(relative_gains(candidate_draws, reference_draws)[is_defined], confidence) if r > 0 else None
             )
-    return Comparison(r, c, c - r, change_interval, relative_gain(c, r), gain_interval, instances, images)
+    num_images = len(np.unique(images))
+    return Comparison(r, c, c - r, change_interval, relative_gain(c, r), gain_interval, instances, num_images)
 
 
-def mean_comparison(ap_curves: Curves, metric: str, draws: Draws, instances: int, images: int) -> Comparison:
-    """The comparison of an mAP metric such as `box.mAP50`."""
+def mean_comparison(
+    ap_curves: Curves, metric: str, draws: Draws, instances: int, images: NDArray[np.integer] | None = None
+) -> Comparison:
+    """The comparison of an mAP metric such as `box.mAP50` on images as `comparison` takes them; None for the whole split."""
     iou = IOU[metric.partition(".")[2]]
+    images = np.arange(len(draws.groups)) if images is None else images
     return comparison(mean_ap(ap_curves.candidate, iou), mean_ap(ap_curves.reference, iou), draws, instances, images)
 
 
@@ -154,17 +166,17 @@ def class_comparisons(ap_curves: Curves, metric: str, evaluation: Evaluation, dr
     result = {}
     for i, c in enumerate(ap_curves.classes):
         is_class = evaluation.targets.cls == c
-        images = len(np.unique(evaluation.targets.img[is_class]))
+        images = evaluation.targets.img[is_class]
         result[evaluation.names[c]] = comparison(candidate[:, i], reference[:, i], draws, int(is_class.sum()), images)
     return result
 
 
-def corrected_interval(change: float, standard_error: float, draws: Draws, num_tests: int) -> Interval:
-    """A normal interval, within -1 to 1, whose confidence holds for `num_tests` figures together (Bonferroni).
+def corrected_interval(change: float, standard_error: float, confidence: float, num_groups: int, num_tests: int) -> Interval:
+    """Student's interval from `num_groups` groups, within -1 to 1, whose confidence holds for `num_tests` figures together.
+
+    The confidence is corrected by Bonferroni.
 
     Quantiles of the resamples themselves would need thousands of them beyond the 1 - 0.05 / 160 of 80 classes.
     """
-    assert draws.confidence is not None
-    confidence = expanded(1 - (1 - draws.confidence) / max(num_tests, 1), draws.num_groups)
-    margin = NORMAL.inv_cdf(confidence) * standard_error
+    margin = NORMAL.inv_cdf(expanded(1 - (1 - confidence) / max(num_tests, 1), num_groups)) * standard_error
     return Interval(max(change - margin, -1.0), min(change + margin, 1.0))

@@ -55,20 +55,24 @@ class Guard:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the resamples say about the gain. Each end of an interval holds with `confidence`, so `low` is a one-sided bound."""
+    """What the resamples say about the gain. Each end of an interval holds with `confidence`, so `low` is a one-sided bound.
+
+    Fewer than MIN_GROUPS independent groups say nothing: the bound is -1 and the other figures are None. (Releases before this
+    one stored the figures.) Where all resamples agree, as those of a model against itself, no gain is called detectable.
+    """
 
     lower_bound: float
     """The bound that must exceed zero: the lowest of the three intervals' lower ends; -1 with too few groups."""
-    percentile: Interval
-    student: Interval
-    bca: Interval
-    probability_of_gain: float
-    """Share of the resamples in which the candidate is better."""
-    probability_of_min_gain: float
+    percentile: Interval | None
+    student: Interval | None
+    bca: Interval | None
+    probability_of_gain: float | None
+    """Share of the resamples in which the candidate is better. It is no probability: near 0 and 1 it is overconfident."""
+    probability_of_min_gain: float | None
     """Share of the resamples in which the gain reaches the threshold."""
-    standard_error: float
+    standard_error: float | None
     """Standard error of the gain."""
-    minimum_detectable_gain: float
+    minimum_detectable_gain: float | None
     """The smallest true gain that this split would promote with probability `power`."""
     power: float
     images_needed: int | None
@@ -76,6 +80,12 @@ class Evidence:
     resamples: int
     groups: int
     """Number of independent groups of images; the number of images where gate.group_by is not set."""
+
+
+def percent_of_resamples(share: float) -> str:
+    """A share of the resamples in percent with one digit: `97.3`. Not even all of them are certainty: `> 99.9`, `< 0.1`."""
+    text = f"{share * 100:.1f}"
+    return {"100.0": "> 99.9", "0.0": "< 0.1"}.get(text, text)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tasks.measure.decision import percent_of_resamples
 from tasks.measure.intervals import Interval
 
 Language = Literal["en", "zh"]
@@ -76,6 +77,10 @@ class Words:
         if share is None or _absent(share):
             return self.none
         return self("format.percent", value=f"{share * 100:.{digits}f}")
+
+    def resamples(self, share: float | None) -> str:
+        """A share of the resamples as text: 97.3 %, and > 99.9 % for all of them."""
+        return self.none if share is None else self("format.percent", value=percent_of_resamples(share))
 
     def gains(self, interval: Interval | None) -> str:
         """An interval of a relative change as text: -0.31 % to +2.79 %."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import NormalDist
 
 from tasks.common.paths import DECISION, EVALUATION
 from tasks.common.text import code, markdown
@@ -13,24 +12,21 @@ from tasks.report.quality import convergence
 from tasks.report.sections.parts import class_comparisons
 
 NUM_TRIES = 10
-"""The number of runs for which a rule says how often luck alone would reach the threshold."""
+"""The number of candidates for which a rule says how often luck alone lets one pass."""
 SHIFTED_ARGUMENTS = ("mosaic", "scale", "translate", "hsv_s", "fliplr", "erasing")
 """Augmentation that changes the training loss of the same weights."""
 
 
 def trust_luck(facts: Facts) -> Iterator[Item]:
-    """Say how often two equally good models would reach the threshold, if the gain is normal around zero."""
-    evidence = facts.decision.evidence
-    if evidence is not None and evidence.standard_error > 0:
-        luck = 1 - NormalDist(0, evidence.standard_error).cdf(facts.decision.threshold)
-        values = {
-            "luck": facts.words.share(luck),
-            "target": facts.words.gain(facts.decision.threshold),
-            "tries": str(NUM_TRIES),
-            "chance": facts.words.share(1 - (1 - luck) ** NUM_TRIES),
-            "error": facts.words.share(evidence.standard_error, 2),
-        }
-        yield Item("retry", values, f"{DECISION}: evidence.standard_error, threshold")
+    """Say how often the gate lets one of many candidates pass that are no better, from its confidence alone.
+
+    It is the same before and after a verdict: a figure of this run's gain would not be about other runs.
+    """
+    confidence = facts.decision.confidence
+    if confidence is not None:
+        luck, chance = facts.words.share(1 - confidence), facts.words.share(1 - confidence**NUM_TRIES, 0)
+        values = {"luck": luck, "tries": str(NUM_TRIES), "chance": chance}
+        yield Item("retry", values, f"{DECISION}: confidence")
 
 
 def mix_splits(facts: Facts) -> Iterator[Item]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tasks.common.paths import CURVES, DECISION, EVALUATION
 from tasks.common.text import code
 from tasks.measure.decision import Verdict
+from tasks.measure.intervals import MIN_GROUPS
 from tasks.report.advice.item import Item, Rule
 from tasks.report.curves import components, total_loss
 from tasks.report.facts import Facts
@@ -22,10 +23,14 @@ def decide(facts: Facts) -> Iterator[Item]:
     }
     if decision.verdict is Verdict.PROMOTE:
         yield Item("approve", values, f"{DECISION}: verdict, gain")
-    if decision.verdict is Verdict.INCONCLUSIVE and decision.evidence is not None:
+    evidence = decision.evidence
+    if decision.verdict is Verdict.INCONCLUSIVE and evidence is not None and evidence.percentile is None:
+        values |= {"groups": str(evidence.groups), "least": str(MIN_GROUPS)}
+        yield Item("more_groups", values, f"{DECISION}: evidence.groups")
+    elif decision.verdict is Verdict.INCONCLUSIVE and evidence is not None:
         values |= {
-            "bound": facts.words.gain(decision.evidence.lower_bound),
-            "probability": facts.words.share(decision.evidence.probability_of_gain),
+            "bound": facts.words.gain(evidence.lower_bound),
+            "share": facts.words.resamples(evidence.probability_of_gain),
         }
         yield Item("judge", values, f"{DECISION}: evidence.lower_bound, evidence.probability_of_gain")
 

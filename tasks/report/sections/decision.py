@@ -7,7 +7,7 @@ from tasks.common.paths import DECISION
 from tasks.common.text import code, markdown
 from tasks.measure.budget import share_spent
 from tasks.measure.decision import Evidence, Guard, Reign
-from tasks.measure.intervals import Interval
+from tasks.measure.intervals import MIN_GROUPS, Interval
 from tasks.report.facts import Facts
 from tasks.report.sections.parts import class_comparisons, is_lost
 
@@ -45,9 +45,11 @@ def _bound(facts: Facts, evidence: Evidence | None) -> str:
     words, confidence = facts.words, facts.decision.confidence
     if evidence is None or confidence is None:
         return words("decision.point")
+    if evidence.percentile is None:
+        return words("decision.too_few", groups=evidence.groups, least=MIN_GROUPS)
     key = "above" if evidence.lower_bound > 0 else "not_above"
-    bound, probability = words.gain(evidence.lower_bound), words.share(evidence.probability_of_gain)
-    return words(f"decision.{key}", confidence=words.share(confidence, 0), bound=bound, probability=probability)
+    bound, share = words.gain(evidence.lower_bound), words.resamples(evidence.probability_of_gain)
+    return words(f"decision.{key}", confidence=words.share(confidence, 0), bound=bound, share=share)
 
 
 def _look(facts: Facts, reign: Reign) -> str:
@@ -61,6 +63,8 @@ def _look(facts: Facts, reign: Reign) -> str:
 
 def _power(facts: Facts, evidence: Evidence) -> list[str]:
     words = facts.words
+    if evidence.minimum_detectable_gain is None:
+        return []
     values = {"gain": words.gain(evidence.minimum_detectable_gain), "power": words.share(evidence.power, 0)}
     images = facts.decision.split.get("images", evidence.groups)
     reasons = [words("decision.power", images=images, **values)]
@@ -91,7 +95,7 @@ def _worse(facts: Facts) -> list[str]:
 
 def _evidence(facts: Facts) -> Table | None:
     words, evidence = facts.words, facts.decision.evidence
-    if evidence is None:
+    if evidence is None or evidence.percentile is None:
         return None
     target, power = words.gain(facts.decision.threshold), words.share(evidence.power, 0)
     rows = (
@@ -100,8 +104,8 @@ def _evidence(facts: Facts) -> Table | None:
         (words("evidence.student"), words.gains(evidence.student)),
         (words("evidence.bca"), words.gains(evidence.bca)),
         (words("evidence.standard_error"), words.gain(evidence.standard_error).lstrip("+")),
-        (words("evidence.probability_of_gain"), words.share(evidence.probability_of_gain)),
-        (words("evidence.probability_of_min_gain", target=target), words.share(evidence.probability_of_min_gain)),
+        (words("evidence.probability_of_gain"), words.resamples(evidence.probability_of_gain)),
+        (words("evidence.probability_of_min_gain", target=target), words.resamples(evidence.probability_of_min_gain)),
         (words("evidence.minimum_detectable_gain", power=power), words.gain(evidence.minimum_detectable_gain)),
         (words("evidence.images_needed", target=target), f"{evidence.images_needed:,}" if evidence.images_needed else words.none),
         (words("evidence.resamples"), f"{evidence.resamples:,}"),

@@ -56,11 +56,9 @@ def _cards(facts: Facts) -> Cards:
             words("card.values_note", reference=facts.model(facts.reference)),
         ),
     ]
-    if decision.evidence:
-        probability = words.share(decision.evidence.probability_of_gain)
-        cards.append(
-            Card(probability, words("card.probability"), words("card.probability_note", resamples=decision.evidence.resamples))
-        )
+    if decision.evidence and decision.evidence.probability_of_gain is not None:
+        share, note = words.resamples(decision.evidence.probability_of_gain), words("card.resamples_note")
+        cards.append(Card(share, words("card.resamples", resamples=decision.evidence.resamples), note))
     seconds = sum(float(phase.training["seconds"]) for phase in facts.inputs.phases)
     finetune_time = words.duration(float(facts.inputs.finetune.training["seconds"]))
     cards.append(Card(words.duration(seconds), words("card.time"), words("card.time_note", finetune=finetune_time)))
