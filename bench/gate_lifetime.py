@@ -86,7 +86,7 @@ def promoted(name: str, look: int, candidate: np.ndarray, champion: np.ndarray, 
     gain = float(gains[0])
     if name == "point" or gain < rule.min_gain:
         return judge(gain, None, (), rule) is Verdict.PROMOTE
-    replicates = Replicates(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], draws.num_groups)
+    replicates = Replicates(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], draws.num_groups, draws.num_groups)
     reign, budget = None, BUDGETS[name]
     if budget is not None:
         part = min(significance(look, budget), 1 - (rule.confidence or 0))

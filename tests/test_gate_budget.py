@@ -45,7 +45,7 @@ def test_no_number_of_looks_spends_more_than_the_budget(budget: float) -> None:
 def test_beyond_the_last_ten_resamples_students_interval_speaks_alone() -> None:
     rng = np.random.default_rng(0)
     bootstrap, jackknife = rng.normal(0.02, 0.01, 2000), rng.normal(0.02, 0.001, 200)
-    replicates = Replicates(bootstrap, jackknife, 200)
+    replicates = Replicates(bootstrap, jackknife, 200, 200)
 
     def lower(confidence: float) -> tuple[float, ...]:
         nominal = expanded(confidence, 200)
