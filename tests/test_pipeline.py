@@ -193,10 +193,17 @@ def test_the_second_turn_starts_from_the_champion_on_data_that_grew(ran: tuple[P
     assert (evaluation["reference"], decision["verdict"]) == ("champion", "PROMOTE")
     assert models["baseline"]["tensors_sha256"] == models["champion"]["tensors_sha256"]
     assert decision["reference"] == pytest.approx(models["champion"]["box"]["mAP50"])
+    assert (decision["reign"]["champion"], decision["reign"]["look"]) == ("v1.0.0", 1)
+    standing = "look 1 at champion v1.0.0: 9 % of its budget of 20 % is spent"
+    assert standing in output
+    assert standing in checkout.run(root, *registry, "history")
+    assert "This is look 1 at champion v1.0.0: 9 % of its budget of 20 %" in (root / "reports/report.md").read_text()
+    assert "Nothing changed since the last run" in checkout.run_flow(root, "flows.improve")
     checkout.run(root, *registry, "promote", "v1.1.0", "--approver", "B. Reviewer", "--reason", "more data")
     history = json.loads(checkout.run(root, *registry, "history", "--json"))
-    assert [(step["previous"], step["version"], step["approver"]) for step in history] == [
+    assert [(step.get("previous"), step["version"], step["approver"]) for step in history] == [
         (None, "v1.0.0", "A. Reviewer"),
+        (None, "v1.0.0", "the gate"),
         ("v1.0.0", "v1.1.0", "B. Reviewer"),
     ]
     assert json.loads(checkout.run(root, *registry, "show", "v1.1.0", "--json"))["record"]["parent"] == "v1.0.0"
