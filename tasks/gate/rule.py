@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from tasks.common.errors import EvaluationError
 from tasks.common.looks import Looks, Subject
-from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.gate.guards import Measured, check_guards
@@ -21,6 +20,7 @@ from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparis
 from tasks.measure.decision import Decision, Evidence, Guard, Level, Reign, Slice, Verdict
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
+from tasks.measure.groups import independent_groups
 from tasks.measure.intervals import (
     MIN_GROUPS,
     POWER,
@@ -55,7 +55,7 @@ def decide(
     """
     kind = _kind(evaluation, gate_params)
     draws = draw(
-        grouping(evaluation.images, evaluation.metadata, gate_params.group_by),
+        independent_groups(evaluation, gate_params.group_by),
         gate_params.resamples,
         gate_params.seed,
         gate_params.confidence,
@@ -243,7 +243,7 @@ def compare_golden(golden: Evaluation | None, gate_params: GateParams) -> Compar
     """The gate's metric on the golden set, resampled image by image; None without a golden set or its guard."""
     if golden is None or gate_params.max_golden_drop is None:
         return None
-    draws = draw(golden.images, gate_params.resamples, gate_params.seed, gate_params.confidence)
+    draws = draw(independent_groups(golden, None), gate_params.resamples, gate_params.seed, gate_params.confidence)
     kind, _, name = gate_params.metric.partition(".")
     ap_curves = curves(golden, kind, draws.without_jackknife(), iou=IOU[name])
     return mean_comparison(ap_curves, gate_params.metric, draws, len(golden.targets.cls))
