@@ -6,6 +6,7 @@ import numpy as np
 
 from tasks.common.params import GateParams
 from tasks.gate.rule import gain_replicates, judge, weigh
+from tasks.measure.bias import small_sample_bias
 from tasks.measure.compare import IOU, curves, draw, relative_gain
 from tasks.measure.evaluation import Evaluation
 from tasks.measure.resample import mean_ap
@@ -18,7 +19,7 @@ def judged(evaluation: Evaluation, rule: GateParams, groups: list[str], seed: in
     found = curves(evaluation, "box", draws.weights, iou=iou)
     gain = relative_gain(*(float(mean_ap(ap, iou)[0]) for ap in (found.candidate, found.reference)))
     assert gain is not None
-    replicates = gain_replicates(found, rule, draws)
+    replicates = gain_replicates(found, rule, draws, small_sample_bias(evaluation, rule.metric, draws))
     assert replicates is not None
     return gain, judge(gain, None, (), rule).value, judge(gain, weigh(replicates, gain, rule), (), rule).value
 

@@ -19,6 +19,7 @@ from tasks.measure.intervals import (
     minimum_detectable_gain,
     percentile,
     student,
+    student_margin,
 )
 
 REPLICATES = np.random.default_rng(0).normal(0.02, 0.01, 20_000)
@@ -79,28 +80,32 @@ def test_few_groups_widen_an_interval_as_students_t_does():
     assert expanded(0.95, 1) == expanded(0.95, 2) == CERTAIN
 
 
-def test_the_detectable_gain_is_two_and_a_half_standard_errors():
-    assert minimum_detectable_gain(0.02, 0.95, 0.01) == pytest.approx((1.6449 + 0.8416) * 0.02, abs=1e-5)
+def test_the_detectable_gain_is_the_distance_of_the_bound_and_z_power_standard_errors():
+    assert minimum_detectable_gain(0.02, 0.04, 0.01) == pytest.approx(0.04 + 0.8416 * MARGIN * 0.02, abs=1e-5)
 
 
 def test_on_a_large_split_the_threshold_limits_what_is_promoted():
-    assert minimum_detectable_gain(0.001, 0.95, 0.01) == pytest.approx(0.01 + 0.8416 * 0.001, abs=1e-6)
+    assert minimum_detectable_gain(0.001, 0.002, 0.01) == pytest.approx(0.01 + 0.8416 * MARGIN * 0.001, abs=1e-6)
 
 
 def test_four_times_the_images_show_half_the_gain():
-    assert images_needed(100, 0.02, 0.95, 0.02) == math.ceil(100 * (2.486475 * 0.02 / 0.02) ** 2)
-    assert images_needed(100, 0.02, 0.95, 0.01) == pytest.approx(4 * images_needed(100, 0.02, 0.95, 0.02), rel=0.01)
+    assert images_needed(100, 0.02, 0.036, 0.02) == math.ceil(100 * ((0.036 + 0.841621 * MARGIN * 0.02) / 0.02) ** 2)
+    assert images_needed(100, 0.02, 0.036, 0.01) == pytest.approx(4 * images_needed(100, 0.02, 0.036, 0.02), rel=0.01)
 
 
 @pytest.mark.parametrize("gain", [0.0, -0.01])
 def test_no_number_of_images_shows_that_nothing_was_gained(gain):
-    assert images_needed(100, 0.02, 0.95, gain) is None
+    assert images_needed(100, 0.02, 0.036, gain) is None
+
+
+def test_before_there_is_a_bound_students_interval_stands_for_its_distance():
+    assert student_margin(0.02, 0.95, 50) == pytest.approx(0.5 - student(0.5, 0.02, expanded(0.95, 50)).low)
 
 
 def test_the_power_that_is_promised_is_the_power_that_simulation_gives():
     rng = np.random.default_rng(5)
-    detectable = minimum_detectable_gain(0.01, 0.95, 0.005)
+    detectable = minimum_detectable_gain(0.01, 0.02, 0.005)
 
-    measured = rng.normal(detectable, 0.01, 200_000)
+    measured = rng.normal(detectable, 0.01 * MARGIN, 200_000)
 
-    assert ((measured - 1.6449 * 0.01 > 0) & (measured >= 0.005)).mean() == pytest.approx(0.8, abs=0.005)
+    assert ((measured - 0.02 > 0) & (measured >= 0.005)).mean() == pytest.approx(0.8, abs=0.005)

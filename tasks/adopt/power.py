@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.adopt.splits import Plan
 from tasks.common.params import GateParams
 from tasks.common.text import counted
-from tasks.measure.intervals import MIN_GROUPS, expanded, images_needed, minimum_detectable_gain
+from tasks.measure.intervals import MIN_GROUPS, images_needed, minimum_detectable_gain, student_margin
 
 SPREAD = 0.25
 """Standard error of a relative gain times the square root of the number of images. docs/gate.md: 0.20 for simulated detectors,
@@ -36,8 +36,8 @@ def words(num_test: int, gate: GateParams) -> str:
     """What a test split of this size can show, in words."""
     if num_test < MIN_GROUPS:
         return f"{counted(num_test, 'image')}: the gate promotes nothing with fewer than {MIN_GROUPS}"
-    level = expanded(gate.confidence or 0.5, num_test)
-    gain = minimum_detectable_gain(SPREAD / num_test**0.5, level, gate.min_gain)
+    error = SPREAD / num_test**0.5
+    gain = minimum_detectable_gain(error, student_margin(error, gate.confidence or 0.5, num_test), gate.min_gain)
     needed = _needed(gate)
     more = f"; about {needed:,} would show +{gate.min_gain:.2%}" if needed > num_test else ""
     images = counted(num_test, "image")
@@ -45,5 +45,5 @@ def words(num_test: int, gate: GateParams) -> str:
 
 
 def _needed(gate: GateParams) -> int:
-    level = expanded(gate.confidence or 0.5, 1000)
-    return images_needed(1000, SPREAD / 1000**0.5, level, gate.min_gain) or 1000
+    error = SPREAD / 1000**0.5
+    return images_needed(1000, error, student_margin(error, gate.confidence or 0.5, 1000), gate.min_gain) or 1000

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.dataset import Dataset
-from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import RUNS
 from tasks.export.decode import Candidates, Thresholds, detect
@@ -25,6 +24,7 @@ from tasks.export.thresholds import Model
 from tasks.measure import yolo
 from tasks.measure.compare import Comparison, curves, draw, mean_comparison
 from tasks.measure.evaluation import Split
+from tasks.measure.groups import independent_groups
 from tasks.measure.harness import put_together
 from tasks.measure.predict import Image, predict
 
@@ -56,8 +56,9 @@ def compare(
     A reference of zero has no gain. Intervals are missing where gate.confidence is null.
     """
     evaluation = put_together({MODEL: model, "candidate": artifact}, {}, dataset, split, MODEL)
-    groups = grouping(evaluation.images, evaluation.metadata, gate_params.group_by)
-    draws = draw(groups, gate_params.resamples, gate_params.seed, gate_params.confidence)
+    draws = draw(
+        independent_groups(evaluation, gate_params.group_by), gate_params.resamples, gate_params.seed, gate_params.confidence
+    )
     instances = len(evaluation.targets.cls)
     result = {}
     for kind in evaluation.kinds:

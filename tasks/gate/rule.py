@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from tasks.common.errors import EvaluationError
 from tasks.common.looks import Looks, Subject
-from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.gate.guards import Measured, check_guards
 from tasks.gate.slices import compare_slices
-from tasks.gate.wording import reasons
+from tasks.gate.wording import few_objects, reasons
+from tasks.measure.bias import small_sample_bias
 from tasks.measure.budget import significance
 from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparisons, curves, draw, mean_comparison, relative_gains
 from tasks.measure.decision import Decision, Evidence, Guard, Level, Reign, Slice, Verdict
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
+from tasks.measure.groups import independent_groups
 from tasks.measure.intervals import (
     MIN_GROUPS,
     POWER,
@@ -55,7 +56,7 @@ def decide(
     """
     kind = _kind(evaluation, gate_params)
     draws = draw(
-        grouping(evaluation.images, evaluation.metadata, gate_params.group_by),
+        independent_groups(evaluation, gate_params.group_by),
         gate_params.resamples,
         gate_params.seed,
         gate_params.confidence,
@@ -66,7 +67,8 @@ def decide(
     gain = _gain(main, evaluation, gate_params)
     measured = Measured(evaluation, draws, curves_by_kind, metrics, compare_golden(evaluation.golden, gate_params), latency_ms)
     guards = check_guards(measured, gate_params)
-    replicates = gain_replicates(curves_by_kind[kind], gate_params, draws)
+    bias = 0.0 if gate_params.confidence is None else small_sample_bias(evaluation, gate_params.metric, draws)
+    replicates = gain_replicates(curves_by_kind[kind], gate_params, draws, bias)
     evidence = None if replicates is None else weigh(replicates, gain, gate_params)
     reign = stand(evaluation, looks, replicates, gain, gate_params)
     verdict = judge(gain, evidence, guards, gate_params, reign)
@@ -89,7 +91,8 @@ def decide(
         slices=slices,
         reasons=reasons(
             verdict, main, evidence, guards, [*class_slices, *slices], gate_params, reign, same=_same_tensors(evaluation)
-        ),
+        )
+        + few_objects(evaluation.targets.cls, evidence, gate_params),
         split=evaluation.split,
         tensors_sha256={model.name: str(model.facts.get("tensors_sha256")) for model in evaluation.pair},
         reign=reign,
@@ -142,19 +145,22 @@ class Replicates:
     """(J,)"""
     groups: int
     images: int
+    bias: float = 0.0
+    """The part of the gain that is owed to few objects; see `tasks.measure.bias`."""
 
     def lower_bound(self, gain: float, confidence: float) -> float:
-        """The bound of `gain` that holds with one-sided `confidence`."""
-        return lower_bound(self.bootstrap, gain, self.jackknife, self.groups, confidence)
+        """The bound of `gain` that holds with one-sided `confidence`, lowered by a bias in favour of the candidate."""
+        return max(lower_bound(self.bootstrap, gain, self.jackknife, self.groups, confidence) - max(self.bias, 0.0), -1.0)
 
 
-def gain_replicates(ap_curves: Curves, gate_params: GateParams, draws: Draws) -> Replicates | None:
-    """The gain of gate.metric under every draw; None without a confidence."""
+def gain_replicates(ap_curves: Curves, gate_params: GateParams, draws: Draws, bias: float = 0.0) -> Replicates | None:
+    """The gain of gate.metric under every draw, which has this `bias`; None without a confidence."""
     if gate_params.confidence is None:
         return None
     iou = IOU[gate_params.metric.partition(".")[2]]
     gains = relative_gains(mean_ap(ap_curves.candidate, iou), mean_ap(ap_curves.reference, iou))
-    return Replicates(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], draws.num_groups, len(draws.groups))
+    bootstrap, jackknife = gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :]
+    return Replicates(bootstrap, jackknife, draws.num_groups, len(draws.groups), bias)
 
 
 def weigh(replicates: Replicates, gain: float, gate_params: GateParams) -> Evidence:
@@ -163,20 +169,22 @@ def weigh(replicates: Replicates, gain: float, gate_params: GateParams) -> Evide
     if replicates.groups < MIN_GROUPS:
         return Evidence(-1.0, *(None,) * 7, POWER, None, len(replicates.bootstrap), replicates.groups)
     bootstrap, confidence = replicates.bootstrap, expanded(gate_params.confidence, replicates.groups)
-    error = float(bootstrap.std(ddof=1))
+    error, bound = float(bootstrap.std(ddof=1)), replicates.lower_bound(gain, gate_params.confidence)
+    margin, min_gain = gain - bound, gate_params.min_gain
     return Evidence(
-        lower_bound=replicates.lower_bound(gain, gate_params.confidence),
+        lower_bound=bound,
         percentile=percentile(bootstrap, confidence),
         student=student(gain, error, confidence),
         bca=bca(bootstrap, gain, replicates.jackknife, confidence),
         probability_of_gain=float((bootstrap > 0).mean()),
-        probability_of_min_gain=float((bootstrap >= gate_params.min_gain - TOLERANCE).mean()),
+        probability_of_min_gain=float((bootstrap >= min_gain - TOLERANCE).mean()),
         standard_error=error,
-        minimum_detectable_gain=minimum_detectable_gain(error, confidence, gate_params.min_gain) if error > 0 else None,
+        minimum_detectable_gain=minimum_detectable_gain(error, margin, min_gain) if error > 0 else None,
         power=POWER,
-        images_needed=images_needed(replicates.images, error, confidence, gate_params.min_gain) if error > 0 else None,
+        images_needed=images_needed(replicates.images, error, margin, min_gain) if error > 0 else None,
         resamples=len(bootstrap),
         groups=replicates.groups,
+        small_sample_bias=replicates.bias,
     )
 
 
@@ -243,7 +251,7 @@ def compare_golden(golden: Evaluation | None, gate_params: GateParams) -> Compar
     """The gate's metric on the golden set, resampled image by image; None without a golden set or its guard."""
     if golden is None or gate_params.max_golden_drop is None:
         return None
-    draws = draw(golden.images, gate_params.resamples, gate_params.seed, gate_params.confidence)
+    draws = draw(independent_groups(golden, None), gate_params.resamples, gate_params.seed, gate_params.confidence)
     kind, _, name = gate_params.metric.partition(".")
     ap_curves = curves(golden, kind, draws.without_jackknife(), iou=IOU[name])
     return mean_comparison(ap_curves, gate_params.metric, draws, len(golden.targets.cls))

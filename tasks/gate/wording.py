@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.common.params import GateParams
 from tasks.measure.budget import standing
 from tasks.measure.compare import Comparison
@@ -83,6 +86,22 @@ def _power(evidence: Evidence, min_gain: float) -> list[str]:
     if evidence.images_needed is not None:
         text += f"; about {evidence.images_needed:,} images would show {share(min_gain)}"
     return [text]
+
+
+def few_objects(cls: NDArray[np.int32], evidence: Evidence | None, gate_params: GateParams) -> tuple[str, ...]:
+    """What the classes with few of the labelled objects, whose classes are `cls` (T,), do to the gain; nothing without any."""
+    instances = np.unique(cls, return_counts=True)[1]
+    num_rare = int((instances < gate_params.class_min_instances).sum())
+    if not num_rare:
+        return ()
+    text = (
+        f"{num_rare} of {len(instances)} classes have fewer than {gate_params.class_min_instances} objects, and mAP over such "
+        f"classes favours a model with more recall and more false detections"
+    )
+    if evidence is None or evidence.small_sample_bias is None:
+        return (text,)
+    lowered = "the lower bound is that much lower" if evidence.small_sample_bias > 0 else "the lower bound stays"
+    return (f"{text}: by halves of the split that is {share(evidence.small_sample_bias)} of the gain, so {lowered}",)
 
 
 def _worse(part: Slice) -> str:

@@ -62,7 +62,8 @@ class Evidence:
     """
 
     lower_bound: float
-    """The bound that must exceed zero: the lowest of the three intervals' lower ends; -1 with too few groups."""
+    """The bound that must exceed zero: the lowest of the three intervals' lower ends, less `small_sample_bias` where that is
+    above zero; -1 with too few groups."""
     percentile: Interval | None
     student: Interval | None
     bca: Interval | None
@@ -80,6 +81,9 @@ class Evidence:
     resamples: int
     groups: int
     """Number of independent groups of images; the number of images where gate.group_by is not set."""
+    small_sample_bias: float | None = None
+    """The part of the gain that is owed to few objects of a class, by halves of the split; above zero it has lowered the bound.
+    None with too few groups, and in decisions of earlier releases."""
 
 
 def percent_of_resamples(share: float) -> str:

@@ -99,6 +99,8 @@ class Evaluation:
     """(N, 2) width and height of the images, pixels; every file has them."""
     brightness: NDArray[np.float32] | None = None
     """(N,) mean of the pixels, 0 to 1; None in files before 0.2."""
+    content: NDArray[np.int32] | None = None
+    """(N,) a number for the bytes of each image's file: exact copies have the same. None in files of earlier releases."""
     golden: Evaluation | None = None
     """The same models on evaluate.golden, where there is one."""
 
@@ -138,5 +140,6 @@ class Evaluation:
             models={name: replace(model, detections=moved(model.detections)) for name, model in self.models.items()},
             size_wh=None if self.size_wh is None else self.size_wh[kept],
             brightness=None if self.brightness is None else self.brightness[kept],
+            content=None if self.content is None else self.content[kept],
             golden=None,
         )

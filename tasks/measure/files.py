@@ -101,6 +101,7 @@ def decode(scores: Scores, arrays: Mapping[str, NDArray[Any]], part: str = "") -
         versions=scores.versions,
         size_wh=_array(arrays, "size_wh", (len(images), 2)),
         brightness=_array(arrays, "brightness", (len(images),)) if "brightness" in arrays else None,
+        content=_content(arrays, len(images)),
         golden=None if scores.golden is None else decode(scores.golden, inner, part=GOLDEN),
     )
 
@@ -133,6 +134,7 @@ def _arrays(evaluation: Evaluation) -> dict[str, NDArray[Any]]:
         "images": np.array(evaluation.images),
         "size_wh": evaluation.size_wh,
         "brightness": evaluation.brightness,
+        "content": evaluation.content,
         "iou_thresholds": IOU_THRESHOLDS,
     }
     targets = evaluation.targets
@@ -229,6 +231,14 @@ def _array(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]
     if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
         raise EvaluationError(f"array `{name}` holds NaN or infinity", where=str(STATISTICS), fix=REPEAT)
     return arrays[name]
+
+
+def _content(arrays: Mapping[str, NDArray[Any]], num_images: int) -> NDArray[Any] | None:
+    if "content" not in arrays:
+        return None
+    content = _array(arrays, "content", (num_images,))
+    _check_range(content, num_images, "content")
+    return content
 
 
 def _targets(arrays: Mapping[str, NDArray[Any]], num_images: int, num_classes: int) -> Targets:

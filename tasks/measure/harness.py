@@ -6,15 +6,18 @@ Ultralytics' own validator and metrics (`ap_per_class`), over images in the orde
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tasks.common.dataset import Dataset
+from tasks.common import hashes
+from tasks.common.dataset import MISSING, UNREADABLE, Dataset
 from tasks.common.errors import EvaluationError
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
@@ -56,6 +59,9 @@ def measure(models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Datase
     evaluation = put_together(images, known, dataset, split, "champion" if "champion" in models else "baseline")
     if not len(evaluation.targets.cls):
         raise EvaluationError("the split has no labelled object", where=f"{dataset.root} {split['name']}", fix="Label it.")
+    assert evaluation.content is not None
+    if num_copies := len(evaluation.images) - len(np.unique(evaluation.content)):
+        log.warning("evaluate: %d of %d images are exact copies of others: resampled as one", num_copies, len(evaluation.images))
     return replace(evaluation, settings=settings, versions=versions)
 
 
@@ -76,7 +82,15 @@ def put_together(
         reference_name=reference,
         size_wh=np.array([image.size_wh for image in first], np.int32),
         brightness=np.array([image.brightness for image in first], np.float32),
+        content=content_numbers(dataset, paths),
     )
+
+
+def content_numbers(dataset: Dataset, paths: Sequence[str]) -> NDArray[np.int32]:
+    """(N,) a number from 0 for the bytes of each image below the dataset's folder; exact copies have the same."""
+    digests = hashes.sha256s(dataset.root, [f"{dataset.root}{os.sep}{path}" for path in paths])
+    keys = [path if digest in (MISSING, UNREADABLE) else digest for path, digest in zip(paths, digests, strict=True)]
+    return np.unique(keys, return_inverse=True)[1].astype(np.int32)
 
 
 def model_facts(path: Path, model: Any) -> dict[str, Any]:

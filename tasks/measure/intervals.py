@@ -112,24 +112,30 @@ def expanded(confidence: float, num_groups: int) -> float:
     return min(NORMAL.cdf(t * math.sqrt(num_groups / (num_groups - 1)) * MARGIN), CERTAIN)
 
 
-def minimum_detectable_gain(standard_error: float, confidence: float, min_gain: float) -> float:
+def minimum_detectable_gain(standard_error: float, margin: float, min_gain: float) -> float:
     """The smallest true gain that is promoted with probability POWER, in the normal approximation.
 
-    Two things must happen: the lower bound exceeds zero, which takes (z_confidence + z_power) standard errors (Cohen, Statistical
-    Power Analysis, 1988, chapter 2, one-sided), and the measured gain reaches `min_gain`, which takes min_gain + z_power standard
-    errors. `confidence` is the `expanded` one, as the bound uses it. Guards are left out.
+    Two things must happen: the lower bound exceeds zero, which takes the distance `margin` from gain to bound and z_power
+    standard errors (Cohen, Statistical Power Analysis, 1988, chapter 2, one-sided), and the measured gain reaches `min_gain`,
+    which takes min_gain and z_power standard errors. The distance is that of this very split: the bound is the lowest of three
+    intervals, which is further away than the quantile of one. The standard error is widened as the intervals are. Guards and
+    earlier looks at a champion are left out.
     """
-    z_power = NORMAL.inv_cdf(POWER)
-    return max((NORMAL.inv_cdf(confidence) + z_power) * standard_error, min_gain + z_power * standard_error)
+    return max(margin, min_gain) + NORMAL.inv_cdf(POWER) * MARGIN * standard_error
 
 
-def images_needed(num_images: int, standard_error: float, confidence: float, gain: float) -> int | None:
+def images_needed(num_images: int, standard_error: float, margin: float, gain: float) -> int | None:
     """How many images would put the lower bound above zero with probability POWER if the true gain is `gain`.
 
-    The standard error falls with the square root of the number of images (of groups, if they grow in number and not in
-    size): N ((z_confidence + z_power) standard_error / gain)^2. None where `gain` is not above zero.
+    Standard error and `margin`, as in `minimum_detectable_gain`, fall with the square root of the number of images (of groups, if
+    they grow in number and not in size): N ((margin + z_power standard_error) / gain)^2. None where `gain` is not above zero.
     """
     if gain <= 0:
         return None
-    needed = (NORMAL.inv_cdf(confidence) + NORMAL.inv_cdf(POWER)) * standard_error / gain
+    needed = (margin + NORMAL.inv_cdf(POWER) * MARGIN * standard_error) / gain
     return max(1, math.ceil(num_images * needed**2))
+
+
+def student_margin(standard_error: float, confidence: float, num_groups: int) -> float:
+    """How far Student's interval reaches: a margin where there is no bound yet."""
+    return NORMAL.inv_cdf(expanded(confidence, num_groups)) * standard_error

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.common.metadata import grouping
 from tasks.common.params import GateParams
 from tasks.measure.compare import IOU, draw, relative_gains
 from tasks.measure.evaluation import Evaluation
+from tasks.measure.groups import independent_groups
 from tasks.measure.intervals import MIN_GROUPS, Interval, expanded, percentile
 from tasks.measure.resample import mean_ap, rank, replicate, target_counts
 
@@ -53,7 +53,7 @@ def sample(evaluation: Evaluation, gate_params: GateParams) -> Sample:
     kind, _, metric = gate_params.metric.partition(".")
     targets, detections = evaluation.targets, evaluation.candidate.detections
     classes = np.unique(targets.cls)
-    groups = grouping(evaluation.images, evaluation.metadata, gate_params.group_by)
+    groups = independent_groups(evaluation, gate_params.group_by)
     draws = draw(groups, gate_params.resamples, gate_params.seed, gate_params.confidence or 0.95)
     counts = target_counts(targets, classes, len(groups))
     ranking = rank(detections, detections.tp[kind][:, IOU[metric]], classes)

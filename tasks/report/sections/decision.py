@@ -98,6 +98,7 @@ def _evidence(facts: Facts) -> Table | None:
     if evidence is None or evidence.percentile is None:
         return None
     target, power = words.gain(facts.decision.threshold), words.share(evidence.power, 0)
+    needed = f"{evidence.images_needed:,}" if evidence.images_needed else words.none
     rows = (
         (words("evidence.bound"), words.gain(evidence.lower_bound)),
         (words("evidence.percentile"), words.gains(evidence.percentile)),
@@ -107,9 +108,10 @@ def _evidence(facts: Facts) -> Table | None:
         (words("evidence.probability_of_gain"), words.resamples(evidence.probability_of_gain)),
         (words("evidence.probability_of_min_gain", target=target), words.resamples(evidence.probability_of_min_gain)),
         (words("evidence.minimum_detectable_gain", power=power), words.gain(evidence.minimum_detectable_gain)),
-        (words("evidence.images_needed", target=target), f"{evidence.images_needed:,}" if evidence.images_needed else words.none),
+        (words("evidence.images_needed", target=target, power=power), needed),
         (words("evidence.resamples"), f"{evidence.resamples:,}"),
         (words("evidence.groups"), f"{evidence.groups:,}"),
+        (words("evidence.small_sample_bias"), words.gain(evidence.small_sample_bias)),
     )
     return Table(words.columns("evidence", "value"), rows, f"{DECISION}: evidence", words("decision.evidence"))
 
