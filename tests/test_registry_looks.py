@@ -92,16 +92,19 @@ def test_without_a_champion_and_at_the_champion_itself_no_look_counts(bare: Path
     assert Registry(params).budget() == ""
 
 
-def test_looks_are_shared_between_clones_and_survive_many_at_once(reign: Path, params: Params, tmp_path: Path) -> None:
-    clones = [clone_here(tmp_path, f"clone{i}") for i in range(NUM_CLONES)]
+@pytest.mark.parametrize("num_clones", [8, pytest.param(NUM_CLONES, marks=pytest.mark.nightly)])
+def test_looks_are_shared_between_clones_and_survive_many_at_once(
+    reign: Path, params: Params, tmp_path: Path, num_clones: int
+) -> None:
+    clones = [clone_here(tmp_path, f"clone{i}") for i in range(num_clones)]
 
-    assert at_once(clones, lambda i: look(params, f"candidate {i}")) == [0] * NUM_CLONES
+    assert at_once(clones, lambda i: look(params, f"candidate {i}")) == [0] * num_clones
 
     Registry(params).refresh()
     looks = Registry(params).looks()
-    assert [event.number for event in looks] == list(range(1, NUM_CLONES + 1))
-    assert {event.subject.candidate for event in looks} == {f"candidate {i}" for i in range(NUM_CLONES)}
-    assert len(sh("git", "ls-remote", "--refs", "origin", "refs/tags/detector@v1.0.0.look.*").splitlines()) == NUM_CLONES
+    assert [event.number for event in looks] == list(range(1, num_clones + 1))
+    assert {event.subject.candidate for event in looks} == {f"candidate {i}" for i in range(num_clones)}
+    assert len(sh("git", "ls-remote", "--refs", "origin", "refs/tags/detector@v1.0.0.look.*").splitlines()) == num_clones
     assert list(chain.faults("detector")) == []
 
 
