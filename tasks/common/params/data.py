@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.types import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share
+from tasks.common.params.types import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share, once_each
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -28,6 +28,8 @@ class SampleParams:
     """Images in split val."""
     num_test: Positive
     """Images in split test, the gate split."""
+    classes: Annotated[list[Literal["washer", "nut", "bolt", "bracket", "plate"]], Field(min_length=1), AfterValidator(once_each)]
+    """Kinds of parts; the order gives the class ids. Another list draws other images."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
