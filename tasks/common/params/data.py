@@ -14,6 +14,27 @@ from tasks.common.params.types import MAX, STRICT, Count, Float, ImageSize, Int,
 class DataParams:
     path: RelativePath
     """Folder of the dataset, below the repository root. It holds data.yaml. data/sample is drawn by stage `sample`."""
+    renamed_classes: dict[str, str] | None
+    """{name that the champion knows: name in data.yaml}: what it learned of the class goes on under the other name."""
+    removed_classes: Annotated[list[str], AfterValidator(once_each)]
+    """Classes that the champion knows and data.yaml names no more."""
+
+    @model_validator(mode="after")
+    def _says_one_thing_of_each_class(self) -> Self:
+        renamed = self.renamed_classes or {}
+        if both := [name for name in self.removed_classes if name in renamed]:
+            raise ValueError(f"{both} are in renamed_classes and in removed_classes: a class has another name, or it is gone")
+        for start in renamed:
+            seen, name = {start}, renamed[start]
+            while name in renamed and name not in seen:
+                seen.add(name)
+                name = renamed[name]
+            if name in seen:
+                raise ValueError(
+                    f"renamed_classes leads from {start!r} back to {name!r}. Swapped names cannot be told from old ones: "
+                    "choose a name that was not used before"
+                )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
