@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tasks.common import params as parameters
 from tasks.common.classes import Difference, class_ids, difference, require_explained
-from tasks.common.dataset import Dataset
+from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.errors import EvaluationError, ParamsError
 from tasks.common.params import DataParams, Params
+from tasks.sample.draw import draw_dataset
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("washer", "nut", "bolt")
@@ -172,3 +176,50 @@ def trainer(task: str, ids: list[int]) -> Any:
     built.plan, built.args = SimpleNamespace(class_ids=ids), SimpleNamespace()
     built.data = {"nc": len(NAMES), "names": NAMES, "channels": 3}
     return built
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_a_network_with_ids_of_its_own_is_measured_as_one_with_those_of_the_data(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from tasks.measure import predict, yolo
+
+    monkeypatch.chdir(tmp_path)
+    small = load("sample.imgsz=64", "sample.num_train=1", "sample.num_val=1", "sample.num_test=8", "evaluate.max_det=3000")
+    small = replace(small, sample=replace(small.sample, classes=list(DRAWN)))
+    draw_dataset(small.sample, Path("data"), num_workers=1)
+    dataset, ids = read_dataset(Path("data")), [3, 0, -1, 2]
+    yolo.prepare()
+    data = yolo.write_data_yaml(yolo.of_split(dataset, "test"), tmp_path / "work")
+    settings = predict.evaluation_settings(small) | {"conf": 0.05, "imgsz": 64}
+
+    def measured(network: Any, class_ids: Sequence[int]) -> list[predict.Image]:
+        model = SimpleNamespace(task=task, ckpt_path="none.pt", model=network.eval())
+        return predict.predict(model, class_ids, data, dataset, settings, "test", tmp_path / "work")
+
+    own = start(task, ids)
+    for name, parameter in own.named_parameters():
+        if name.endswith(tuple(f"{head}.bias" for head in HEADS)):
+            parameter.data += 6.0 + torch.randn_like(parameter)  # so that it detects something
+    remapped = trainer(task, ids).get_model(cfg=own.yaml, weights=own, verbose=False)
+    own.names, remapped.names = {0: "bolt", 1: "washer", 2: "rivet", 3: "nut"}, dict(enumerate(DRAWN))
+
+    by_name, by_id = measured(own, ids), measured(remapped, range(len(DRAWN)))
+
+    assert sum(len(image.conf) for image in by_name) > 100
+    assert {int(cls) for image in by_name for cls in image.target_cls} == {0, 1, 2, 3, 4}
+    for one, other in zip(by_name, by_id, strict=True):
+        assert np.array_equal(one.target_cls, other.target_cls)
+        assert _rows(one) == _rows(other)
+
+
+DRAWN = ("washer", "plate", "nut", "bolt", "bracket")
+
+
+def _rows(image: Any) -> list[tuple[Any, ...]]:
+    """Class, confidence, corners of the box and matches of every detection of an old class."""
+    columns = image.pred_cls, image.conf, *image.box_xyxy.T, *(column for tp in image.tp.values() for column in tp.T)
+    return sorted(tuple(map(float, row)) for row in zip(*columns, strict=True) if row[0] in (0, 2, 3))

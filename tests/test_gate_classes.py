@@ -87,6 +87,16 @@ def test_the_decision_says_what_is_compared_with_what() -> None:
     assert Decision.of(json.loads(decision.encode())) == decision
 
 
+def test_a_baseline_beside_the_champion_is_shown_on_the_same_classes() -> None:
+    content, arrays = files()
+    content["models"]["baseline"] = content["models"]["candidate"]
+    arrays |= {f"baseline{name[9:]}": array for name, array in arrays.items() if name.startswith("candidate.")}
+
+    models = shared(parse(content, arrays)).models
+
+    assert models["baseline"].facts["box"] == models["candidate"].facts["box"] != content["models"]["candidate"]["box"]
+
+
 def test_models_with_the_same_classes_say_nothing_of_classes() -> None:
     evaluation = random_evaluation()
 

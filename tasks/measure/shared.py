@@ -35,8 +35,10 @@ def shared(evaluation: Evaluation) -> Evaluation:
             where=str(EVALUATION),
             fix="Label some, or name what became of the classes in data.renamed_classes.",
         )
-    pair = {model.name: replace(model, facts={**model.facts, **_means(model, names, part.kinds)}) for model in part.pair}
-    return replace(part, models={**part.models, **pair}, golden=golden)
+    models = {
+        name: replace(model, facts={**model.facts, **_means(model, names, part.kinds)}) for name, model in part.models.items()
+    }
+    return replace(part, models=models, golden=golden)
 
 
 def _means(model: Model, names: list[str], kinds: tuple[str, ...]) -> dict[str, Any]:
@@ -48,5 +50,6 @@ def _means(model: Model, names: list[str], kinds: tuple[str, ...]) -> dict[str, 
     means: dict[str, Any] = {"per_class": classes}
     for kind in kinds:
         measured = [figures[kind] for figures in classes.values() if kind in figures]
-        means[kind] = {name: float(np.mean([figures[name.replace("mAP", "AP")] for figures in measured])) for name in METRICS}
+        if measured:  # else a baseline that shares no class with them
+            means[kind] = {name: float(np.mean([figures[name.replace("mAP", "AP")] for figures in measured])) for name in METRICS}
     return means
