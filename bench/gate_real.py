@@ -11,6 +11,7 @@ from rich.progress import track
 
 from bench.gate_rates import judged, rates
 from tasks.common import params
+from tasks.common.classes import class_ids
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.params import GateParams
 from tasks.common.paths import RUNS
@@ -57,7 +58,9 @@ def predictions(weights: Path, dataset: Dataset, split: str, flipped: bool) -> l
     views = []
     for extra in SCALES:
         settings = evaluation_settings(shipped) | {"imgsz": shipped.train.imgsz + extra}
-        views.append(predict(yolo.load(weights), data, own, settings, split, RUNS / "gate_real"))
+        model = yolo.load(weights)
+        ids = class_ids(yolo.class_names(model), own.names, {})
+        views.append(predict(model, ids, data, own, settings, split, RUNS / "gate_real"))
     return views
 
 

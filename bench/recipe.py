@@ -162,12 +162,12 @@ def carry_ema(trainer: Any, epochs: int) -> None:
 
 def measured(bench: Bench, weights: Path) -> dict[str, Any]:
     """Box and mask metrics of a checkpoint on val and test, by the harness of stage evaluate."""
-    settings = evaluation_settings(bench.settings)
+    settings, ids = evaluation_settings(bench.settings), range(len(bench.dataset.names))
     return {
         split: {
             kind: value
             for kind, value in metrics(
-                predict(yolo.load(weights), bench.yaml, bench.dataset, settings, split, WORK), bench.dataset.names
+                predict(yolo.load(weights), ids, bench.yaml, bench.dataset, settings, split, WORK), bench.dataset.names
             ).items()
             if kind in ("box", "mask")
         }

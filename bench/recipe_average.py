@@ -61,7 +61,7 @@ def box(bench: Bench, like: Path, state: dict[str, Any], split: str, anew: bool 
     if anew:
         recalibrate(model.model, batches(bench))
     settings = evaluation_settings(bench.settings)
-    images = predict(model, bench.yaml, bench.dataset, settings, split, WORK)
+    images = predict(model, range(len(bench.dataset.names)), bench.yaml, bench.dataset, settings, split, WORK)
     return float(metrics(images, bench.dataset.names)["box"]["mAP50"])
 
 

@@ -29,11 +29,14 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
     part, metric = params.gate.metric.split(".")
     models = {name: model for name, model in measured.models.items() if not _is_champion_too(name, measured.models)}
     scores = {name: model[part][metric] for name, model in models.items()}
+    if decision.metric == params.gate.metric:  # on the classes that both know
+        scores |= {decision.reference_model: decision.reference, "candidate": decision.candidate}
     split = measured.split
     rows = [
         ("data", f"{_data_version(params)}  {params.data.path}, gate split {split['name']} of {split['images']} images"),
         *((name, f"{part} {metric} {score:.4f}") for name, score in scores.items()),
         ("gain", f"{decision.gain:+.2%} over the {decision.reference_model} (threshold {decision.threshold:+.2%})"),
+        *([("classes", decision.classes.summary())] if decision.classes else []),
         ("verdict", decision.verdict + ("" if decision.verdict is Verdict.PROMOTE else f": {why(decision)}")),
         ("version", _version(params, version, is_known) if version else "none registered; the reference stays"),
         *(("warning", text) for text in (Registry(params).since_judged(version, today=decision) if version else ())),

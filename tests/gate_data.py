@@ -114,6 +114,39 @@ def _metrics(arrays: dict[str, np.ndarray], name: str, kind: str, num_images: in
     return {key: float(value) for key, value in values.items()} | {"precision": 0.8, "recall": 0.7}
 
 
+def forget(
+    content: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    *classes: int,
+    renamed: dict[str, str] | None = None,
+    absent: tuple[str, ...] = (),
+) -> None:
+    """Let the reference know nothing of `classes`, and the facts of both models say so as stage `evaluate` does."""
+    reference, names = content["reference"], content["names"]
+    is_known = ~np.isin(arrays[f"{reference}.pred_cls"], classes)
+    arrays |= {name: array[is_known] for name, array in arrays.items() if name.startswith(f"{reference}.")}
+    unknown = [names[c] for c in classes]
+    content["models"][reference]["classes"] = {"unknown": unknown, "renamed": renamed or {}, "absent": list(absent)}
+    for name, facts in content["models"].items():
+        kinds = [kind for kind in ("box", "mask") if kind in facts]
+        per_class = {names[c]: _class_metrics(arrays, name, kinds, c) for c in range(len(names))}
+        if name == reference:
+            per_class |= {forgotten: {"instances": per_class[forgotten]["instances"]} for forgotten in unknown}
+        facts["per_class"] = per_class
+        for kind in kinds:
+            known = [figures[kind] for figures in per_class.values() if kind in figures]
+            for metric in ("mAP50", "mAP50-95"):
+                facts[kind][metric] = float(np.mean([figures[metric[1:]] for figures in known])) if known else 0.0
+
+
+def _class_metrics(arrays: dict[str, np.ndarray], name: str, kinds: list[str], c: int) -> dict[str, Any]:
+    own = arrays | {key: arrays[key][arrays["target_cls"] == c] for key in arrays if key.startswith("target_")}
+    values = {kind: _metrics(own, name, kind, len(arrays["images"])) for kind in kinds if len(own["target_cls"])}
+    return {"instances": len(own["target_cls"])} | {
+        kind: {"AP50": own["mAP50"], "AP50-95": own["mAP50-95"], "precision": 0.8, "recall": 0.7} for kind, own in values.items()
+    }
+
+
 def parse(content: dict[str, Any], arrays: dict[str, np.ndarray]) -> Evaluation:
     """The evaluation of two files, as the gate takes it."""
     evaluation = decode(Scores.of(content), arrays)

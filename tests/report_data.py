@@ -20,7 +20,7 @@ from tasks.common.manifest import AcceptedSplit, Manifest
 from tasks.common.params import Params
 from tasks.measure.decision import Decision
 from tasks.measure.exported import Exported
-from tests.gate_data import random_files, remeasure, write_files
+from tests.gate_data import forget, random_files, remeasure, write_files
 
 ROOT = Path(__file__).parent.parent
 DATASET = "data/tiny"
@@ -308,6 +308,16 @@ def exported() -> Run:
 NO_GUARDS = [f"gate.{name}=null" for name in ("max_class_drop", "max_metric_drop", "max_golden_drop")]
 
 
+def grown_classes() -> Run:
+    """The champion knows neither of two classes, one of which no image of the gate split shows; one was renamed, one is gone."""
+    run = tiny_run(reference="champion")
+    run.content["names"].append("class 3")
+    forget(run.content, run.arrays, 2, 3, renamed={"screw": "class 1"}, absent=("rivet",))
+    run.content["models"]["baseline"] = run.content["models"]["champion"]
+    run.arrays |= {f"baseline{name[8:]}": a for name, a in run.arrays.items() if name.startswith("champion.")}
+    return run
+
+
 def many_classes() -> Run:
     """More classes than a reader can look through, many of which got worse."""
     run = tiny_run(num_classes=120, num_images=60)
@@ -338,4 +348,5 @@ SITUATIONS: dict[str, Callable[[], Run]] = {
     "worse": worse_everywhere,
     "exported": exported,
     "many classes": many_classes,
+    "grown classes": grown_classes,
 }

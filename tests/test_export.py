@@ -260,6 +260,17 @@ def test_the_card_gives_its_thresholds_back(tmp_path: Path) -> None:
     assert card.read_thresholds(tmp_path / "card.json") == (chosen, False)
 
 
+def test_the_card_names_the_classes_that_were_not_compared() -> None:
+    facts = {"task": "detect", "names": ["a", "b"], "new_classes": ["b"], "imgsz": 128, "metrics": {"pt": {}}, "files": {}}
+    facts |= {"data": {"path": "data/a", "sha256": "aa"}, "weights": {"path": "best.pt", "tensors_sha256": "bb"}}
+    facts |= {"chosen_for": "the best mean F1", "split": {"name": "test", "images": 9}, "verified": {"per_class": {}}}
+    facts |= {"at_thresholds": {"pt": {"precision": 0.5, "recall": 0.5, "f1": 0.5}}}
+
+    text = card.markdown(card.card(facts, Thresholds((0.25, 0.4), 0.6, 0.45, 100), end2end=False))
+
+    assert "| new classes | b, which the model before did not know " in text
+
+
 @pytest.mark.parametrize(
     ("verdict", "formats", "reason"),
     [("REJECT", "[onnx]", "the gate rejected the candidate"), ("PROMOTE", "[]", "export.formats is empty")],

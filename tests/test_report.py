@@ -19,7 +19,7 @@ from tasks.common.errors import EvaluationError, WorkspaceError
 from tasks.common.page.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
 from tasks.report import catalogue, inputs, sections
 from tasks.report.facts import Facts
-from tasks.report.sections import parts
+from tasks.report.sections import errors, parts
 from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
 
 OUTPUTS = ("report.md", "report.html", "curves.csv")
@@ -196,6 +196,19 @@ def test_a_champion_is_the_reference_and_the_baseline_stands_beside_it(written) 
 
     assert re.search(r"\| metric +\| +baseline \| +champion \| +candidate \|", text)
     assert "confusion matrices of the 16 classes" in (written["champion"][0] / "reports/report.html").read_text().lower()
+
+
+def test_labels_of_a_new_class_are_no_misses_of_the_champion_and_stand_in_the_matrix(workspace: Path) -> None:
+    settings = SITUATIONS["grown classes"]().write(workspace)
+
+    facts = Facts(inputs.read(), settings.report)
+
+    labelled = facts.inputs.whole.targets.cls
+    for tally in facts.tallies.values():
+        assert tally.found.sum() + tally.missed.sum() == (labelled < 2).sum()
+    for matrix in errors.confusions(facts).values():
+        assert [int(row.sum()) for row in matrix[:3]] == [(labelled == c).sum() for c in range(3)]
+    assert float(facts.entry("candidate")["box"]["mAP50"]) == pytest.approx(facts.decision.candidate)
 
 
 def test_a_champion_taken_over_stands_once(written) -> None:

@@ -120,6 +120,12 @@ def test_every_kind_is_common(labels: list[Label]) -> None:
     assert min(counts.values()) > len(labels) / 8
 
 
+def test_a_fifth_kind_appears_where_it_is_named_and_the_order_gives_the_ids() -> None:
+    parts = [part for seed in range(40) for part in lay_parts(np.random.default_rng(seed), 64, ("plate", "washer"))[0]]
+
+    assert {(part.class_id, part.kind) for part in parts} == {(0, "plate"), (1, "washer")}
+
+
 def test_an_image_has_two_to_five_parts() -> None:
     counts = {len(lay_parts(np.random.default_rng(seed), 64)[1]) for seed in range(60)}
 

@@ -18,9 +18,10 @@ from tasks.common.params import Params
 from tasks.gate import decide
 from tasks.measure.decision import Decision, Verdict
 from tasks.registry import Registry, Version
+from tasks.registry.record import from_json, to_json
 from tests import workspace as ws
 from tests.evidence_data import EVIDENCE
-from tests.gate_data import gate_params, random_evaluation, random_files, same_twice, write_files
+from tests.gate_data import forget, gate_params, random_evaluation, random_files, same_twice, write_files
 from tests.gate_data import parse as parse_files
 from tests.registry_data import RECORD, WHO
 from tests.workspace import sh
@@ -211,6 +212,28 @@ def test_a_version_without_a_decision_is_not_compared(params: Params) -> None:
     sh("git", "commit", "-qm", "Without")
 
     assert Registry(params).since_judged(replace(version, commit=sh("git", "rev-parse", "HEAD"))) == ()
+
+
+def test_models_of_different_classes_are_shown_by_the_figures_that_were_compared(params: Params) -> None:
+    content, arrays = random_files(num_images=80, reference="champion")
+    forget(content, arrays, 2)
+    decision = decide(parse_files(content, arrays), gate_params())
+    write_files(Path(), content, arrays)
+    conclude(decision)
+
+    lines = summary.summarise(params, None).splitlines()
+
+    assert lines[1:3] == [f"champion   box mAP50 {decision.reference:.4f}", f"candidate  box mAP50 {decision.candidate:.4f}"]
+    assert lines[4] == "classes    compared on 2 of 3; new: class 2"
+    assert f"{content['models']['candidate']['box']['mAP50']:.4f}" not in "".join(lines)
+
+
+def test_a_version_says_of_how_many_classes_its_figures_are() -> None:
+    record = replace(RECORD, names=("bolt", "nut", "plate"), new_names=("plate",))
+
+    assert record.summary() == "PROMOTE, box.mAP50 0.5000 -> 0.6000 (+20.00%) on 2 of 3 classes"
+    assert from_json(to_json(record)) == record
+    assert from_json(to_json(record).replace("new_names", "of_a_later_release")) == replace(record, new_names=())
 
 
 def test_a_class_name_cannot_add_a_line_to_the_summary(params: Params) -> None:

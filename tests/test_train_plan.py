@@ -16,6 +16,7 @@ OWN = Plan(
     data_sha256="bb",
     choose_by="box.mAP50",
     start_is_candidate=True,
+    class_ids=[0, 1],
     stop_at_gain=0.02,
     stop_hold_epochs=2,
     arguments={"batch": 16, "nbs": 64, "weight_decay": 0.0005, "lr0": 0.01, "epochs": 4},

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tasks.common.accepted import Accepted, accepted_dataset, unchanged
 from tasks.common.champion import pinned_weights
+from tasks.common.classes import require_explained
 from tasks.common.dataset import read_dataset
 from tasks.common.params import Params
 from tasks.common.paths import BASELINE, CANDIDATE, METRICS, SPEED
@@ -34,7 +35,7 @@ def run(params: Params) -> Evaluation:
     """Evaluate baseline, candidate and champion, and write what the gate needs.
 
     Raises:
-        EvaluationError: the split is missing or empty, or a model has other classes than the data.
+        EvaluationError: the split is missing or empty, or nothing says what became of a class that a model knows.
         DatasetError: the split changed since it was validated.
         WeightsError: a model's weights are missing or broken.
     """
@@ -57,12 +58,14 @@ def compare(params: Params, accepted: Accepted) -> tuple[Evaluation, dict[str, d
     for name, model in models.items():
         if not params.evaluate.nms and not yolo.has_nms_free_head(model.model):
             log.warning("evaluate: evaluate.nms false is without effect for the %s, which has no head without suppression", name)
+        require_explained(name, yolo.class_names(model), dataset, params.data)
     facts = {name: model_facts(weights[name], model) for name, model in models.items()}
     evaluation = measure(models, facts, dataset, split, params)
     loaded = {path: list(evaluation.targets.cls[evaluation.targets.img == i]) for i, path in enumerate(evaluation.images)}
     require_loaded(dataset, split["name"], manifest.splits[split["name"]], loaded, "evaluate")
     if params.evaluate.golden is not None:
         golden = read_dataset(Path(params.evaluate.golden))
+        require_explained("golden set", golden.names, dataset, params.data)
         with unchanged(golden, params.evaluate.split) as sha256:
             golden_split = describe_split(golden, params.evaluate.split, sha256)
             evaluation = replace(evaluation, golden=measure(models, facts, golden, golden_split, params))

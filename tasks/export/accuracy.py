@@ -40,7 +40,7 @@ def measured(file: Path, task: str, data: Path, dataset: Dataset, settings: Mapp
     named = SimpleNamespace(task=task, ckpt_path=_path(file), model=model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch calls TorchScript deprecated
-        return predict(named, data, dataset, settings, split, RUNS / "export")
+        return predict(named, range(len(dataset.names)), data, dataset, settings, split, RUNS / "export")
 
 
 def _path(file: Path) -> str:

@@ -24,6 +24,7 @@ from tasks.export.thresholds import Model
 from tasks.export.types import Artifact, Run
 from tasks.measure import yolo
 from tasks.measure.decision import Verdict
+from tasks.measure.evaluation import CLASSES
 from tasks.measure.exported import Exported
 from tasks.measure.files import Scores
 from tasks.measure.splits import gate_split
@@ -126,6 +127,7 @@ def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
     facts = {
         "task": run.scores.task,
         "names": list(run.dataset.names),
+        "new_classes": run.scores.models[run.scores.reference].get(CLASSES, {}).get("unknown", []),
         "imgsz": run.imgsz,
         "data": {"path": run.manifest.path, "sha256": run.manifest.sha256},
         "split": dict(run.split),

@@ -51,6 +51,8 @@ def read_thresholds(file: Path) -> tuple[Thresholds, bool]:
 def markdown(content: Mapping[str, Any]) -> str:
     """The model card as Markdown, for people."""
     thresholds, metrics = content["thresholds"], content["metrics"]
+    names = ", ".join(content.get("new_classes", ()))
+    new = [("new classes", f"{names}, which the model before did not know")] if names else []
     lines = [
         "# Model card",
         "",
@@ -59,6 +61,7 @@ def markdown(content: Mapping[str, Any]) -> str:
             [
                 ("task", content["task"]),
                 ("classes", ", ".join(content["names"])),
+                *new,
                 ("input", f"{content['imgsz']} x {content['imgsz']} px"),
                 *content["preprocessing"].items(),
                 ("output", f"{content['output']['boxes']}; {content['output']['unit']}"),

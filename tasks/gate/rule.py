@@ -12,6 +12,7 @@ from tasks.common.errors import EvaluationError
 from tasks.common.looks import Looks, Subject
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
+from tasks.gate.classes import class_list_reasons, compare_class_lists, new_class_floors
 from tasks.gate.guards import Measured, check_guards
 from tasks.gate.slices import compare_slices
 from tasks.gate.wording import few_objects, reasons
@@ -36,6 +37,7 @@ from tasks.measure.intervals import (
     student,
 )
 from tasks.measure.resample import mean_ap
+from tasks.measure.shared import shared
 
 AGREEMENT = 1e-6
 """How closely the arrays must give the metrics of evaluation.json."""
@@ -54,6 +56,7 @@ def decide(
         EvaluationError: the metric was not measured, the reference is zero, or the arrays do not give the metrics.
         DatasetError: gate.group_by or gate.slices asks for metadata that the dataset does not have.
     """
+    whole, evaluation = evaluation, shared(evaluation)
     kind = _kind(evaluation, gate_params)
     draws = draw(
         independent_groups(evaluation, gate_params.group_by),
@@ -66,7 +69,8 @@ def decide(
     main = metrics[gate_params.metric]
     gain = _gain(main, evaluation, gate_params)
     measured = Measured(evaluation, draws, curves_by_kind, metrics, compare_golden(evaluation.golden, gate_params), latency_ms)
-    guards = check_guards(measured, gate_params)
+    grown = compare_class_lists(whole, gate_params.metric)
+    guards = (*check_guards(measured, gate_params), *new_class_floors(grown, gate_params))
     bias = 0.0 if gate_params.confidence is None else small_sample_bias(evaluation, gate_params.metric, draws)
     replicates = gain_replicates(curves_by_kind[kind], gate_params, draws, bias)
     evidence = None if replicates is None else weigh(replicates, gain, gate_params)
@@ -74,7 +78,7 @@ def decide(
     verdict = judge(gain, evidence, guards, gate_params, reign)
     slices = compare_slices(evaluation, gate_params.metric, gate_params.slices, draws)
     classes = compare_classes(evaluation, curves_by_kind, gate_params.metric, draws)
-    class_slices = [Slice("class", name, comparisons[gate_params.metric]) for name, comparisons in classes.items()]
+    parts = [*(Slice("class", name, comparisons[gate_params.metric]) for name, comparisons in classes.items()), *slices]
     return Decision(
         verdict=verdict,
         metric=gate_params.metric,
@@ -89,13 +93,15 @@ def decide(
         metrics=metrics,
         per_class=classes,
         slices=slices,
-        reasons=reasons(
-            verdict, main, evidence, guards, [*class_slices, *slices], gate_params, reign, same=_same_tensors(evaluation)
-        )
-        + few_objects(evaluation.targets.cls, evidence, gate_params),
+        reasons=(
+            *reasons(verdict, main, evidence, guards, parts, gate_params, reign, same=_same_tensors(evaluation)),
+            *few_objects(evaluation.targets.cls, evidence, gate_params),
+            *class_list_reasons(grown, evaluation.reference.name, gate_params),
+        ),
         split=evaluation.split,
         tensors_sha256={model.name: str(model.facts.get("tensors_sha256")) for model in evaluation.pair},
         reign=reign,
+        classes=grown,
     )
 
 

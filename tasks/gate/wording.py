@@ -115,6 +115,8 @@ def block(decision: Decision) -> str:
     lines = [f"{decision.verdict}: {decision.metric} of the candidate against the {decision.reference_model}"]
     gain = f"{decision.reference:.4f} to {decision.candidate:.4f}, {share(decision.gain)} (threshold {share(decision.threshold)})"
     lines.append(f"  gain      {gain}")
+    if decision.classes is not None:
+        lines.append(f"  classes   {decision.classes.summary()}")
     evidence = decision.evidence
     if evidence is None:
         lines.append("  interval  none: gate.confidence is null, the point alone decides")

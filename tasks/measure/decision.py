@@ -119,6 +119,37 @@ class Reign:
 
 
 @dataclass(frozen=True)
+class NewClass:
+    """A class that the candidate knows and the reference does not."""
+
+    instances: int
+    """Labelled objects in the gate split."""
+    ap: Mapping[str, float]
+    """AP of the candidate by metric, box and mask at the IoU of the gate's; empty without an object."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What was compared where reference and candidate do not know the same classes."""
+
+    shared: tuple[str, ...]
+    """Classes that both know: gain, evidence, metrics, guards of losses and slices are about these alone."""
+    new: Mapping[str, NewClass]
+    renamed: Mapping[str, str]
+    """{the reference's name: today's} of shared classes that have another name now."""
+    gone: tuple[str, ...]
+    """Classes of the reference that the data does not have any more."""
+
+    def summary(self) -> str:
+        """What is compared, and what changed, in one line."""
+        texts = [f"compared on {len(self.shared)} of {len(self.shared) + len(self.new)}"]
+        texts += [f"new: {', '.join(self.new)}"] if self.new else []
+        texts += [f"renamed: {', '.join(f'{old} to {name}' for old, name in self.renamed.items())}"] if self.renamed else []
+        texts += [f"gone: {', '.join(self.gone)}"] if self.gone else []
+        return "; ".join(texts)
+
+
+@dataclass(frozen=True)
 class Decision(Stored):
     """The verdict with its figures."""
 
@@ -152,6 +183,8 @@ class Decision(Stored):
     """Hashes of reference and candidate, which say which two models were compared."""
     reign: Reign | None = None
     """The look at the champion; None where there is no champion, or the candidate is the champion itself."""
+    classes: Classes | None = None
+    """None where both know the same classes by the same names."""
 
     @property
     def summary(self) -> str:
@@ -162,3 +195,8 @@ class Decision(Stored):
         """The few figures that people compare between runs."""
         figures = {"reference": self.reference, "candidate": self.candidate, "gain": self.gain, "threshold": self.threshold}
         return figures | ({"lower_bound": self.evidence.lower_bound} if self.evidence else {})
+
+
+def class_metric(metric: str) -> str:
+    """A metric of a single class as people write it: `box AP50` for box.mAP50."""
+    return metric.replace(".", " ").replace("mAP", "AP")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+CLASSES = "classes"
+"""Key of a model's facts with the `tasks.common.classes.Difference` to the dataset; absent where there is none."""
 
 
 class Split(TypedDict):
@@ -71,6 +74,12 @@ class Model:
     facts: Mapping[str, Any]
     """Entry of the model in evaluation.json: where it comes from, its size, its metrics."""
     detections: Detections
+    """By the ids of the dataset's classes, whatever ids the model has."""
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Classes of the dataset that the model does not know."""
+        return frozenset(self.facts.get(CLASSES, {}).get("unknown", ()))
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,19 @@ class Evaluation:
     def pair(self) -> tuple[Model, Model]:
         """Reference and candidate."""
         return self.reference, self.candidate
+
+    def of_classes(self, names: Collection[str]) -> Evaluation:
+        """The same images with the objects and detections of the classes `names` alone; facts stay those of all classes."""
+        ids = [i for i, name in enumerate(self.names) if name in names]
+
+        def kept(model: Model) -> Model:
+            return replace(model, detections=model.detections.where(np.isin(model.detections.cls, ids)))
+
+        return replace(
+            self,
+            targets=self.targets.where(np.isin(self.targets.cls, ids)),
+            models={name: kept(model) for name, model in self.models.items()},
+        )
 
     def where(self, kept: NDArray[np.bool_]) -> Evaluation:
         """The images that `kept` (N,) marks, with what is on them; facts stay those of all images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,16 @@ NUM_THRESHOLDS = 10
 """IoU 0.5, 0.55 ... 0.95."""
 
 
-def metrics(images: list[Image], names: tuple[str, ...]) -> dict[str, Any]:
-    """Box and mask metrics over all classes with targets, and per class (Ultralytics' ap_per_class)."""
+def metrics(images: list[Image], names: tuple[str, ...], unknown: Collection[str] = ()) -> dict[str, Any]:
+    """Box and mask metrics over all classes with targets, and per class (Ultralytics' ap_per_class).
+
+    Classes that the model does not know have no metrics, and no part in the means.
+    """
     from ultralytics.utils.metrics import ap_per_class
 
     conf, pred_cls, target_cls = (_joined(images, key) for key in ("conf", "pred_cls", "target_cls"))
     instances = np.bincount(target_cls, minlength=len(names))
+    target_cls = target_cls[~np.isin(target_cls, [i for i, name in enumerate(names) if name in unknown])]
     result: dict[str, Any] = {"per_class": {name: {"instances": int(instances[i])} for i, name in enumerate(names)}}
     for kind in images[0].tp:
         tp = np.concatenate([image.tp[kind] for image in images])

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common import hashes
+from tasks.common.classes import class_ids, difference
 from tasks.common.dataset import MISSING, UNREADABLE, Dataset
 from tasks.common.errors import EvaluationError
 from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.common.paths import RUNS
 from tasks.measure import view, yolo
-from tasks.measure.evaluation import Evaluation, Model, Split
+from tasks.measure.evaluation import CLASSES, Evaluation, Model, Split
 from tasks.measure.figures import detected, labelled, metrics
 from tasks.measure.predict import Image, evaluation_settings, predict
 
@@ -36,20 +37,26 @@ NUM_TIMED = 20
 def measure(models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Dataset, split: Split, params: Params) -> Evaluation:
     """Measure every model on one split; `facts` says where each comes from and how large it is.
 
+    Classes are known by name. A model's metrics are those of the classes that it knows.
+
     Raises:
-        EvaluationError: a model has other classes than the data, or the split has no labelled object.
+        EvaluationError: the split has no labelled object.
         DatasetError: Ultralytics dropped an image.
     """
     settings, versions = evaluation_settings(params), yolo.library_versions()
+    renamed = params.data.renamed_classes or {}
     images: dict[str, list[Image]] = {}
     known: dict[str, Any] = {}
     with view.removed_afterwards(WORK):
         data = yolo.write_data_yaml(yolo.of_split(dataset, split["name"]), WORK)
         for name, model in models.items():
-            yolo.require_same_classes(name, model, dataset)
             started = time.monotonic()
-            images[name] = predict(model, data, dataset, settings, split["name"], WORK)
-            known[name] = facts[name] | metrics(images[name], dataset.names)
+            class_names = yolo.class_names(model)
+            ids = class_ids(class_names, dataset.names, renamed)
+            images[name] = predict(model, ids, data, dataset, settings, split["name"], WORK)
+            classes = difference(class_names, dataset.names, renamed)
+            known[name] = facts[name] | metrics(images[name], dataset.names, classes.unknown)
+            known[name] |= {CLASSES: asdict(classes)} if classes else {}
             known[name] |= {"split_sha256": split["sha256"], "settings": settings, "versions": versions}
             log.info(
                 "evaluate %s: %d images of %s, box mAP50 %.4f, mAP50-95 %.4f, %.1f s",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,21 @@ def evaluation_settings(params: Params) -> dict[str, Any]:
     return settings | {"imgsz": params.train.imgsz, "device": str(params.train.device), "half": False}
 
 
-def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str, work: Path) -> list[Image]:
+def predict(
+    model: Any,
+    class_ids: Sequence[int],
+    data: Path,
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    split: str,
+    work: Path,
+) -> list[Image]:
     """Every image of the split with the model's detections and their matches, sorted by path.
 
     Args:
         model: a loaded YOLO.
+        class_ids: the dataset's id of each class of the model, see `tasks.common.classes`; the detections have these ids, and
+            those of a class that is -1 there are left out.
         data: the data.yaml that `yolo.write_data_yaml` wrote for `dataset`.
         dataset: the layout.
         settings: those of `evaluation_settings`.
@@ -69,7 +79,7 @@ def predict(model: Any, data: Path, dataset: Dataset, settings: Mapping[str, Any
     """
     from tasks.measure.recorder import recorder
 
-    validator = recorder(model.task, view.images_folder(data.parent))(
+    validator = recorder(model.task, view.images_folder(data.parent), class_ids)(
         args={
             **{key: value for key, value in settings.items() if key not in ("half", "device", "nms")},
             "nms": yolo.nms_argument(settings["nms"]),

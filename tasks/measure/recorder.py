@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import torch
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.models.yolo.segment import SegmentationValidator
 from ultralytics.utils import ops
 
 
-def recorder(task: str, root: Path) -> type:
-    """The validator of `task` (detect or segment) with an `images` list: a dict each, see `tasks.measure.predict.Image`."""
+def recorder(task: str, root: Path, class_ids: Sequence[int]) -> type:
+    """The validator of `task` (detect or segment) with an `images` list: a dict each, see `tasks.measure.predict.Image`.
+
+    `class_ids` has the dataset's id of each class of the model. Detections of a class that is -1 there are dropped.
+    """
     base: Any = SegmentationValidator if task == "segment" else DetectionValidator
+    dataset_ids, is_same = torch.tensor(class_ids), list(class_ids) == list(range(len(class_ids)))
 
     class Recorder(base):  # type: ignore[misc]
+        def build_dataset(self, *args: Any, **options: Any) -> Any:
+            self.names = self.data["names"]  # else labels whose number the model does not have are skipped (8.4.190)
+            return super().build_dataset(*args, **options)
+
         def init_metrics(self, model: Any) -> None:
             super().init_metrics(model)
+            self.metrics.names = self.data["names"]
             self.images: list[dict[str, Any]] = []
+
+        def _prepare_pred(self, pred: dict[str, Any]) -> dict[str, Any]:
+            prepared: dict[str, Any] = super()._prepare_pred(pred)
+            if is_same:
+                return prepared
+            cls = dataset_ids.to(pred["cls"].device)[pred["cls"].long()].to(pred["cls"].dtype)
+            return {key: value[cls >= 0] for key, value in (prepared | {"cls": cls}).items()}
 
         def _prepare_batch(self, si: int, batch: dict[str, Any]) -> dict[str, Any]:
             prepared: dict[str, Any] = super()._prepare_batch(si, batch)

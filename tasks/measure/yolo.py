@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import isolation
 from tasks.common.dataset import Dataset, name_problem, shown
-from tasks.common.errors import DatasetError, EvaluationError, ParamsError, WeightsError
+from tasks.common.errors import DatasetError, ParamsError, WeightsError
 from tasks.common.stage import write_text
 from tasks.common.weights import FIX, require_weights
 from tasks.measure import view
@@ -138,19 +138,9 @@ def of_split(dataset: Dataset, split: str) -> Dataset:
     return replace(dataset, splits={"train": images, "val": images, split: images})
 
 
-def require_same_classes(name: str, model: Any, dataset: Dataset) -> None:
-    """Refuse a model whose class names are not those of the data, in the same order."""
-    names = tuple(str(model.names[i]) for i in sorted(model.names))
-    if names != dataset.names:
-        raise EvaluationError(
-            f"the {name} knows the classes {_some(names)}, data.yaml names {_some(dataset.names)}",
-            where=f"{dataset.root}/data.yaml",
-            fix="Compare models with the same classes only; a new class needs a new baseline and no champion.",
-        )
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def class_names(model: Any) -> tuple[str, ...]:
+    """The names of a model's classes; the index is the class id."""
+    return tuple(str(model.names[i]) for i in sorted(model.names))
 
 
 def tensors_digest(model: Any) -> str:

@@ -129,6 +129,7 @@ def _page(version: Version) -> str:
             "parent": record.parent or "none",
             "code": record.code,
             "model": f"{record.task}; {', '.join(record.names)}",
+            "new": ", ".join(record.new_names),
             "libraries": ", ".join(f"{name} {number}" for name, number in record.libraries.items()),
             "evidence": ", ".join(f"{path} {digest[:12]}" for path, digest in record.files.items()),
         }

@@ -84,6 +84,7 @@ def describe(params: Params, md5: str) -> Record:
         libraries=_library_versions(),
         tensors=str(figures.get("tensors_sha256", "")),
         lower_bound=decision.evidence.lower_bound if decision.evidence else None,
+        new_names=tuple(decision.classes.new) if decision.classes else (),
     )
 
 

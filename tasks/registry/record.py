@@ -55,12 +55,15 @@ class Record:
     """What the gain is at least, by gate.confidence; None where none was asked for, and in tags of an earlier release."""
     after: str | None = None
     """Hash of the last assignment when it was registered; empty for none, None in an earlier release."""
+    new_names: tuple[str, ...] = ()
+    """Classes that the reference did not know: `reference`, `candidate` and `gain` are about the others."""
 
     def summary(self) -> str:
         """Verdict and figures in one line; of an INCONCLUSIVE one also the bound that made it so."""
         bound = self.lower_bound if self.verdict == "INCONCLUSIVE" else None
         luck = "" if bound is None else f", at least {bound:+.2%}" if bound > -1 else ", too few images to tell"
-        return f"{self.verdict}, {self.metric} {self.reference:.4f} -> {self.candidate:.4f} ({self.gain:+.2%}{luck})"
+        on = f" on {len(self.names) - len(self.new_names)} of {len(self.names)} classes" if self.new_names else ""
+        return f"{self.verdict}, {self.metric} {self.reference:.4f} -> {self.candidate:.4f} ({self.gain:+.2%}{luck}){on}"
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,6 @@ def from_json(text: str) -> Record | None:
         body: dict[str, Any] = json.loads(text)
         is_needed = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(Record)}
         known = {name: body[name] for name, needed in is_needed.items() if needed or name in body}
-        return Record(**(known | {"names": tuple(known["names"])}))
+        return Record(**(known | {name: tuple(known[name]) for name in ("names", "new_names") if name in known}))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from tasks.common.params import ReportParams
 from tasks.common.paths import CURVES
 from tasks.measure.decision import Decision
-from tasks.measure.evaluation import Targets
+from tasks.measure.evaluation import Evaluation, Targets
 from tasks.measure.matching import Outcome, Tally, match, tally
 from tasks.report import catalogue, curves
 from tasks.report.catalogue import Words
@@ -42,18 +42,25 @@ class Facts:
 
     @property
     def labels(self) -> Targets:
-        """The labelled objects of the gate split."""
+        """The labelled objects of the gate split, of the classes that both models know."""
         return self.inputs.evaluation.targets
 
     @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
         """What became of labels and detections at report.conf and report.iou, by name of the model."""
-        evaluation = self.inputs.evaluation
+        return self._outcomes(self.inputs.evaluation)
+
+    @cached_property
+    def whole_outcomes(self) -> Mapping[str, Outcome]:
+        """The same on every class of the dataset, also those that one of the models does not know."""
+        return self.outcomes if self.inputs.whole is self.inputs.evaluation else self._outcomes(self.inputs.whole)
+
+    def _outcomes(self, evaluation: Evaluation) -> Mapping[str, Outcome]:
         outcomes = {}
         for name in self.pair:
             detections = evaluation.models[name].detections
             counted = detections.where(detections.conf >= self.report_params.conf)
-            outcomes[name] = match(self.labels, counted, len(evaluation.images), self.report_params.iou)
+            outcomes[name] = match(evaluation.targets, counted, len(evaluation.images), self.report_params.iou)
         return outcomes
 
     @cached_property

@@ -31,6 +31,7 @@ from tasks.measure import files
 from tasks.measure.decision import Decision
 from tasks.measure.evaluation import Evaluation
 from tasks.measure.exported import Exported
+from tasks.measure.shared import shared
 
 TRAINING_KEYS = (
     *("weights", "data_sha256", "epochs", "epochs_run", "best_epoch", "num_images", "seconds"),
@@ -81,6 +82,9 @@ class Inputs:
     dataset: Manifest
     validation: Mapping[str, Any]
     evaluation: Evaluation
+    """The measured models on the classes that reference and candidate both know."""
+    whole: Evaluation
+    """The same on every class of the dataset."""
     speed: Mapping[str, Any]
     decision: Decision
     exported: Exported
@@ -117,7 +121,8 @@ def read() -> Inputs:
         PipelineError: a file is missing or broken; the message names the stage that writes it.
         EvaluationError: evaluation and decision are not about the same models.
     """
-    evaluation = files.read()
+    whole = files.read()
+    evaluation = shared(whole)
     decision = Decision.read()
     _require_same_models(evaluation, decision)
     _require(CANDIDATE, "finetune")
@@ -125,6 +130,7 @@ def read() -> Inputs:
         dataset=Manifest.read(),
         validation=read_json(VALIDATION, "validate"),
         evaluation=evaluation,
+        whole=whole,
         speed=read_json(SPEED, "evaluate"),
         decision=decision,
         exported=Exported.read(),

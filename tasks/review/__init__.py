@@ -20,6 +20,7 @@ from typing import Any
 from tasks.common import stage
 from tasks.common.accepted import accepted_dataset
 from tasks.common.champion import pinned_weights
+from tasks.common.classes import class_ids, require_explained
 from tasks.common.dataset import Dataset, label_file, shown
 from tasks.common.params import Params
 from tasks.common.paths import BASELINE, REVIEW, REVIEW_LIST, REVIEW_PAGE, RUNS
@@ -41,7 +42,7 @@ def run(params: Params) -> None:
     Raises:
         DatasetError: the dataset is not the one that was validated.
         WeightsError: the model's weights are missing or broken.
-        EvaluationError: the model knows other classes than the data.
+        EvaluationError: nothing says what became of a class that the model knows.
     """
     from tasks.review.page import page
 
@@ -79,15 +80,16 @@ def review_images(dataset: Dataset, weights: Path, params: Params, splits: tuple
 
     yolo.prepare()
     model, work = yolo.load(weights), RUNS / "review"
-    yolo.require_same_classes("reviewing model", model, dataset)
+    require_explained("reviewing model", known := yolo.class_names(model), dataset, params.data)
+    ids = class_ids(known, dataset.names, params.data.renamed_classes or {})
     settings = evaluation_settings(params) | {"conf": MIN_CONF}
     reviewed = []
     with view.removed_afterwards(work):
         data = yolo.write_data_yaml(dataset, work)
         for split in splits:
             files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
-            for image in predict(model, data, dataset, settings, split, work):
+            for image in predict(model, ids, data, dataset, settings, split, work):
                 file = files[image.path]
                 names = shown(file, dataset.root), shown(label_file(file), dataset.root)
-                reviewed.append(doubts.review_image(image, file, names, split, dataset.names, params.review))
+                reviewed.append(doubts.review_image(image, file, names, split, dataset.names, set(ids), params.review))
     return reviewed

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,18 @@ class Doubt:
 
 
 def review_image(
-    image: Image, file: Path, names: tuple[str, str], split: str, classes: tuple[str, ...], review_params: ReviewParams
+    image: Image,
+    file: Path,
+    names: tuple[str, str],
+    split: str,
+    classes: tuple[str, ...],
+    known: Collection[int],
+    review_params: ReviewParams,
 ) -> ReviewedImage:
     """The findings from the model's detections in `image` about the labels of `file`.
 
-    `names` are the paths of image and label file as they are shown, `classes` the class names of the dataset.
+    `names` are the paths of image and label file as they are shown, `classes` the class names of the dataset. The model has
+    nothing to say about labels of a class that is not among the ids `known`, nor about what it detects there.
     """
     rows = tuple(read_rows(lines_of(label_file(file))))
     corners = [np.concatenate((row.corners.min(0), row.corners.max(0))) * np.tile(image.size_wh, 2) for row in rows]
@@ -95,7 +102,8 @@ def review_image(
     first, cls = np.zeros(len(rows), np.int32), np.array([row.cls for row in rows], np.int32)
     labels = Targets(first, cls, boxes, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
     detections = detected([image])
-    findings = tuple(judge(labels, detections, review_params.conf, review_params.iou))
+    judged = judge(labels, detections, review_params.conf, review_params.iou)
+    findings = tuple(finding for finding in judged if finding.label < 0 or int(cls[finding.label]) in known)
     return ReviewedImage(names[0], names[1], file, split, image.size_wh, rows, detections, findings, classes)
 
 

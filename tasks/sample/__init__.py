@@ -1,4 +1,5 @@
-"""Draw the embedded dataset "parts on a bench": washers, nuts, bolts and brackets, with the visible region of each as label.
+"""Draw the embedded dataset "parts on a bench": the kinds that sample.classes names, with the visible region of each
+as label.
 
 Every image is a function of (seed, split, index) alone, so any number of workers draws the same bytes.
 Made with numpy and OpenCV:

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -58,11 +58,11 @@ class Drawn:
     seconds: float
 
 
-def draw_picture(seed: int, split: str, index: int, side: int) -> Picture:
-    """Image number `index` of `split`; it depends on the four arguments alone."""
+def draw_picture(seed: int, split: str, index: int, side: int, kinds: Sequence[str] = NAMES) -> Picture:
+    """Image number `index` of `split`; it depends on the arguments alone."""
     rng = _generator(seed, split, index)
     light = random_light(rng)
-    parts, labels = lay_parts(rng, side)
+    parts, labels = lay_parts(rng, side, kinds)
     image = random_bench(rng, side)
     wear = noise(rng, side, cells=6, octaves=3)
     for part in parts:
@@ -82,7 +82,7 @@ def draw_dataset(sample: SampleParams, root: Path, num_workers: int = NUM_WORKER
     for folder, split in itertools.product(("images", "labels"), counts):
         (root / folder / split).mkdir(parents=True)
     layout = [f"{split}: images/{split}" for split in SPLITS]
-    layout += ["names:", *(f"  {class_id}: {name}" for class_id, name in enumerate(NAMES))]
+    layout += ["names:", *(f"  {class_id}: {name}" for class_id, name in enumerate(sample.classes))]
     (root / "data.yaml").write_text("\n".join(layout) + "\n", encoding="utf-8")
     jobs = [(sample, root, split, index) for split, count in counts.items() for index in range(count)]
     num_objects = _in_parallel(jobs, num_workers)
@@ -129,7 +129,7 @@ def _start_worker() -> None:
 def _write(job: Job) -> int:
     """Write one image with its label file, and return the number of its objects."""
     sample, root, split, index = job
-    picture = draw_picture(sample.seed, split, index, sample.imgsz)
+    picture = draw_picture(sample.seed, split, index, sample.imgsz, sample.classes)
     stem = f"{split}_{index:04d}"
     jpeg = cv2.imencode(".jpg", picture.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     (root / "images" / split / f"{stem}.jpg").write_bytes(jpeg.tobytes())  # cv2.imwrite is silent about a full disk

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from tasks.sample.parts import Part, cover
 from tasks.sample.scene import Field, Image, Light
-from tasks.sample.shapes import NAMES
 
 USUAL_SHARE = 0.8
 """Share of parts in a finish that is usual for their kind; the colour of the others does not tell the kind."""
@@ -20,8 +19,9 @@ USUAL_FINISHES = {
     "nut": ((80, 170, 215), (95, 150, 190)),
     "bolt": ((190, 150, 100), (165, 125, 85)),
     "bracket": ((55, 60, 190), (60, 130, 60)),
+    "plate": ((150, 70, 130), (35, 110, 200)),
 }
-"""BGR of usual finishes: zinc washers, brass nuts, blue-zinc bolts, red and green brackets."""
+"""BGR of usual finishes: zinc washers, brass nuts, blue-zinc bolts, red and green brackets, violet and orange plates."""
 ANY_FINISH = ((165, 170, 172), (120, 128, 132), (95, 150, 185), (70, 85, 120), (60, 62, 66))
 """BGR of finishes that any part may have: zinc, steel, brass, bronze, burnished."""
 
@@ -51,7 +51,7 @@ def _finish(rng: np.random.Generator, image: Image, part: Part, alpha: Field) ->
     """(3,) BGR of the material."""
     chance = rng.random()
     if chance < USUAL_SHARE:
-        finishes = USUAL_FINISHES[NAMES[part.class_id]]
+        finishes = USUAL_FINISHES[part.kind]
         return np.array(finishes[rng.integers(len(finishes))]) * rng.uniform(0.8, 1.15)
     if chance < USUAL_SHARE + CAMOUFLAGED_SHARE:
         return np.asarray(image[alpha > 0.5].mean(axis=0) + rng.uniform(-22, 22), np.float64)
@@ -78,10 +78,10 @@ def _gloss(rng: np.random.Generator, part: Part, light: Light, side: int) -> Fie
 
 
 def _marks(part: Part, side: int) -> Field:
-    """Factors of brightness that tell the kinds apart: turned rings, chamfers, threads; brackets are plain."""
+    """Factors of brightness that tell the kinds apart: turned rings, chamfers, threads; the others are plain."""
     x, y = part.pose.local_xy(side)
     radius = np.hypot(x, y)
-    match NAMES[part.class_id]:
+    match part.kind:
         case "washer":
             marks = 1 + 0.03 * np.sin(60 * radius)
         case "nut":

@@ -6,6 +6,7 @@ too much, is picked up again, so that every part has one visible region that can
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -37,6 +38,8 @@ class Part:
     """A part on the bench."""
 
     class_id: int
+    kind: str
+    """A key of KINDS."""
     shape: Shape
     pose: Pose
 
@@ -57,15 +60,18 @@ class Label:
     """Share of the whole outline's area that can be seen, 0 to 1; holes count as part of it."""
 
 
-def lay_parts(rng: np.random.Generator, side: int) -> tuple[list[Part], list[Label]]:
-    """2 to 5 parts in the order in which they are laid down, the last on top, and the label of each."""
+def lay_parts(rng: np.random.Generator, side: int, kinds: Sequence[str] = NAMES) -> tuple[list[Part], list[Label]]:
+    """2 to 5 parts in the order in which they are laid down, the last on top, and the label of each.
+
+    The class of a part is its place among `kinds`.
+    """
     num_wished = int(rng.integers(MIN_PARTS, MAX_PARTS + 1))
     parts: list[Part] = []
     visible: list[Mask] = []
     tries = 0
     while len(parts) < num_wished and (tries < MAX_TRIES or len(parts) < MIN_PARTS):
         tries += 1
-        part = _random_part(rng, side)
+        part = _random_part(rng, side, kinds)
         mask = silhouette(part, side)
         is_touched = [bool((below & mask).any()) for below in visible]
         visible_below = [below & ~mask if touched else below for below, touched in zip(visible, is_touched, strict=True)]
@@ -87,10 +93,10 @@ def cover(part: Part, side: int) -> NDArray[np.float32]:
     return _fill([part.outline_px, *holes], side, COVER_SCALE, 1)
 
 
-def _random_part(rng: np.random.Generator, side: int) -> Part:
-    class_id = int(rng.integers(len(NAMES)))
-    shape = KINDS[NAMES[class_id]](rng)
-    return Part(class_id, shape, random_pose(rng, shape, side))
+def _random_part(rng: np.random.Generator, side: int, kinds: Sequence[str]) -> Part:
+    class_id = int(rng.integers(len(kinds)))
+    shape = KINDS[kinds[class_id]](rng)
+    return Part(class_id, kinds[class_id], shape, random_pose(rng, shape, side))
 
 
 def _fill(polygons_px: list[Points], side: int, draw_scale: int, scale: int) -> NDArray[np.float32]:

@@ -123,6 +123,22 @@ def bracket(rng: np.random.Generator) -> Shape:
     return Shape(np.array(outline), holes)
 
 
-KINDS: dict[str, Callable[[np.random.Generator], Shape]] = {"washer": washer, "nut": nut, "bolt": bolt, "bracket": bracket}
-"""How to make each kind of part. The order gives the class ids."""
-NAMES = tuple(KINDS)
+def plate(rng: np.random.Generator) -> Shape:
+    """A rectangle with bevelled corners and a hole in each of them."""
+    half_height, bevel = rng.uniform(0.6, 0.8), rng.uniform(0.12, 0.25)
+    corner = np.array([[1 - bevel, half_height], [1, half_height - bevel]])
+    outline = np.concatenate([corner, corner[::-1] * [1, -1], corner * -1, corner[::-1] * [-1, 1]])
+    holes = tuple(regular_polygon(16, 0.11, (x, y * half_height)) for x in (-0.7, 0.7) for y in (-0.6, 0.6))
+    return Shape(outline, holes)
+
+
+KINDS: dict[str, Callable[[np.random.Generator], Shape]] = {
+    "washer": washer,
+    "nut": nut,
+    "bolt": bolt,
+    "bracket": bracket,
+    "plate": plate,
+}
+"""How to make each kind of part."""
+NAMES = ("washer", "nut", "bolt", "bracket")
+"""The kinds that the sample shows unless sample.classes names others."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from tasks.common.accepted import accepted_dataset
 from tasks.common.champion import pinned_weights, start_weights
+from tasks.common.classes import class_ids, require_explained
 from tasks.common.dataset import Dataset
 from tasks.common.errors import WeightsError
 from tasks.common.manifest import Manifest
@@ -40,12 +41,14 @@ def run(params: Params, name: Stage) -> Training:
 
     Raises:
         WeightsError: the start weights cannot be used for this dataset, or the champion's weights are not here.
+        EvaluationError: nothing says what became of a class that the champion, or the model to go on from, knows.
         DatasetError: the dataset on disk is not the validated one.
         TrainingError: the loss is not a number, or half the batch does not fit into memory either.
     """
-    if CHAMPION.is_file():
-        pinned_weights()  # `evaluate` needs them: say that they are missing before the training, not after it
+    champion = pinned_weights() if CHAMPION.is_file() else None  # `evaluate` needs them: say before the training what is wrong
     with accepted_dataset(params, *SPLITS) as accepted:
+        if champion is not None:
+            require_explained("champion", yolo.class_names(yolo.load(champion)), accepted.dataset, params.data)
         plan = train(params, name, accepted.dataset, accepted.manifest)
     num_images = len(accepted.dataset.splits["train"])
     if plan.epochs == 0:
@@ -67,7 +70,7 @@ def train(params: Params, name: Stage, dataset: Dataset, manifest: Manifest) -> 
     plan = make_plan(params, name, weights, model, manifest)
     work = RUNS / name
     if plan.epochs == 0:
-        yolo.require_same_classes("model that is taken over", model, dataset)
+        require_explained("model that is taken over", yolo.class_names(model), dataset, params.data)
         return plan
     unfinished = state.find(plan, work)
     if unfinished is None:
@@ -113,6 +116,7 @@ def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: 
             fix="Start from a segmentation model, or set gate.metric to a box metric.",
         )
     schedule: ScheduleParams = params.baseline if name == "baseline" else params.finetune
+    is_ours, renamed = name == "finetune" or Path(params.baseline.weights) == CHAMPION, params.data.renamed_classes or {}
     return Plan(
         stage=name,
         weights=weights.as_posix(),
@@ -120,6 +124,7 @@ def make_plan(params: Params, name: Stage, weights: Path, model: Any, manifest: 
         data_sha256=manifest.sha256,
         choose_by=choose_by,
         start_is_candidate=weights.suffix == ".pt",
+        class_ids=list(class_ids(yolo.class_names(model), manifest.names, renamed)) if is_ours else None,
         stop_at_gain=schedule.stop_at_gain if isinstance(schedule, FinetuneParams) else None,
         stop_hold_epochs=schedule.stop_hold_epochs if isinstance(schedule, FinetuneParams) else 1,
         arguments=train_arguments(params, schedule),

@@ -51,6 +51,7 @@ def build(trainer: Any, plan: Plan) -> dict[str, Any]:
         "augmentation": _augmentation(trainer.train_loader.dataset.transforms),
         "choose_by": plan.choose_by,
         "start_is_candidate": plan.start_is_candidate,
+        "new_classes": _new_classes(trainer, plan),
         "patience": {"epochs": trainer.args.patience, "can_fire": trainer.args.patience < epochs},
         "stop_at_gain": plan.stop_at_gain,
         "stop_hold_epochs": plan.stop_hold_epochs,
@@ -70,6 +71,11 @@ def build(trainer: Any, plan: Plan) -> dict[str, Any]:
     }
     content["without_effect"] = without_effect(plan, content, trainer)
     return content
+
+
+def _new_classes(trainer: Any, plan: Plan) -> list[str]:
+    """Classes that the start weights do not know; empty where these are not of this loop."""
+    return [] if plan.class_ids is None else [name for i, name in trainer.data["names"].items() if i not in plan.class_ids]
 
 
 def _group(trainer: Any, group: Any, num_batches: int, num_warmup: int) -> dict[str, Any]:
@@ -193,5 +199,7 @@ def tell(content: dict[str, Any]) -> None:
         "Ultralytics' fitness" if content["choose_by"] == ULTRALYTICS else content["choose_by"],
         ", the start weights included" if content["start_is_candidate"] else "",
     )
+    if new := ", ".join(content["new_classes"]):
+        log.info("%s: the start weights do not know %s: these rows of the head begin anew", name, new)
     for note in content["without_effect"]:
         log.warning("%s: without effect: %s", name, note)

@@ -5,7 +5,7 @@ reads, writes  runs/<stage>/plan.json
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +40,9 @@ class Plan:
     """What best.pt and patience go by: a metric of the gate, or `ultralytics` for its own fitness."""
     start_is_candidate: bool
     """Whether the start weights are validated first, and kept if no epoch is better."""
+    class_ids: Sequence[int] | None
+    """The dataset's id of each class of the start weights, -1 for one that is gone: their rows of the head go on there. None
+    for weights that are not of this loop, of which Ultralytics keeps the classes whose names it finds."""
     stop_at_gain: float | None
     """Relative gain over the start weights at which training may stop; None: it never stops for a gain."""
     stop_hold_epochs: int

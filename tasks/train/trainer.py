@@ -76,6 +76,21 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
                 failure.keep(error, self.work)
             raise
 
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
+        """The network; each class of the start weights keeps its rows of the head, wherever the plan says that it is now.
+
+        Ultralytics matches rows by name without regard to case (`cls_remap`), so both sides get names that differ in more.
+        """
+        if weights is not None and self.plan.class_ids is not None:
+            weights.names = {i: f"kept {c}" if c >= 0 else f"gone {i}" for i, c in enumerate(self.plan.class_ids)}
+        return super().get_model(cfg, weights, verbose)
+
+    def set_model_names_for_load(self, model: Any) -> Any:
+        model = super().set_model_names_for_load(model)
+        if self.plan.class_ids is not None:
+            model.names = {i: f"kept {i}" for i in range(self.data["nc"])}  # until set_model_attributes
+        return model
+
     def run_callbacks(self, event: str) -> None:
         handler = getattr(self, f"_{event}", None)
         if handler:

@@ -11,6 +11,7 @@ it out. An empty label file means background.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.accepted import unchanged
+from tasks.common.classes import class_ids, difference, require_explained
 from tasks.common.dataset import Dataset, label_file, read_dataset
 from tasks.common.errors import DatasetError, EvaluationError, RegistryError
 from tasks.common.page.document import Panel, Shot
@@ -26,7 +28,7 @@ from tasks.common.params import Params
 from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json
-from tasks.measure.evaluation import Evaluation, Split
+from tasks.measure.evaluation import CLASSES, Evaluation, Split
 from tasks.measure.splits import describe_split
 from tasks.registry import Registry
 from tasks.watch import drift, drop, pictures
@@ -48,7 +50,8 @@ def run(params: Params) -> Watch:
     Raises:
         RegistryError: there is no champion, or its version stores no evaluation.
         DatasetError: watch.path is not set or not a dataset.
-        EvaluationError: the champion was measured with other settings when it was registered.
+        EvaluationError: the champion was measured with other settings when it was registered, or nothing says what became of a
+            class that it knows.
     """
     if params.watch.path is None:
         raise DatasetError("nothing to watch", where="watch.path", fix="Name the folder of the new data in params.yaml.")
@@ -64,6 +67,7 @@ def run(params: Params) -> Watch:
     weights = registry.fetch(version)
     with unchanged(dataset, params.watch.split) as sha256:
         now = measure(params, weights, dataset, describe_split(dataset, params.watch.split, sha256), then)
+        then, now = on_shared_classes(then, now, params.data.renamed_classes or {})
         watch = judge(params, version, then, now)
     write(params, watch, then, Seen(dataset.root, now, params.report.conf))
     log.info("watch: %s -> %s", watch.summary(), WATCH_PICTURES)
@@ -117,12 +121,22 @@ def measure(params: Params, weights: Path, dataset: Dataset, split: Split, then:
         )
     yolo.prepare()
     model = yolo.load(weights)
-    yolo.require_same_classes("champion", model, dataset)
+    known, renamed = yolo.class_names(model), params.data.renamed_classes or {}
+    require_explained("champion", known, dataset, params.data)
     work = RUNS / "watch" / "data"
     with view.removed_afterwards(work):
         data = yolo.write_data_yaml(yolo.of_split(dataset, params.watch.split), work)
-        images = predict(model, data, dataset, settings, params.watch.split, RUNS / "watch")
-    return put_together({"candidate": images}, {}, dataset, split, "candidate")
+        ids = class_ids(known, dataset.names, renamed)
+        images = predict(model, ids, data, dataset, settings, params.watch.split, RUNS / "watch")
+    classes = asdict(difference(known, dataset.names, renamed))
+    return put_together({"candidate": images}, {"candidate": {CLASSES: classes}}, dataset, split, "candidate")
+
+
+def on_shared_classes(then: Evaluation, now: Evaluation, renamed: Mapping[str, str]) -> tuple[Evaluation, Evaluation]:
+    """Both evaluations without the classes that the champion does not know, and without those that the new data does not have."""
+    ids = class_ids(then.names, now.names, renamed)
+    still_here = [name for name, i in zip(then.names, ids, strict=True) if i >= 0]
+    return then.of_classes(still_here), now.of_classes(set(now.names) - now.candidate.unknown)
 
 
 def judge(params: Params, version: str, then: Evaluation, now: Evaluation) -> Watch:
@@ -150,7 +164,18 @@ def judge(params: Params, version: str, then: Evaluation, now: Evaluation) -> Wa
     if any(d.is_real for d in drops):
         finding = Finding.DROP
     num_labelled = int(labelled.sum())
-    return Watch(finding, version, path, watch_params.split, num_images, params.gate.metric, tuple(drops), drifts, num_labelled)
+    return Watch(
+        finding=finding,
+        champion=version,
+        path=path,
+        split=watch_params.split,
+        images=num_images,
+        metric=params.gate.metric,
+        drops=tuple(drops),
+        drifts=drifts,
+        labelled=num_labelled,
+        unknown=tuple(name for name in now.names if name in now.candidate.unknown),
+    )
 
 
 def have_labels(root: Path, evaluation: Evaluation) -> NDArray[np.bool_]:

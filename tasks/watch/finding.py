@@ -38,6 +38,8 @@ class Watch:
     drifts: tuple[Drift, ...]
     labelled: int
     """Number of images that have a label file."""
+    unknown: tuple[str, ...] = ()
+    """Classes of the new data that the champion does not know; their objects are left out."""
 
     def summary(self) -> str:
         """The finding in one line."""

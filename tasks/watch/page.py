@@ -47,6 +47,7 @@ def page(watch: Watch) -> str:
         "",
         NEXT[watch.finding],
     ]
+    lines += ["", unknown(watch)] if watch.unknown else []
     if watch.drops:
         lines += ["", unlabelled(watch)] if watch.labelled < watch.images else []
         head = ("part", "images", "objects", f"{watch.metric} at registration", "now", "change", "interval", "")
@@ -57,6 +58,12 @@ def page(watch: Watch) -> str:
         drift_head = ("feature", "PSI", "noise up to", "median at registration", "now", "")
         lines += ["", table(drift_head, [_drift_row(row) for row in watch.drifts], 1)]
     return "\n".join(lines) + "\n"
+
+
+def unknown(watch: Watch) -> str:
+    """The sentence about classes of the new data that the champion does not know."""
+    names = ", ".join(markdown(name) for name in watch.unknown)
+    return f"The champion does not know {names}: objects of these classes are left out."
 
 
 def unlabelled(watch: Watch) -> str:
@@ -90,7 +97,9 @@ def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tu
     """
     subtitle = f"{watch.images} images of {code(watch.path)}, split {code(watch.split)}, seen by champion {watch.champion}"
     head: list[Block] = [Callout(NEXT[watch.finding], TONES[watch.finding], "")] if watch.finding != "STEADY" else []
-    sections = [Section("glance", "At a glance", (*head, *blocks(_cards(watch)), *([] if head else [Paragraph(NEXT["STEADY"])])))]
+    after: list[Block] = [] if head else [Paragraph(NEXT["STEADY"])]
+    after += [Paragraph(unknown(watch))] if watch.unknown else []
+    sections = [Section("glance", "At a glance", (*head, *blocks(_cards(watch)), *after))]
     if watch.drops:
         partly = (Paragraph(unlabelled(watch)),) if watch.labelled < watch.images else ()
         sections.append(Section("metric", f"{watch.metric.replace('.', ' ')}", (*partly, *_drop_blocks(watch))))

@@ -4,16 +4,37 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tasks.common.params.types import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share
+from tasks.common.params.types import MAX, STRICT, Count, Float, ImageSize, Int, Positive, RelativePath, Seed, Share, once_each
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataParams:
     path: RelativePath
     """Folder of the dataset, below the repository root. It holds data.yaml. data/sample is drawn by stage `sample`."""
+    renamed_classes: dict[str, str] | None
+    """{name that the champion knows: name in data.yaml}: what it learned of the class goes on under the other name."""
+    removed_classes: Annotated[list[str], AfterValidator(once_each)]
+    """Classes that the champion knows and data.yaml names no more."""
+
+    @model_validator(mode="after")
+    def _says_one_thing_of_each_class(self) -> Self:
+        renamed = self.renamed_classes or {}
+        if both := [name for name in self.removed_classes if name in renamed]:
+            raise ValueError(f"{both} are in renamed_classes and in removed_classes: a class has another name, or it is gone")
+        for start in renamed:
+            seen, name = {start}, renamed[start]
+            while name in renamed and name not in seen:
+                seen.add(name)
+                name = renamed[name]
+            if name in seen:
+                raise ValueError(
+                    f"renamed_classes leads from {start!r} back to {name!r}. Swapped names cannot be told from old ones: "
+                    "choose a name that was not used before"
+                )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -28,6 +49,8 @@ class SampleParams:
     """Images in split val."""
     num_test: Positive
     """Images in split test, the gate split."""
+    classes: Annotated[list[Literal["washer", "nut", "bolt", "bracket", "plate"]], Field(min_length=1), AfterValidator(once_each)]
+    """Kinds of parts; the order gives the class ids. Another list draws other images."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

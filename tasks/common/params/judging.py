@@ -67,6 +67,8 @@ class GateParams:
     """Guard: AP points that a class may lose, box and mask. It fails if the loss is larger and not noise; null is off."""
     class_min_instances: Positive
     """Classes with fewer labelled objects in the gate split are shown and not enforced."""
+    min_new_class_ap: Share | None
+    """Guard: the least AP, box and mask, of a class that the reference does not know, at the IoU of the metric."""
     max_metric_drop: Share | None
     """Guard: relative loss allowed in each of the other mAP metrics. It fails if the loss is larger and not noise."""
     min_metric: Share | None

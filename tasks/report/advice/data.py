@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from tasks.common.paths import DECISION, EVALUATION, STATISTICS, VALIDATION
 from tasks.common.text import code, markdown
+from tasks.measure.decision import class_metric
 from tasks.report.advice.item import Item, Rule
 from tasks.report.facts import Facts
 from tasks.report.quality import balance
 from tasks.report.sections.assets import failed_checks
 from tasks.report.sections.errors import pairs
-from tasks.report.sections.parts import class_comparisons, class_metric, is_lost, slice_value
+from tasks.report.sections.parts import class_comparisons, is_lost, slice_value
 
 
 def feed_weak_class(facts: Facts) -> Iterator[Item]:

@@ -6,7 +6,7 @@ from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table,
 from tasks.common.paths import DECISION
 from tasks.common.text import code, markdown
 from tasks.measure.budget import share_spent
-from tasks.measure.decision import Evidence, Guard, Reign
+from tasks.measure.decision import Evidence, Guard, Reign, class_metric
 from tasks.measure.intervals import MIN_GROUPS, Interval
 from tasks.report.facts import Facts
 from tasks.report.sections.parts import class_comparisons, is_lost
@@ -26,6 +26,7 @@ def _reasons(facts: Facts) -> list[str]:
         words("decision.verdict", verdict=verdict, rule=rule),
         words(f"decision.{key}", metric=facts.metric_name, gain=words.gain(decision.gain), target=words.gain(decision.threshold)),
     ]
+    reasons += _class_lists(facts)
     digests = set(decision.tensors_sha256.values())
     if len(digests) == 1 and len(decision.tensors_sha256) > 1:
         reasons.append(words("decision.same_tensors", digest=str(*digests)[:12]))
@@ -39,6 +40,24 @@ def _reasons(facts: Facts) -> list[str]:
     names = words.listing([code(guard.name) for guard in failed])
     reasons.append(words(f"decision.{key}", failed=len(failed), all=len(decision.guards), names=names))
     return reasons + _worse(facts)
+
+
+def _class_lists(facts: Facts) -> list[str]:
+    """What is compared with what, where the list of classes grew or names changed."""
+    words, classes, reference = facts.words, facts.decision.classes, facts.model(facts.reference)
+    if classes is None:
+        return []
+    reasons = []
+    if classes.new:
+        names, num_all = words.listing([markdown(name) for name in classes.shared]), len(classes.shared) + len(classes.new)
+        reasons.append(words("decision.shared", num=len(classes.shared), all=num_all, reference=reference, names=names))
+    for name, new in classes.new.items():
+        values = words.listing([f"{class_metric(metric)} {words.value(value)}" for metric, value in new.ap.items()])
+        key = "new" if new.instances else "new_unseen"
+        reasons.append(words(f"decision.{key}", name=markdown(name), values=values, objects=f"{new.instances:,}"))
+    for old, name in classes.renamed.items():
+        reasons.append(words("decision.renamed", name=markdown(name), old=markdown(old), reference=reference))
+    return reasons + [words("decision.gone", name=markdown(name), reference=reference) for name in classes.gone]
 
 
 def _bound(facts: Facts, evidence: Evidence | None) -> str:

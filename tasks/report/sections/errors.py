@@ -50,7 +50,7 @@ def counts(facts: Facts) -> Table:
 def confusions(facts: Facts) -> dict[str, NDArray[np.int64]]:
     """The confusion matrix (C + 1, C + 1) of each model, see `tasks.measure.matching.confusion`."""
     num_classes = len(facts.inputs.names)
-    return {name: confusion(facts.labels, facts.outcomes[name], num_classes) for name in facts.pair}
+    return {name: confusion(facts.inputs.whole.targets, facts.whole_outcomes[name], num_classes) for name in facts.pair}
 
 
 def pairs(facts: Facts) -> list[tuple[int, int, int, int]]:

@@ -10,7 +10,7 @@ from tasks.common.page.forest import Effect
 from tasks.common.paths import DECISION
 from tasks.common.text import markdown
 from tasks.measure.compare import Comparison
-from tasks.measure.decision import Slice
+from tasks.measure.decision import Slice, class_metric
 from tasks.measure.intervals import Interval
 from tasks.report.facts import Facts
 
@@ -125,11 +125,6 @@ def _class_effects(facts: Facts, metric: str) -> list[Effect]:
         for name, c in comparisons.items()
         if name in largest
     ]
-
-
-def class_metric(metric: str) -> str:
-    """A metric of a single class as people write it: `box AP50` for box.mAP50."""
-    return metric.replace(".", " ").replace("mAP", "AP")
 
 
 def change_legend(facts: Facts) -> tuple[tuple[str, str], ...]:
