@@ -6,8 +6,9 @@
 reads   params.yaml (gate.min_gain, gate.confidence, gate.class_min_instances)
 writes  the table between the marks of docs/gate.md
 
-All pairs are equal on very many images. Three traps: the same image twice or four times in the split; 80 classes of which each
-has few objects, where the candidate finds more and invents more; and the guard on classes that sit in few images.
+All pairs but the better candidates, who show what the remedy costs, are equal on very many images. Three traps: the same
+image twice or four times in the split; 80 classes of which each has few objects, where the candidate finds more and invents
+more; and the guard on classes that sit in few images.
 """
 
 from __future__ import annotations
@@ -86,9 +87,9 @@ def repeated(evaluation: Evaluation, times: int) -> Evaluation:
     )
 
 
-def rare_classes(num_images: int, rule: GateParams, seed: int) -> tuple[bool, bool]:
-    """Whether the candidate that finds and invents more is promoted, as it is and less the bias of few objects."""
-    evaluation = pair(FLATTERED, num_images, ADVANTAGE, seed)
+def few_objects(world: World, advantage: float, num_images: int, rule: GateParams, seed: int) -> tuple[bool, bool]:
+    """Whether a candidate is promoted, as it is and less the bias of few objects."""
+    evaluation = pair(world, num_images, advantage, seed)
     draws = draw(evaluation.images, rule.resamples, seed, rule.confidence)
     ap_curves = curves(evaluation, "box", draws.weights, iou=AP50)
     bias = small_sample_bias(evaluation, rule.metric, draws)
@@ -154,7 +155,14 @@ def cases(rule: GateParams) -> Iterator[tuple[str, int, int, Callable[[int], tup
             "80 classes, candidate finds and invents more: promoted",
             num_images,
             pairs,
-            lambda seed, num_images=num_images: rare_classes(num_images, rule, seed),
+            lambda seed, num_images=num_images: few_objects(FLATTERED, ADVANTAGE, num_images, rule, seed),
+        )
+    for name, world, advantage in (("20 classes", World(20), 0.2), ("1 class", World(), 0.25)):
+        yield (
+            f"a better candidate, {name}: promoted",
+            200,
+            100,
+            lambda seed, world=world, advantage=advantage: few_objects(world, advantage, 200, rule, seed),
         )
     for num_images, pairs in ((100, 200), (400, 100)):
         world = World(num_classes=20, objects=20, main_class=1.0)
@@ -168,7 +176,7 @@ def cases(rule: GateParams) -> Iterator[tuple[str, int, int, Callable[[int], tup
 
 
 def table(rows: list[dict[str, float | str]]) -> str:
-    lines = ["| equal models | images | pairs | before | **now** |", "|---|---:|---:|---:|---:|"]
+    lines = ["| pairs | images | number | before | **now** |", "|---|---:|---:|---:|---:|"]
     lines += [
         f"| {row['name']} | {row['images']:,} | {row['pairs']:,} | {row['before']:.1%} | **{row['now']:.1%}** ± {row['se']:.1%} |"
         for row in rows

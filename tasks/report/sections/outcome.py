@@ -77,7 +77,7 @@ def _summary(facts: Facts) -> Paragraph:
         candidate=words.value(decision.candidate),
         gain=words.gain(decision.gain),
         target=words.gain(decision.threshold),
-        bound=words.gain(decision.evidence.lower_bound if decision.evidence else None),
+        bound=words.gain(decision.evidence.lower_bound if decision.evidence else decision.gain),
         guards=words.listing([code(guard.name) for guard in decision.guards if not guard.passed]),
     )
     return Paragraph(text, f"{DECISION}: verdict, reference, candidate, gain, threshold, guards")
