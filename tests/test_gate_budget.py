@@ -134,6 +134,13 @@ def test_looks_at_another_champion_than_the_pinned_one_are_refused(workspace: Pa
     assert "champion --pin" in caught.value.fix
 
 
+def test_the_file_in_the_repository_is_as_the_registry_writes_it() -> None:
+    """Other bytes would be written anew by the first `register` after `dvc repro`, and stage gate would be out of date."""
+    file = ROOT / "looks.json"
+
+    assert file.read_bytes() == Looks.read(file).encode()
+
+
 @pytest.mark.parametrize(
     "text", [None, "", "[]", "{}", '{"champion": "v1.3.0", "subjects": [1]}', '{"format": 9, "champion": null}']
 )
