@@ -51,8 +51,8 @@ elif name == "finetune":
 elif name == "evaluate":
     from tasks.measure.files import Scores
     models = {reference: {"box": {"mAP50": 0.5}}, "candidate": {"box": {"mAP50": candidate, "per_class": []}}}
-    for name, tensors in tensors.items():
-        models[name]["tensors_sha256"] = tensors
+    for model, digest in tensors.items():
+        models[model]["tensors_sha256"] = digest
     names = tuple(read("names", "bolt nut").split())
     Scores(task="segment", reference=reference, split=split, names=names, models=models).write()
     write("reports/evaluation.npz", "statistics " + read("weights", ""))

@@ -42,7 +42,8 @@ class Counting(Versions):
         champion = self.champion()
         if champion is None or not (looks := self.looks(champion)):
             return ""
-        return standing(champion, len(looks), self.params.gate.reign_budget)
+        gate_params = self.params.gate
+        return standing(champion, len(looks), None if gate_params.confidence is None else gate_params.reign_budget)
 
     def take_look(self) -> Look | None:
         """The look that stage `gate` is about to take, recorded and in looks.json; None where there is no champion to look at.
