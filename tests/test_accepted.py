@@ -387,11 +387,12 @@ def test_what_was_never_validated_is_compared_with_its_files_too(data: Path, lin
     settings = evaluation_settings(parameters.load(overrides=["train.imgsz=64", "train.device=cpu"]))
     file = yolo.write_data_yaml(dataset, Path("runs/x"))
 
-    assert len(predict(model, range(model.model.nc), file, dataset, settings, "val", Path("runs/x"))) == len(dataset.splits["val"])
+    ids = range(len(yolo.class_names(model)))
+    assert len(predict(model, ids, file, dataset, settings, "val", Path("runs/x"))) == len(dataset.splits["val"])
     label_file(dataset.splits["val"][1]).write_text(line)
     file = yolo.write_data_yaml(dataset, Path("runs/x"))
     with pytest.raises(DatasetError, match=r"split `val` otherwise than its files say\nimages/val/1\.jpg: "):
-        predict(model, range(model.model.nc), file, dataset, settings, "val", Path("runs/x"))
+        predict(model, ids, file, dataset, settings, "val", Path("runs/x"))
 
 
 @pytest.mark.slow
