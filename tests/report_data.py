@@ -231,8 +231,9 @@ def no_epochs() -> Run:
 
 
 def taken_over() -> Run:
-    """The second turn: the baseline is the champion as it is."""
+    """The second turn: the baseline is the champion as it is, and no budget limits the looks at it."""
     run = champion()
+    run.overrides.append("gate.reign_budget=null")
     run.content["models"]["baseline"] = run.content["models"]["champion"]
     run.rows["baseline"] = []
     run.arguments["baseline"] = {"model": "models/registered/detector@v1.0.0.pt", "epochs": 0, "device": "cpu"}
