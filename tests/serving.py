@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from tasks.gate import decide
+from tasks.measure.decision import Level, Reign
 from tests import checkout
 from tests import workspace as ws
 from tests.api import Api, free_port
@@ -163,7 +165,8 @@ def make_root(root: Path) -> Path:
     (root / "dvc.yaml").write_text(yaml.safe_dump(layout, sort_keys=False))
     (root / "stage.py").write_text(ws.STAGE)
     (root / "control").mkdir()
-    decision = decide(random_evaluation(), gate_params("slices=[site]"))
+    level = Level(0.005, 0.01)
+    decision = replace(decide(random_evaluation(), gate_params("slices=[site]")), reign=Reign("v1.0.0", 1, 0.2, level, level))
     (root / "control/decision.json").write_bytes(decision.encode())
     checkout.run(root, "git", "add", "-A")
     checkout.run(root, "git", "commit", "-qm", "Stages that take no time")
