@@ -28,10 +28,9 @@ from bench.gate_calibration import BIG, advantage_for
 from bench.simulation import Scenes, World, detect, scenes
 from tasks.common import params
 from tasks.common.params import GateParams
-from tasks.gate.rule import Replicates, judge, weigh
-from tasks.measure.budget import significance
+from tasks.gate.rule import Replicates, judge, level, weigh
 from tasks.measure.compare import IOU, Draws, draw, relative_gains
-from tasks.measure.decision import Level, Reign, Verdict
+from tasks.measure.decision import Reign, Verdict
 from tasks.measure.resample import mean_ap, rank, replicate, target_counts
 
 DOCS = Path("docs")
@@ -89,8 +88,7 @@ def promoted(name: str, look: int, candidate: np.ndarray, champion: np.ndarray, 
     replicates = Replicates(gains[1 : 1 + draws.resamples], gains[1 + draws.resamples :], draws.num_groups, draws.num_groups)
     reign, budget = None, BUDGETS[name]
     if budget is not None:
-        part = min(significance(look, budget), 1 - (rule.confidence or 0))
-        reign = Reign("v1.0.0", look, budget, Level(part, replicates.lower_bound(gain, 1 - part)), None)
+        reign = Reign("v1.0.0", look, budget, level(replicates, gain, look, budget, 1 - (rule.confidence or 0)), None)
     return judge(gain, weigh(replicates, gain, rule), (), rule, reign) is Verdict.PROMOTE
 
 

@@ -22,9 +22,9 @@ from tasks.common.paths import RUNS
 from tasks.export.decode import Candidates, Thresholds, detect
 from tasks.export.thresholds import Model
 from tasks.measure import yolo
-from tasks.measure.compare import Comparison, curves, draw, mean_comparison
+from tasks.measure.compare import Comparison, curves, mean_comparison
 from tasks.measure.evaluation import Split
-from tasks.measure.groups import independent_groups
+from tasks.measure.groups import draws_of
 from tasks.measure.harness import put_together
 from tasks.measure.predict import Image, predict
 
@@ -56,9 +56,7 @@ def compare(
     A reference of zero has no gain. Intervals are missing where gate.confidence is null.
     """
     evaluation = put_together({MODEL: model, "candidate": artifact}, {}, dataset, split, MODEL)
-    draws = draw(
-        independent_groups(evaluation, gate_params.group_by), gate_params.resamples, gate_params.seed, gate_params.confidence
-    )
+    draws = draws_of(evaluation, gate_params)
     instances = len(evaluation.targets.cls)
     result = {}
     for kind in evaluation.kinds:

@@ -22,7 +22,7 @@ from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparis
 from tasks.measure.decision import Decision, Evidence, Guard, Level, Reign, Slice, Verdict
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
-from tasks.measure.groups import independent_groups
+from tasks.measure.groups import draws_of, independent_groups
 from tasks.measure.intervals import (
     MIN_GROUPS,
     POWER,
@@ -58,12 +58,7 @@ def decide(
     """
     whole, evaluation = evaluation, shared(evaluation)
     kind = _kind(evaluation, gate_params)
-    draws = draw(
-        independent_groups(evaluation, gate_params.group_by),
-        gate_params.resamples,
-        gate_params.seed,
-        gate_params.confidence,
-    )
+    draws = draws_of(evaluation, gate_params)
     curves_by_kind = {kind: curves(evaluation, kind, draws.weights) for kind in evaluation.kinds}
     metrics = compare_metrics(evaluation, curves_by_kind, draws)
     main = metrics[gate_params.metric]
@@ -205,13 +200,15 @@ def stand(
     if replicates is None or gate_params.confidence is None:
         return Reign(looks.champion, number, None, None, None)
     single, budget = 1 - gate_params.confidence, gate_params.reign_budget
+    counted = None if budget is None else level(replicates, gain, number, budget, single)
+    automatic = level(replicates, gain, number, min(single, budget or single), single)
+    return Reign(looks.champion, number, budget, counted, automatic)
 
-    def level(budget: float) -> Level:
-        part = min(significance(number, budget), single)
-        return Level(part, replicates.lower_bound(gain, 1 - part))
 
-    counted = None if budget is None else level(budget)
-    return Reign(looks.champion, number, budget, counted, level(min(single, budget or single)))
+def level(replicates: Replicates, gain: float, look: int, budget: float, single: float) -> Level:
+    """What look number `look` may spend of `budget`, at most the level `single` of an only look, and the bound at that level."""
+    part = min(significance(look, budget), single)
+    return Level(part, replicates.lower_bound(gain, 1 - part))
 
 
 def compare_metrics(evaluation: Evaluation, curves_by_kind: Mapping[str, Curves], draws: Draws) -> dict[str, Comparison]:

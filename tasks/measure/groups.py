@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.metadata import grouping
+from tasks.common.params import GateParams
+from tasks.measure.compare import Draws, draw
 from tasks.measure.evaluation import Evaluation
 
 
@@ -26,6 +28,12 @@ def independent_groups(evaluation: Evaluation, group_by: Mapping[Any, str] | Non
     unique_names, number = np.unique(np.asarray(names), return_inverse=True)
     first_name = [str(name) for name in unique_names]
     return [first_name[i] for i in _joined(number.astype(np.int64), evaluation.content.astype(np.int64))]
+
+
+def draws_of(evaluation: Evaluation, gate_params: GateParams) -> Draws:
+    """The draws with which the gate resamples the images of `evaluation`; raises what `independent_groups` does."""
+    groups = independent_groups(evaluation, gate_params.group_by)
+    return draw(groups, gate_params.resamples, gate_params.seed, gate_params.confidence)
 
 
 def _joined(groups: NDArray[np.int64], content: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -41,6 +41,6 @@ class Registry(Registration, Stages, Copies, Verification):
     Stages: promote, rollback, deprecate, refuse; decision_of, gate_since and since_judged say how a version was judged, and
     what has changed since.
     Copies: fetch, artifacts, pin_champion.
-    Counting, the base of both: looks, budget, take_look, record_looks, pin_looks.
+    Counting, the base of Registration and Copies: looks, budget, take_look, record_looks.
     Verification: verify.
     """

@@ -51,21 +51,19 @@ class Counting(Versions):
         Where the place of the versions does not answer, looks.json alone has it, and the next run records it.
         """
         scores = Scores.read()
-        if scores.reference != "champion" or self.champion() is None:
+        candidate, reference = (str(scores.models[name].get("tensors_sha256")) for name in ("candidate", scores.reference))
+        if scores.reference != "champion" or candidate == reference or (champion := self.champion()) is None:
             return None
-        candidate, champion = (str(scores.models[name].get("tensors_sha256")) for name in ("candidate", "champion"))
         subject = Subject(candidate, scores.split["sha256"], self.params.gate.metric)
-        if candidate == champion:
-            return None
         look = self._record([subject])
-        self.pin_looks(subject)
+        self._pin_looks(champion, subject)
         return look
 
     def record_looks(self) -> None:
         """Record the looks that were taken here without the flow: by `dvc repro`, and by experiments of `dvc exp run`."""
         champion = self._version_in_stage()
         if champion is None or champion.record is None:
-            self.pin_looks(None)
+            self._pin_looks(champion.version if champion else None, None)
             return
         last = _subject(_last_decision(), champion.record.tensors)
         counted = {look.subject for look in self.looks(champion.version)}
@@ -77,14 +75,13 @@ class Counting(Versions):
         if count := len([subject for subject in missing if subject != last]):
             what = f"candidates of experiments judged on split {split}: {count}"
             log.warning("%s. %s. Sweep with `-S evaluate.split=val`, which spends nothing.", self.budget(), what)
-        self.pin_looks(last)
+        self._pin_looks(champion.version, last)
 
-    def pin_looks(self, current: Subject | None) -> None:
-        """Write looks.json for the present champion, unless it gives `current` the number that it has already.
+    def _pin_looks(self, champion: str | None, current: Subject | None) -> None:
+        """Write looks.json for `champion`, the present one, unless it gives `current` the number that it has already.
 
         The file is a dependency of stage `gate`: what others looked at since does not change a decision that was made.
         """
-        champion = self.champion()
         subjects = tuple(look.subject for look in self.looks(champion)) if champion else ()
         looks, before = Looks(champion, subjects), pinned()
         if current is not None and current not in subjects and champion is not None:
@@ -121,8 +118,8 @@ class Counting(Versions):
             backoff.wait()
 
     def _version_in_stage(self) -> Version | None:
-        name = self.champion()
-        return self.show(name) if name else None
+        """The champion with its record, from one reading of the versions."""
+        return next((version for version in self.list_versions() if self.stage in version.stages), None)
 
 
 def _body(champion: Version, subject: Subject) -> dict[str, object]:

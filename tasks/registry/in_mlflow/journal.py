@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -211,8 +212,10 @@ class Journal(Client):
 
 def _looks(name: str, entries: Sequence[Entry]) -> tuple[Look, ...]:
     looks: list[Look] = []
+    numbers: Counter[str] = Counter()
     for body in (entry.body for entry in entries if entry.body["kind"] == "look"):
-        number = 1 + sum(look.version == body["version"] for look in looks)
+        numbers[body["version"]] += 1
+        number = numbers[body["version"]]
         looks.append(Look.of(f"{name}@{body['version']}.look.{number}", body["commit"], number, body))
     return tuple(looks)
 
