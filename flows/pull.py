@@ -26,7 +26,7 @@ def run(params: Params) -> None:
         WorkspaceError: the DVC remote does not answer or lacks the data.
         RegistryError: the git remote or the MLflow server with the versions does not answer.
     """
-    named = (params.data.path, params.baseline.weights, params.evaluate.golden, params.watch.path)
+    named = (params.data.path, params.baseline.weights, params.evaluate.golden_folder, params.watch.path)
     files = [dvcfiles.dvc_file(Path(path)).as_posix() for path in named if path]
     if tracked := [file for file in files if Path(file).is_file()]:
         dvc.run(["pull", *tracked], lock_wait_s=params.flow.lock_wait_s, on_line=log.debug)

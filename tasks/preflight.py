@@ -34,12 +34,13 @@ def check(params: Params) -> None:
     git.head()
     if not Path(".dvc/config").is_file():
         raise WorkspaceError("not a DVC repository", where=".dvc", fix="Run `dvc init`, or clone the repository anew.")
-    for folder in filter(None, (params.data.path, params.evaluate.golden)):
+    for folder in filter(None, (params.data.path, params.evaluate.golden_folder)):
         dvcrestore.restore(dvcfiles.dvc_file(Path(folder)))
     if Path(params.data.path) != SAMPLE:
         require_split(read_dataset(Path(params.data.path)), params.evaluate.split)
-    if params.evaluate.golden is not None and Path(params.evaluate.golden) != SAMPLE:
-        require_split(read_dataset(Path(params.evaluate.golden)), params.evaluate.split)
+    golden = params.evaluate.golden_folder
+    if golden is not None and Path(golden) != SAMPLE:
+        require_split(read_dataset(Path(golden)), params.evaluate.split)
     for name in params.export.formats:
         if reason := unavailable(name):
             log.warning("export will skip %s: %s", name, reason)

@@ -14,6 +14,7 @@ from tasks.common.errors import WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import REPORT
 from tasks.common.text import line
+from tasks.gate.wording import cumulative_words
 from tasks.measure.decision import Decision, Verdict
 from tasks.measure.files import Scores
 from tasks.registry import Registry, Version, why
@@ -27,7 +28,8 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
     """
     decision, measured = Decision.read(), Scores.read()
     part, metric = params.gate.metric.split(".")
-    models = {name: model for name, model in measured.models.items() if not _is_champion_too(name, measured.models)}
+    in_question = {name: model for name, model in measured.models.items() if name != "first"}
+    models = {name: model for name, model in in_question.items() if not _is_champion_too(name, in_question)}
     scores = {name: model[part][metric] for name, model in models.items()}
     if decision.metric == params.gate.metric:  # on the classes that both know
         scores |= {decision.reference_model: decision.reference, "candidate": decision.candidate}
@@ -36,6 +38,7 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
         ("data", f"{_data_version(params)}  {params.data.path}, gate split {split['name']} of {split['images']} images"),
         *((name, f"{part} {metric} {score:.4f}") for name, score in scores.items()),
         ("gain", f"{decision.gain:+.2%} over the {decision.reference_model} (threshold {decision.threshold:+.2%})"),
+        *([("in all", cumulative_words(decision.cumulative))] if decision.cumulative else []),
         *([("classes", decision.classes.summary())] if decision.classes else []),
         ("verdict", decision.verdict + ("" if decision.verdict is Verdict.PROMOTE else f": {why(decision)}")),
         ("version", _version(params, version, is_known) if version else "none registered; the reference stays"),

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tasks import gate
 from tasks.common import params
+from tasks.common.lineage import First, Lineage, Step
 from tasks.common.looks import Looks
 from tasks.common.manifest import AcceptedSplit, Manifest
 from tasks.common.params import Params
@@ -55,6 +56,8 @@ class Run:
     times_ms: dict[str, float] = field(default_factory=dict)
     """Of the exported formats."""
     has_images: bool = True
+    lineage: Lineage = field(default_factory=lambda: Lineage("v1.0.0"))
+    """Of the champion, where there is one."""
 
     def write(self, root: Path) -> Params:
         """Write everything below `root`, which must be the working directory, and let the real gate decide."""
@@ -63,6 +66,7 @@ class Run:
         if self.content["reference"] == "champion":
             (root / "champion.yaml").write_text("name: detector\nversion: v1.0.0\n")
             Looks("v1.0.0").write()
+            self.lineage.write()
         gate.run(settings)
         for change in self.after:
             decision, evaluation = (
@@ -219,6 +223,23 @@ def champion() -> Run:
     return run
 
 
+def third_turn() -> Run:
+    """The champion has a version before it, which is measured too; there is no golden set."""
+    run = champion()
+    run.lineage = Lineage("v1.0.0", First("v0.9.0", "first.pt", "0" * 32), (Step("v1.0.0", "box.mAP50", 0.1),))
+    run.content["models"]["first"] = run.content["models"]["baseline"] | {"tensors_sha256": "f1" * 32}
+    run.arrays |= {f"first{name[8:]}": a for name, a in run.arrays.items() if name.startswith("baseline.")}
+    return run
+
+
+def golden() -> Run:
+    """The same with a golden set."""
+    run = third_turn()
+    run.content["golden"] = {**run.content}
+    run.arrays |= {f"golden.{name}": array for name, array in list(run.arrays.items())}
+    return run
+
+
 def no_epochs() -> Run:
     """Taken over, not trained; and the point gate refuses."""
     run = point_gate()
@@ -343,6 +364,8 @@ SITUATIONS: dict[str, Callable[[], Run]] = {
     "kept start by": kept_start_by_another_metric,
     "champion": champion,
     "taken over": taken_over,
+    "third turn": third_turn,
+    "golden": golden,
     "no epochs": no_epochs,
     "same model": same_model,
     "weak spots": weak_spots,

@@ -22,7 +22,6 @@ SECOND: dict[str, dict[str, object]] = {
     "sample": {"classes": list(NOW), "num_train": 288},
     "baseline": {"weights": "champion.yaml", "epochs": 0},
     "gate": {"min_gain": -0.9, "max_class_drop": None, "max_metric_drop": None, "min_new_class_ap": 0.0, "max_golden_drop": 1.0},
-    "evaluate": {"golden": "data/first"},
 }
 """The second turn, whose candidate is promoted whatever luck says."""
 RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decision.json")
@@ -35,7 +34,6 @@ def turns(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     checkout.run(root, "dvc", "repro")
     checkout.run(root, *REGISTRY, "register")
     checkout.run(root, *REGISTRY, "promote", "v1.0.0", "--approver", "A. Reviewer", "--reason", "the first")
-    shutil.copytree(root / "data/sample", root / "data/first")
     checkout.set_params(root, SECOND)
     by_dvc = root.with_name("by-dvc")
     shutil.copytree(root, by_dvc, symlinks=True)
@@ -85,15 +83,26 @@ def test_the_decision_compares_old_classes_and_has_a_floor_for_the_new(turns: tu
     assert "classes    compared on 4 of 5; new: plate" in output
 
 
-def test_the_golden_set_keeps_its_own_ids(turns: tuple[Path, Path, str]) -> None:
+def test_the_gate_split_of_the_champion_is_the_golden_set_of_a_turn_on_other_images(turns: tuple[Path, Path, str]) -> None:
     root, *_ = turns
+    cumulative = read(root, "reports/decision.json")["cumulative"]
     golden = read(root, "reports/evaluation.json")["golden"]
     then = json.loads(checkout.run(root, *REGISTRY, "show", "v1.0.0", "--json"))["record"]
 
     assert golden["names"] == list(OLD)
-    assert golden["models"]["champion"]["box"]["mAP50"] == pytest.approx(then["candidate"])
+    (kept,) = (root / "models/registered/golden").iterdir()
+    today, then_there = (
+        {path.read_bytes() for path in (folder / "images").rglob("*") if path.is_file()}
+        for folder in (root / "data/sample", kept)
+    )
+    assert golden["split"]["images"] == len(then_there - today) > 20
+    assert golden["models"]["champion"]["box"]["mAP50"] == pytest.approx(then["candidate"], abs=0.05)
     assert golden["models"]["candidate"]["classes"]["absent"] == ["plate"]
     assert golden["models"]["candidate"]["box"]["mAP50"] > then["candidate"] / 2
+    assert (cumulative["first"], cumulative["on_golden"], cumulative["num_steps"]) == ("v1.0.0", True, 1)
+    assert cumulative["comparison"]["images"] == golden["split"]["images"]
+    assert not (root / "runs/golden").exists()
+    assert "Since v1.0.0, the first version:" in (root / "reports/report.md").read_text(encoding="utf-8")
 
 
 def test_both_doors_give_identical_bytes(turns: tuple[Path, Path, str]) -> None:

@@ -11,8 +11,7 @@ from tasks.common import dvcfiles
 from tasks.common import params as params_module
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.registry import Registry
-from tasks.registry.in_git import objects
+from tasks.registry import Registry, objects
 from tests import workspace as ws
 from tests.workspace import sh
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from tasks.common.lineage import Lineage
 from tasks.common.looks import Looks
 from tests import warm
 
@@ -115,6 +116,7 @@ def make_workspace(root: Path) -> Path:
     (root / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (root / "champion.yaml").write_text("name: detector\nversion: null\n")
     (root / "looks.json").write_bytes(Looks(None).encode())
+    (root / "lineage.json").write_bytes(Lineage(None).encode())
     (root / ".dvcignore").write_text("*.cache\n*.npy\n")
     (root / ".gitignore").write_text("/reports/*\n/models/registered/\n/.site-cache/\n")
     (root / "control").mkdir()

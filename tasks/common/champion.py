@@ -41,7 +41,9 @@ def pinned_weights() -> Path | None:
     pin = read_pin()
     if pin["version"] is None:
         return None
-    return _verified(pin["name"], pin)
+    if not {"weights", "md5"} <= pin.keys():
+        raise _unusable(f"it names no file of {pin['version']}: it was cut off, or changed by hand")
+    return weights_of(pin["version"], Path(pin["weights"]), pin["md5"])
 
 
 def start_weights(weights: str) -> Path:
@@ -58,19 +60,19 @@ def start_weights(weights: str) -> Path:
     return path
 
 
-def _verified(name: str, pin: Mapping[str, Any]) -> Path:
-    """The file that a pin names, if it is here and has the bytes that were pinned."""
-    if not {"weights", "md5"} <= pin.keys():
-        raise _unusable(f"it names no file of {pin['version']}: it was cut off, or changed by hand")
-    path = Path(pin["weights"])
-    fetch = f"Run `python -m tasks.registry fetch {pin['version']}`."
-    if not path.is_file() and not _brought(path, pin["md5"]):
+def weights_of(version: str, path: Path, md5: str) -> Path:
+    """The file `path` of a pinned version, if it is here, or could be brought, and has the bytes that were pinned.
+
+    Raises:
+        WeightsError: it is missing, or its bytes are others.
+    """
+    fetch = f"Run `python -m tasks.registry fetch {version}`."
+    if not path.is_file() and not _brought(path, md5):
         fix = f"{fetch} In a temporary copy of DVC's: run it in the workspace, and then this again."
-        raise WeightsError(f"{name} {pin['version']} is not here", where=str(path), fix=fix)
-    if md5_of(path) != pin["md5"]:
-        raise WeightsError(
-            f"not the bytes of {pin['version']} (MD5 differs from champion.yaml)", where=str(path), fix="Delete it. " + fetch
-        )
+        raise WeightsError(f"{path.name.partition('@')[0]} {version} is not here", where=str(path), fix=fix)
+    if md5_of(path) != md5:
+        what = f"not the bytes of {version} (MD5 differs from the pinned one)"
+        raise WeightsError(what, where=str(path), fix=f"Delete it. {fetch}")
     return path
 
 

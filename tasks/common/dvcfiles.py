@@ -183,10 +183,15 @@ def whole_object(md5: str) -> Path | None:
 
 def directory_files(cache: Path, md5: str) -> dict[str, str] | None:
     """The files of a directory version as {path below it: md5}, or None where the cache lacks the list."""
+    path = cache_object(cache, md5)
+    return listed(path.read_bytes()) if path.is_file() else None
+
+
+def listed(listing: bytes) -> dict[str, str] | None:
+    """The files of the object that lists a directory; None where it was cut off: DVC checks its hash and gets it again."""
     try:
-        entries = json.loads(cache_object(cache, md5).read_text(encoding="utf-8"))
-        return {entry["relpath"]: entry["md5"] for entry in entries}
-    except (FileNotFoundError, ValueError, TypeError, KeyError):  # absent, or cut off: DVC checks its hash and gets it again
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(listing)}
+    except (ValueError, TypeError, KeyError):
         return None
 
 

@@ -6,13 +6,10 @@ reads   looks.json
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
-from tasks.common.errors import PipelineError, WorkspaceError
+from tasks.common.errors import PipelineError
 from tasks.common.paths import LOOKS
-from tasks.common.stage import parse_json
-from tasks.common.stored import Stored
+from tasks.common.stored import Pinned
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Looks(Stored):
+class Looks(Pinned):
     """The looks at one champion, oldest first."""
 
     FILE = LOOKS
@@ -36,20 +33,6 @@ class Looks(Stored):
     champion: str | None
     """The version; None where there is no champion, so that no look counts."""
     subjects: tuple[Subject, ...] = ()
-
-    @classmethod
-    def read(cls, path: Path | None = None) -> Self:
-        """What looks.json holds.
-
-        Raises:
-            WorkspaceError: it is missing, was cut off, or was changed by hand.
-        """
-        path = path or LOOKS
-        fix = "Run `python -m tasks.registry champion --pin`, which writes it anew."
-        try:
-            return cls.of(parse_json(path.read_bytes(), "gate", str(path), fix), str(path), fix)
-        except OSError as error:
-            raise WorkspaceError(f"cannot be read: {error.strerror}", where=str(path), fix=fix) from None
 
     def number(self, subject: Subject) -> int:
         """The number of the look at `subject`, from 1: the one that it has, or else the next."""

@@ -6,6 +6,7 @@ PARAMS = Path("params.yaml")
 EXPECTATIONS = Path("expectations.yaml")
 CHAMPION = Path("champion.yaml")
 LOOKS = Path("looks.json")
+LINEAGE = Path("lineage.json")
 SAMPLE = Path("data/sample")
 
 REPORTS = Path("reports")
@@ -37,6 +38,8 @@ FINETUNE = MODELS / "finetune"
 CANDIDATE = FINETUNE / "best.pt"
 EXPORT = MODELS / "export"
 REGISTERED = MODELS / "registered"
+KEPT_SPLITS = REGISTERED / "golden"
+"""Gate splits of earlier champions, each in a folder with the start of its SHA-256 as name."""
 
 RUNS = Path("runs")
 """Unfinished work: a stage moves its result to `models/` when it is complete. Ignored by git and DVC."""

@@ -16,6 +16,7 @@ from tasks.common.errors import PipelineError, WorkspaceError
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json, parse_json, read_json
 
+PIN = "Run `python -m tasks.registry champion --pin`, which writes it anew."
 VERIFY = "Run `python -m tasks.registry verify`, which says whether it is the file that was registered."
 
 
@@ -71,6 +72,23 @@ class Stored:
     def write(self, beside: Mapping[Path, bytes] | None = None) -> None:
         """Write the file, and the files `beside` it that belong together, in one step."""
         replace_files({**(beside or {}), self.FILE: self.encode()})
+
+
+class Pinned(Stored):
+    """A result that no stage writes but the registry, before the run, so that stages can depend on it."""
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> Self:
+        """What `path` holds, by default the file of the workspace.
+
+        Raises:
+            WorkspaceError: it is missing, was cut off, or was changed by hand.
+        """
+        path = path or cls.FILE
+        try:
+            return cls.of(parse_json(path.read_bytes(), cls.STAGE, str(path), PIN), str(path), PIN)
+        except OSError as error:
+            raise WorkspaceError(f"cannot be read: {error.strerror}", where=str(path), fix=PIN) from None
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Decide whether the candidate may replace the reference.
 
-reads   reports/evaluation.json, reports/evaluation.npz, champion.yaml and looks.json; reports/speed.json where
+reads   reports/evaluation.json, reports/evaluation.npz, champion.yaml, lineage.json and looks.json; reports/speed.json where
         gate.max_latency_ratio is set
 writes  reports/decision.json; reports/gain.json, the headline of it for `dvc metrics`
 
@@ -11,12 +11,15 @@ every guard holds. The method, its calibration and its limits are in docs/gate.m
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from tasks.common import stage
 from tasks.common.champion import read_pin
 from tasks.common.errors import EvaluationError, WorkspaceError
+from tasks.common.lineage import Lineage
 from tasks.common.looks import Looks
 from tasks.common.params import Params
+from tasks.common.params.judging import AUTO
 from tasks.common.paths import DECISION, EVALUATION, GAIN, LOOKS, SPEED, STATISTICS
 from tasks.gate.rule import decide
 from tasks.gate.wording import block
@@ -52,12 +55,21 @@ def run(params: Params) -> Decision:
 
 def judge(params: Params, evaluation: Evaluation) -> Decision:
     """The decision on `evaluation`, with the latency from reports/speed.json where a guard needs it."""
-    if params.evaluate.golden is not None and params.gate.max_golden_drop is not None and evaluation.golden is None:
+    if params.evaluate.golden_folder is not None and params.gate.max_golden_drop is not None and evaluation.golden is None:
         raise EvaluationError("evaluate.golden is set, but its result is missing", where=str(EVALUATION), fix=REPEAT)
+    if params.evaluate.golden == AUTO and not _knows(evaluation.golden, params.gate.metric):
+        evaluation = replace(evaluation, golden=None)
     latency_ms = None
     if params.gate.max_latency_ratio is not None:
         latency_ms = {name: facts.get("latency_ms") for name, facts in stage.read_json(SPEED, "evaluate").items()}
-    return decide(evaluation, params.gate, latency_ms, _looks(evaluation))
+    is_champion = evaluation.reference.name == "champion"
+    return decide(evaluation, params.gate, latency_ms, _looks(evaluation), Lineage.read() if is_champion else None)
+
+
+def _knows(golden: Evaluation | None, metric: str) -> bool:
+    """Whether the reference detects anything in a golden set, so that there is something to forget."""
+    kind, _, name = metric.partition(".")
+    return golden is not None and float(golden.reference.facts.get(kind, {}).get(name, 0)) > 0
 
 
 def _looks(evaluation: Evaluation) -> Looks | None:

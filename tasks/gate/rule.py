@@ -9,20 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.errors import EvaluationError
+from tasks.common.lineage import Lineage
 from tasks.common.looks import Looks, Subject
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.gate.classes import class_list_reasons, compare_class_lists, new_class_floors
+from tasks.gate.cumulative import metric_on, since_first
 from tasks.gate.guards import Measured, check_guards
 from tasks.gate.slices import compare_slices
 from tasks.gate.wording import few_objects, reasons
 from tasks.measure.bias import small_sample_bias
 from tasks.measure.budget import significance
-from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparisons, curves, draw, mean_comparison, relative_gains
+from tasks.measure.compare import IOU, Comparison, Curves, Draws, class_comparisons, curves, mean_comparison, relative_gains
 from tasks.measure.decision import Decision, Evidence, Guard, Level, Reign, Slice, Verdict
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
-from tasks.measure.groups import draws_of, independent_groups
+from tasks.measure.groups import draws_of
 from tasks.measure.intervals import (
     MIN_GROUPS,
     POWER,
@@ -46,11 +48,16 @@ AGREEMENT_OF_TIES = 1e-3
 
 
 def decide(
-    evaluation: Evaluation, gate_params: GateParams, latency_ms: Mapping[str, float] | None = None, looks: Looks | None = None
+    evaluation: Evaluation,
+    gate_params: GateParams,
+    latency_ms: Mapping[str, float] | None = None,
+    looks: Looks | None = None,
+    lineage: Lineage | None = None,
 ) -> Decision:
     """The verdict on the candidate of `evaluation`, with its evidence. It reads and writes no file.
 
     `looks` are those that the champion has seen so far; left out, or without a champion, this one is judged as the only one.
+    `lineage` says where the champion comes from; left out, no gain since the first version is stated.
 
     Raises:
         EvaluationError: the metric was not measured, the reference is zero, or the arrays do not give the metrics.
@@ -63,7 +70,10 @@ def decide(
     metrics = compare_metrics(evaluation, curves_by_kind, draws)
     main = metrics[gate_params.metric]
     gain = _gain(main, evaluation, gate_params)
-    measured = Measured(evaluation, draws, curves_by_kind, metrics, compare_golden(evaluation.golden, gate_params), latency_ms)
+    golden = None
+    if evaluation.golden is not None and gate_params.max_golden_drop is not None:
+        golden = metric_on(evaluation.golden, gate_params)
+    measured = Measured(evaluation, draws, curves_by_kind, metrics, golden, latency_ms)
     grown = compare_class_lists(whole, gate_params.metric)
     guards = (*check_guards(measured, gate_params), *new_class_floors(grown, gate_params))
     bias = 0.0 if gate_params.confidence is None else small_sample_bias(evaluation, gate_params.metric, draws)
@@ -97,6 +107,7 @@ def decide(
         tensors_sha256={model.name: str(model.facts.get("tensors_sha256")) for model in evaluation.pair},
         reign=reign,
         classes=grown,
+        cumulative=since_first(whole, lineage, gain, gate_params) if lineage else None,
     )
 
 
@@ -248,16 +259,6 @@ def compare_classes(
         for name, comparison in class_comparisons(curves_by_kind[kind], class_metric, evaluation, draws).items():
             result.setdefault(name, {})[class_metric] = comparison
     return result
-
-
-def compare_golden(golden: Evaluation | None, gate_params: GateParams) -> Comparison | None:
-    """The gate's metric on the golden set, resampled image by image; None without a golden set or its guard."""
-    if golden is None or gate_params.max_golden_drop is None:
-        return None
-    draws = draw(independent_groups(golden, None), gate_params.resamples, gate_params.seed, gate_params.confidence)
-    kind, _, name = gate_params.metric.partition(".")
-    ap_curves = curves(golden, kind, draws.without_jackknife(), iou=IOU[name])
-    return mean_comparison(ap_curves, gate_params.metric, draws, len(golden.targets.cls))
 
 
 def _same_tensors(evaluation: Evaluation) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tasks.common.params import GateParams
 from tasks.measure.budget import standing
 from tasks.measure.compare import Comparison
-from tasks.measure.decision import Decision, Evidence, Guard, Reign, Slice, Verdict, percent_of_resamples
+from tasks.measure.decision import Cumulative, Decision, Evidence, Guard, Reign, Slice, Verdict, percent_of_resamples
 from tasks.measure.intervals import MIN_GROUPS, Interval, at_least
 
 
@@ -73,6 +73,19 @@ def look_words(reign: Reign) -> str:
     return f"{text}; with {confidence:.2f} % confidence the gain is at least {share(bound)}, {place} zero"
 
 
+def cumulative_words(cumulative: Cumulative) -> str:
+    """The gain since the first version of the line, and what its steps make together."""
+    comparison = cumulative.comparison
+    gain = "no gain, since its metric is zero" if comparison.gain is None else share(comparison.gain)
+    text = f"{gain} since {cumulative.first}"
+    text += f" ({interval(comparison.gain_interval)})" if comparison.gain_interval else ""
+    place = "images of the golden set" if cumulative.on_golden else "images of the gate split"
+    text += f" on {comparison.images:,} {place}"
+    if cumulative.steps_together is not None and cumulative.num_steps > 1:
+        text += f"; its {cumulative.num_steps} steps make {share(cumulative.steps_together)}"
+    return text
+
+
 def _too_few(evidence: Evidence) -> str:
     groups = "1 group of images shows" if evidence.groups == 1 else f"{evidence.groups} independent groups of images show"
     return f"{groups} nothing, at least {MIN_GROUPS} are needed"
@@ -130,6 +143,8 @@ def block(decision: Decision) -> str:
         lines += [f"  power     {text}" for text in _power(evidence, decision.threshold)]
     if decision.reign is not None:
         lines.append(f"  look      {look_words(decision.reign).removeprefix('look ')}")
+    if decision.cumulative is not None:
+        lines.append(f"  in all    {cumulative_words(decision.cumulative)}")
     failed = [guard for guard in decision.guards if not guard.passed]
     lines.append(f"  guards    {len(decision.guards) - len(failed)} of {len(decision.guards)} hold")
     lines += [f"  failed    {guard.name}: {guard.text}" for guard in failed]

@@ -150,6 +150,22 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class Cumulative:
+    """The gain of the candidate over the first version of the champion's line."""
+
+    first: str
+    """The version."""
+    on_golden: bool
+    """Whether it was measured on the golden set; else on the gate split, on which the steps may have been chosen."""
+    comparison: Comparison
+    """The gate's metric of both, on the classes that both know."""
+    num_steps: int
+    """Versions since the first, and the candidate."""
+    steps_together: float | None
+    """What the gains of the steps, each on the gate split of its own turn, make together; None where metrics differ."""
+
+
+@dataclass(frozen=True)
 class Decision(Stored):
     """The verdict with its figures."""
 
@@ -185,6 +201,8 @@ class Decision(Stored):
     """The look at the champion; None where there is no champion, or the candidate is the champion itself."""
     classes: Classes | None = None
     """None where both know the same classes by the same names."""
+    cumulative: Cumulative | None = None
+    """None in the first turns, and in decisions of earlier releases."""
 
     @property
     def summary(self) -> str:

@@ -1,7 +1,7 @@
 """Versions of the model, kept where registry.backend says: as git tags, or in the model registry of an MLflow server.
 
 reads   reports/decision.json, reports/evaluation.json, dvc.lock, champion.yaml
-writes  the versions in git or in MLflow, models/registered/NAME@vX.Y.Z.pt, champion.yaml, looks.json
+writes  the versions in git or in MLflow, models/registered/, champion.yaml, lineage.json, looks.json
 
 With `registry.backend: git` no server is needed. The tag NAME@vX.Y.Z is annotated: a line of summary, then the record as JSON.
 It points to a commit with the code, params.yaml, dvc.lock and reports of the run. The tag NAME#STAGE#N puts a version into a
@@ -23,24 +23,24 @@ Every verb is the same with both: `Registry(params).promote("v1.2.0", approver=.
 
 from tasks.registry.approvers import is_approver
 from tasks.registry.judged import why
+from tasks.registry.lineage import Champions
 from tasks.registry.record import Record, Version
 from tasks.registry.registration import Registration
 from tasks.registry.stages import Stages
 from tasks.registry.types import Assignment, Fault, Look, Refusal
 from tasks.registry.verify import Verification
-from tasks.registry.weights import Copies
 
 __all__ = ["Assignment", "Fault", "Look", "Record", "Refusal", "Registry", "Version", "is_approver", "why"]
 
 
-class Registry(Registration, Stages, Copies, Verification):
+class Registry(Registration, Stages, Champions, Verification):
     """The versions of registry.name, in the place that registry.backend names; each part has the verbs of one kind.
 
     All of them read: list_versions, show, champion, history, refusals, read_file, doubt, unknown_champion, refresh.
     Registration: register, registered.
     Stages: promote, rollback, deprecate, refuse; decision_of, gate_since and since_judged say how a version was judged, and
     what has changed since.
-    Copies: fetch, artifacts, pin_champion.
-    Counting, the base of Registration and Copies: looks, budget, take_look, record_looks.
+    Champions: fetch, artifacts, line, lineage, evaluation, kept_split, pin_champion.
+    Counting, the base of Registration and Champions: looks, budget, take_look, record_looks.
     Verification: verify.
     """

@@ -16,13 +16,13 @@ from tasks.common import dvc, dvcfiles, git
 from tasks.common.champion import read_pin
 from tasks.common.errors import RegistryError
 from tasks.common.params import Params
-from tasks.common.paths import CANDIDATE, CHAMPION, DECISION, LOOKS, PARAMS, REPORT, REPORTS
+from tasks.common.paths import CANDIDATE, CHAMPION, DECISION, LINEAGE, LOOKS, PARAMS, REPORT, REPORTS
 from tasks.measure.decision import Decision
 from tasks.measure.files import Scores
 from tasks.registry.record import Record
 
 LIBRARIES = ("ultralytics", "torch", "torchvision", "numpy", "opencv-python", "dvc", "gto", "yolo-ratchet")
-EVIDENCE = (PARAMS, dvcfiles.DVC_YAML, dvcfiles.DVC_LOCK, CHAMPION, LOOKS, REPORTS)
+EVIDENCE = (PARAMS, dvcfiles.DVC_YAML, dvcfiles.DVC_LOCK, CHAMPION, LINEAGE, LOOKS, REPORTS)
 
 
 def candidate_md5(settings: dvcfiles.Settings) -> str:
@@ -100,7 +100,7 @@ def evidence(params: Params) -> list[Path]:
     reports = [file for file in finished if file not in cached and not cached & set(file.parents)]
     code = git.untracked(["*.dvc", *(str(path) for path in dvcfiles.locked_dependencies())])
     return [
-        *(PARAMS, CHAMPION, LOOKS, dvcfiles.DVC_YAML, dvcfiles.DVC_LOCK, dvcfiles.dvc_file(Path(params.data.path))),
+        *(PARAMS, CHAMPION, LINEAGE, LOOKS, dvcfiles.DVC_YAML, dvcfiles.DVC_LOCK, dvcfiles.dvc_file(Path(params.data.path))),
         *reports,
         *code,
     ]

@@ -1,4 +1,4 @@
-"""Bring a version's weights or exported artifacts to where they are needed, and pin the champion that a run must beat."""
+"""Bring a version's weights or exported artifacts to where they are needed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.common.errors import RegistryError
-from tasks.common.paths import CHAMPION, EXPORTED, REGISTERED
+from tasks.common.paths import EXPORTED, REGISTERED
 from tasks.common.replace import replacing
-from tasks.common.stage import DISK_FULL, write_text
+from tasks.common.stage import DISK_FULL
 from tasks.common.weights import md5_of
 from tasks.measure.exported import Exported
 from tasks.registry.looks import Counting
@@ -23,7 +23,6 @@ VERSION_FILE = "version.txt"
 """The file beside exported artifacts that names their version."""
 CARD = {"card.json", "card.md"}
 """The model card, of which versions before 0.2 state no hash."""
-PIN_HEAD = "# Written by the flow before it builds: the version that a candidate must beat. Do not edit.\n"
 
 
 class Copies(Counting):
@@ -86,38 +85,6 @@ class Copies(Counting):
             ) from None
         log.info("%s holds the artifacts and the model card of %s", target, registered.tag)
         return target
-
-    def pin_champion(self) -> str | None:
-        """The version that is the champion now, with champion.yaml naming it, its weights in the workspace, and looks.json.
-
-        champion.yaml is written only when its content changes, so that DVC sees a new champion and nothing else. A git remote
-        that does not answer is a warning: the tags here decide then.
-
-        Raises:
-            RegistryError: the champion's weights cannot be found, or none is known here and there may be one elsewhere.
-        """
-        try:
-            self.refresh()
-        except RegistryError as error:
-            log.warning("the champion is the one known here: %s", error)
-        version = self.champion()
-        if version is None and (pinned := self.unknown_champion()):
-            fix = f"{self.doubt()}. To begin anew without it, write `version: null` there."
-            raise RegistryError(f"it names {pinned}, and no champion is known here", where=str(CHAMPION), fix=fix)
-        content = self._pin(version)
-        if not CHAMPION.is_file() or CHAMPION.read_bytes() != content.encode():
-            write_text(CHAMPION, content)
-            log.info("champion.yaml names %s", version or "no version")
-        self.record_looks()
-        return version
-
-    def _pin(self, version: str | None) -> str:
-        """The text of champion.yaml for `version`, whose weights are fetched."""
-        head = f"{PIN_HEAD}name: {self.name}\n"
-        if version is None:
-            return f"{head}version: null\n"
-        path = self.fetch(version)
-        return f"{head}version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}\n"
 
 
 def _require_same(folder: Path, hashes: Mapping[str, str], version: Version) -> None:

@@ -35,7 +35,6 @@ from tasks.watch import drift, drop, pictures
 from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import MISSED_MOST, page, pictured
 from tasks.watch.pictures import Seen
-from tasks.watch.registered import registered
 
 log = logging.getLogger(__name__)
 NUM_USUAL = 3
@@ -63,7 +62,7 @@ def run(params: Params) -> Watch:
     dataset = read_dataset(Path(params.watch.path))
     if params.watch.split not in dataset.splits:
         raise DatasetError(f"no split `{params.watch.split}`", where=f"{dataset.root}/data.yaml", fix="Correct watch.split.")
-    then = registered(registry, version)
+    then = registry.evaluation(registry.show(version))
     weights = registry.fetch(version)
     with unchanged(dataset, params.watch.split) as sha256:
         now = measure(params, weights, dataset, describe_split(dataset, params.watch.split, sha256), then)

@@ -9,6 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from tasks.common.params.types import MAX, STRICT, Float, GroupBy, Int, Positive, RelativePath, Seed, Share
 
+AUTO = "auto"
+"""evaluate.golden: the golden set that the registry keeps by itself."""
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReviewParams:
@@ -40,7 +43,13 @@ class EvaluateParams:
     """Suppress overlapping boxes outside the network. false: use the head of YOLO26 and YOLOv10 that needs no suppression, in
     training's validation, here, and in the exported artifacts; other networks are suppressed all the same, with a warning."""
     golden: RelativePath | None
-    """Folder of an older, fixed dataset that the gate uses to notice forgetting; null for none."""
+    """Images on which the gate notices forgetting. auto: the gate splits of the champions so far, as far as today's data does not
+    hold their images any more. Else the folder of an older, fixed dataset; null for none."""
+
+    @property
+    def golden_folder(self) -> str | None:
+        """The folder that the user named; None where there is none, and for auto."""
+        return None if self.golden == AUTO else self.golden
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from tasks.common import git
-from tasks.registry.in_git import objects
+from tasks.registry import objects
 from tasks.registry.in_git.tags import Tags, refusal
 from tasks.registry.record import Version
 from tasks.registry.types import Audit

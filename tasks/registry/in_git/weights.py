@@ -10,7 +10,7 @@ from tasks.common import dvc, dvcfiles, git
 from tasks.common.errors import LockError, RegistryError, WorkspaceError
 from tasks.common.paths import EXPORT
 from tasks.common.yaml import parse_scalar
-from tasks.registry.in_git import objects
+from tasks.registry import objects
 from tasks.registry.in_git.tags import Tags
 from tasks.registry.record import Record, Version
 

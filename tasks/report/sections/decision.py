@@ -6,7 +6,7 @@ from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table,
 from tasks.common.paths import DECISION
 from tasks.common.text import code, markdown
 from tasks.measure.budget import share_spent
-from tasks.measure.decision import Evidence, Guard, Reign, class_metric
+from tasks.measure.decision import Cumulative, Evidence, Guard, Reign, class_metric
 from tasks.measure.intervals import MIN_GROUPS, Interval
 from tasks.report.facts import Facts
 from tasks.report.sections.parts import class_comparisons, is_lost
@@ -35,6 +35,8 @@ def _reasons(facts: Facts) -> list[str]:
         reasons.append(_look(facts, decision.reign))
     if decision.evidence:
         reasons += _power(facts, decision.evidence)
+    if decision.cumulative:
+        reasons += _cumulative(facts, decision.cumulative)
     failed = [guard for guard in decision.guards if not guard.passed]
     key = "guards_fail" if failed else "guards_hold" if decision.guards else "no_guards"
     names = words.listing([code(guard.name) for guard in failed])
@@ -78,6 +80,19 @@ def _look(facts: Facts, reign: Reign) -> str:
     values |= {"spent": words.share(share_spent(reign.look), 0), "budget": words.share(reign.budget, 0)}
     confidence, bound = words.share(1 - reign.level.significance, 2), words.gain(reign.level.lower_bound)
     return words("decision.look", confidence=confidence, bound=bound, **values)
+
+
+def _cumulative(facts: Facts, cumulative: Cumulative) -> list[str]:
+    """The gain since the first version, and what the steps make together."""
+    words, comparison = facts.words, cumulative.comparison
+    values = {"gain": words.gain(comparison.gain), "interval": words.gains(comparison.gain_interval)}
+    if cumulative.on_golden:
+        texts = [words("decision.cumulative_golden", first=cumulative.first, images=f"{comparison.images:,}", **values)]
+    else:
+        texts = [words("decision.cumulative_split", first=cumulative.first, **values)]
+    if cumulative.num_steps > 1 and cumulative.steps_together is not None:
+        texts.append(words("decision.steps", num=cumulative.num_steps, together=words.gain(cumulative.steps_together)))
+    return texts
 
 
 def _power(facts: Facts, evidence: Evidence) -> list[str]:

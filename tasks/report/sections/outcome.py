@@ -59,12 +59,18 @@ def _cards(facts: Facts) -> Cards:
     if decision.evidence and decision.evidence.probability_of_gain is not None:
         share, note = words.resamples(decision.evidence.probability_of_gain), words("card.resamples_note")
         cards.append(Card(share, words("card.resamples", resamples=decision.evidence.resamples), note))
+    if cumulative := decision.cumulative:
+        note = ""
+        if cumulative.num_steps > 1 and cumulative.steps_together is not None:
+            note = words("card.cumulative_steps", num=cumulative.num_steps, together=words.gain(cumulative.steps_together))
+        text = words("card.cumulative", metric=facts.metric_name, first=cumulative.first)
+        cards.append(Card(words.gain(cumulative.comparison.gain), text, note))
     seconds = sum(float(phase.training["seconds"]) for phase in facts.inputs.phases)
     finetune_time = words.duration(float(facts.inputs.finetune.training["seconds"]))
     cards.append(Card(words.duration(seconds), words("card.time"), words("card.time_note", finetune=finetune_time)))
     return Cards(
         tuple(cards),
-        join([f"{DECISION}: gain, reference, candidate, evidence", "models/*/training.json: seconds"]),
+        join([f"{DECISION}: gain, reference, candidate, evidence, cumulative", "models/*/training.json: seconds"]),
     )
 
 

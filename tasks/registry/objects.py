@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tasks.common import dvc, dvcfiles, git, redact
 from tasks.common.errors import RegistryError
+from tasks.common.text import counted
 
 if TYPE_CHECKING:
     from dvc_data.hashfile.db import HashFileDB
@@ -52,6 +53,43 @@ def copy_folder(md5: str, target: Path) -> bool:
         if not copy_file(file_md5, target / path):
             return False
     return True
+
+
+def places(md5s: Collection[str]) -> dict[str, Path]:
+    """Where the DVC caches have the objects `md5s`; what none of them has is brought from the DVC remote first, all at once.
+
+    Raises:
+        RegistryError: an object is nowhere, or the remote cannot be read.
+    """
+    missing = set(md5s) - _cached(md5s).keys()
+    if missing:
+        _pull(missing)
+    found = _cached(md5s)
+    if missing := set(md5s) - found.keys():
+        what = f"{counted(len(missing), 'object')} in no DVC cache and on no remote"
+        raise RegistryError(what, where=min(missing), fix="Run `dvc push` where it was registered.")
+    return found
+
+
+def _cached(md5s: Collection[str]) -> dict[str, Path]:
+    paths = ((md5, dvcfiles.cache_object(cache, md5)) for cache in reversed(dvcfiles.caches()) for md5 in md5s)
+    return {md5: path for md5, path in paths if path.is_file()}
+
+
+def _pull(md5s: Collection[str]) -> None:
+    from dvc.exceptions import DvcException
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    if dvcfiles.settings().default_remote is None:
+        return
+    with dvc.repository() as repo:
+        try:
+            known = repo.cloud.get_remote_odb(None, "pull").oids_exist(list(md5s))
+            repo.cloud.pull([HashInfo("md5", md5) for md5 in known])
+        except (DvcException, OSError) as error:
+            fix = "Check `dvc remote list` and your access, and run again."
+            what = f"the DVC remote cannot be read: {redact.words(str(error), dvcfiles.secrets())}"
+            raise RegistryError(what, where=min(md5s), fix=fix) from None
 
 
 def remote_md5(md5: str, copy: IO[bytes] | None = None) -> str | None:

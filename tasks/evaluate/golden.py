@@ -1,0 +1,142 @@
+"""The golden set: what earlier champions were judged on, or a folder of the user's, on which forgetting shows.
+
+reads   models/registered/golden/, as lineage.json names it; the dataset
+writes  runs/golden/, for as long as the models are measured
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.common import hashes
+from tasks.common.accepted import unchanged
+from tasks.common.classes import class_ids, current_name, require_explained
+from tasks.common.dataset import Dataset, digest, label_file, read_dataset
+from tasks.common.errors import DatasetError
+from tasks.common.lineage import KeptSplit, Lineage
+from tasks.common.params import Params
+from tasks.common.params.judging import AUTO
+from tasks.common.paths import RUNS
+from tasks.common.stored import PIN
+from tasks.common.text import counted
+from tasks.measure.evaluation import Split
+from tasks.measure.splits import describe_split
+
+log = logging.getLogger(__name__)
+
+FOLDER = RUNS / "golden"
+LEAST = 20
+"""Images below which kept splits make no golden set: they would say nothing."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A dataset beside today's, and what of it is measured."""
+
+    dataset: Dataset
+    split: Split
+
+
+@contextmanager
+def golden_set(params: Params, today: Dataset, lineage: Lineage) -> Iterator[Golden | None]:
+    """The golden set of evaluate.golden; None where it is null, or where no kept split has images that are not in `today`.
+
+    Raises:
+        DatasetError: the user's folder is no dataset or changes before the block ends, or a kept split is not here.
+        EvaluationError: nothing says what became of a class that the user's folder names.
+    """
+    split = params.evaluate.split
+    if params.evaluate.golden == AUTO:
+        with _kept(today, lineage.golden or (), params.data.renamed_classes or {}, split) as dataset:
+            sha256 = None if dataset is None else digest(dataset.root, dataset.splits[split])
+            yield None if dataset is None or sha256 is None else Golden(dataset, describe_split(dataset, split, sha256))
+    elif (folder := params.evaluate.golden_folder) is None:
+        yield None
+    else:
+        dataset = read_dataset(Path(folder))
+        require_explained("golden set", dataset.names, today, params.data)
+        with unchanged(dataset, split) as sha256:
+            yield Golden(dataset, describe_split(dataset, split, sha256))
+
+
+@contextmanager
+def _kept(today: Dataset, splits: Sequence[KeptSplit], renamed: Mapping[str, str], name: str) -> Iterator[Dataset | None]:
+    """The images of the kept splits that are not in `today`, each once, with the labels that the newest split gives it.
+
+    Their classes are those that `today` and every one of these splits name; objects of other classes are left out.
+    """
+    datasets = [_opened(split) for split in splits]
+    parts = [part for part in zip(splits, datasets, _not_in(today, datasets), strict=True) if part[2]]
+    if (num_images := sum(len(images) for _, _, images in parts)) < LEAST:
+        if splits:
+            rest = f"all but {counted(num_images, 'image')}" if num_images else "all images"
+            log.info("evaluate: no golden set: today's data still holds %s of the gate splits of earlier champions", rest)
+        yield None
+        return
+    known = [{current_name(name, renamed) for name in dataset.names} for _, dataset, _ in parts]
+    names = tuple(name for name in today.names if all(name in classes for classes in known))
+    try:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        images = tuple(
+            place
+            for split, dataset, images in parts
+            for place in _copied(dataset, images, FOLDER / split.version, class_ids(dataset.names, names, renamed))
+        )
+        is_labelled = any((labels := label_file(image)).is_file() and labels.stat().st_size for image in images)
+        yield Dataset(FOLDER, names, {name: images}) if is_labelled else None
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _not_in(today: Dataset, datasets: Sequence[Dataset]) -> Iterator[list[Path]]:
+    """The images of each dataset whose bytes are neither in `today` nor in a dataset before it.
+
+    Of today's images those of the same size are read, and no others.
+    """
+    sizes = {image.stat().st_size for dataset in datasets for image in dataset.images}
+    alike = [str(image) for image in today.images if image.stat().st_size in sizes]
+    seen = set(hashes.sha256s(today.root, alike))
+    for dataset in datasets:
+        sha256s = dict(zip(dataset.images, hashes.sha256s(dataset.root, [str(image) for image in dataset.images]), strict=True))
+        fresh = {sha256: image for image, sha256 in sha256s.items() if sha256 not in seen}
+        seen |= fresh.keys()
+        yield sorted(fresh.values())
+
+
+def _opened(split: KeptSplit) -> Dataset:
+    """The kept split, from here or, in a temporary copy of DVC's, from the workspace around it.
+
+    Raises:
+        DatasetError: it is not here, or not as it was judged.
+    """
+    folder = Path(split.folder)
+    places = (parent / folder for parent in (Path(), *Path.cwd().parents))
+    place = next((place for place in places if place.is_dir()), None)
+    if place is None:
+        raise DatasetError(f"the gate split of {split.version} is not here", where=split.folder, fix=PIN)
+    dataset = read_dataset(place)
+    images = dataset.splits["train"]
+    if digest(place, images) != split.sha256:
+        what = f"these are not the files that {split.version} was judged on"
+        raise DatasetError(what, where=str(place), fix=f"Delete the folder. {PIN}")
+    return Dataset(place, dataset.names, {"train": images})
+
+
+def _copied(dataset: Dataset, images: Sequence[Path], folder: Path, ids: Sequence[int]) -> Iterator[Path]:
+    """Links to `images` in `folder`, with labels whose classes are renumbered by `ids`, -1 for one that is left out."""
+    for image in images:
+        place = folder / image.relative_to(dataset.root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(image.absolute())
+        if (labels := label_file(image)).is_file():
+            rows = [line.split() for line in labels.read_text(encoding="utf-8").splitlines() if line.strip()]
+            kept = [[str(ids[int(float(row[0]))]), *row[1:]] for row in rows if ids[int(float(row[0]))] >= 0]
+            target = label_file(place)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text("".join(f"{' '.join(row)}\n" for row in kept), encoding="utf-8")
+        yield place
