@@ -91,11 +91,9 @@ def test_the_gate_split_of_the_champion_is_the_golden_set_of_a_turn_on_other_ima
 
     assert golden["names"] == list(OLD)
     (kept,) = (root / "models/registered/golden").iterdir()
-    today, then_there = (
-        {path.read_bytes() for path in (folder / "images").rglob("*") if path.is_file()}
-        for folder in (root / "data/sample", kept)
-    )
-    assert golden["split"]["images"] == len(then_there - today) > 20
+    folders = (root / "data/sample/images", kept / "images")
+    today, judged = ({path.read_bytes() for path in folder.rglob("*") if path.is_file()} for folder in folders)
+    assert golden["split"]["images"] == len(judged - today) > 20
     assert golden["models"]["champion"]["box"]["mAP50"] == pytest.approx(then["candidate"], abs=0.05)
     assert golden["models"]["candidate"]["classes"]["absent"] == ["plate"]
     assert golden["models"]["candidate"]["box"]["mAP50"] > then["candidate"] / 2
