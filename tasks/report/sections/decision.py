@@ -85,11 +85,13 @@ def _look(facts: Facts, reign: Reign) -> str:
 def _cumulative(facts: Facts, cumulative: Cumulative) -> list[str]:
     """The gain since the first version, and what the steps make together."""
     words, comparison = facts.words, cumulative.comparison
-    values = {"gain": words.gain(comparison.gain), "interval": words.gains(comparison.gain_interval)}
+    gain = words.gain(comparison.gain)
+    if comparison.gain_interval:
+        gain = words("format.spread", gain=gain, interval=words.gains(comparison.gain_interval))
     if cumulative.on_golden:
-        texts = [words("decision.cumulative_golden", first=cumulative.first, images=f"{comparison.images:,}", **values)]
+        texts = [words("decision.cumulative_golden", first=cumulative.first, images=f"{comparison.images:,}", gain=gain)]
     else:
-        texts = [words("decision.cumulative_split", first=cumulative.first, **values)]
+        texts = [words("decision.cumulative_split", first=cumulative.first, gain=gain)]
     if cumulative.num_steps > 1 and cumulative.steps_together is not None:
         texts.append(words("decision.steps", num=cumulative.num_steps, together=words.gain(cumulative.steps_together)))
     return texts
