@@ -204,7 +204,7 @@ class TestRegister:
         version = Registry(params).register()
 
         assert version.version == "v1.0.0"
-        assert "models/finetune/best.pt exists on this machine alone: no DVC remote is configured" in caplog.text
+        assert "models/finetune/best.pt is stored locally only: no DVC remote is configured" in caplog.text
 
     def test_no_tag_is_pushed_for_weights_that_nobody_else_can_fetch(self, root: Path, params: Params, tmp_path: Path) -> None:
         ws.add_git_remote(root, tmp_path / "origin.git")
