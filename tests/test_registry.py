@@ -538,6 +538,7 @@ class TestProgram:
         assert verb("register").startswith("detector@v1.0.0  20")
         assert json.loads(verb("list", "--json"))[0]["record"]["verdict"] == "PROMOTE"
         assert "PROMOTE, box.mAP50 0.5000 -> 0.6000 (+20.00%)" in verb("show", "v1.0.0")
+        assert "artifacts  none was kept" in verb("show", "v1.0.0")
         assert verb("fetch", "v1.0.0") == "models/registered/detector@v1.0.0.pt"
         assert verb("champion") == "detector has no champion yet"
         assert json.loads(verb("champion", "--json")) == {"name": "detector", "version": None}

@@ -469,8 +469,8 @@ def test_a_failure_tells_what_and_where_and_leaves_no_manifest(data: Path) -> No
         "         fix: add the class or correct the id\n"
         "where: data/tiny\n"
         "       1 critical, 0 warnings\n"
-        "next:  Open runs/refused/validation.html. Mend what issues.csv beside it lists, or lower the severity of the check to warning"
-        " in expectations.yaml; then run again.\n"
+        "next:  Open runs/refused/validation.html. Mend what issues.csv beside it lists, or lower the severity of the check to"
+        " warning in expectations.yaml; then run again.\n"
         "       validate.on_bad: quarantine leaves out the images concerned, up to validate.max_quarantined_share of a split."
     )
     assert not Path("reports/dataset.json").exists()
