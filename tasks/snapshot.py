@@ -58,7 +58,7 @@ class Snapshot:
             ("version", f"{self.short}{'' if self.previous != self.version else ' (unchanged)'}"),
             ("files", f"{self.num_files} ({self.num_bytes / 1e6:.1f} MB)"),
             *((name, _shown(getattr(self, name))) for name in ("added", "changed", "removed")),
-            ("stored", "here and on the DVC remote" if self.pushed else "in the DVC cache of this machine alone"),
+            ("stored", "here and on the DVC remote" if self.pushed else "locally only, in the DVC cache"),
         ]
         return "\n".join(f"{head:8} {text}" for head, text in rows)
 

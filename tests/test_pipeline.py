@@ -120,6 +120,7 @@ def test_gto_and_dvc_find_the_version(ran: tuple[Path, str], tmp_path: Path) -> 
 def test_the_artifacts_of_a_version_come_back_by_its_name_and_are_served(ran: tuple[Path, str], tmp_path: Path) -> None:
     root, _ = ran
     own = [sys.executable, "-m", "tasks.registry", "artifacts"]
+    assert json.loads(checkout.run(root, *own[:3], "show", "v1.0.0", "--json"))["artifacts"] == ["onnx"]
     checkout.run(root, "dvc", "get", ".", "models/export", "--rev", "detector@v1.0.0", "-o", str(tmp_path / "by-dvc"))
 
     checkout.run(root, *own, "v1.0.0", "--to", str(tmp_path / "deployed"))

@@ -204,7 +204,7 @@ class TestRegister:
         version = Registry(params).register()
 
         assert version.version == "v1.0.0"
-        assert "models/finetune/best.pt exists on this machine alone: no DVC remote is configured" in caplog.text
+        assert "models/finetune/best.pt is stored locally only: no DVC remote is configured" in caplog.text
 
     def test_no_tag_is_pushed_for_weights_that_nobody_else_can_fetch(self, root: Path, params: Params, tmp_path: Path) -> None:
         ws.add_git_remote(root, tmp_path / "origin.git")
@@ -538,6 +538,7 @@ class TestProgram:
         assert verb("register").startswith("detector@v1.0.0  20")
         assert json.loads(verb("list", "--json"))[0]["record"]["verdict"] == "PROMOTE"
         assert "PROMOTE, box.mAP50 0.5000 -> 0.6000 (+20.00%)" in verb("show", "v1.0.0")
+        assert "artifacts  none was kept" in verb("show", "v1.0.0")
         assert verb("fetch", "v1.0.0") == "models/registered/detector@v1.0.0.pt"
         assert verb("champion") == "detector has no champion yet"
         assert json.loads(verb("champion", "--json")) == {"name": "detector", "version": None}

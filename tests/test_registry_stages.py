@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -418,7 +419,9 @@ def test_the_verbs_print_text_and_json_and_verify_ends_with_1(shared: Path) -> N
     ws.dvc("artifacts", "get", ".", "detector", "--stage", "production", "-o", "served.pt")
     assert (shared / "served.pt").read_text() == "first weights"
     assert "deprecated" in verb("deprecate", "v1.1.0", *who)
-    assert "by A. Reviewer: holds" in verb("list")
+    first, second = verb("list").splitlines()
+    assert re.search(r"\[production\]  promoted \d{4}-\d\d-\d\d by A\. Reviewer$", first)
+    assert "by A. Reviewer: holds" in second
     assert verb("verify") == "detector all: everything is as it was registered"
     md5 = hashlib.md5(b"second weights").hexdigest()
     cached = shared / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"

@@ -73,7 +73,7 @@ def test_the_contract_is_complete(trained: tuple[Path, str]) -> None:
 
 def test_what_has_no_effect_is_named(trained: tuple[Path, str]) -> None:
     assert contract(trained[0])["patience"] == {"epochs": 3, "can_fire": False}
-    assert "baseline: without effect: baseline.patience 3: cannot fire in 3 epochs" in trained[1]
+    assert "baseline: baseline.patience=3 has no effect in 3 epochs" in trained[1]
 
 
 def test_the_contract_is_there_before_the_first_batch_and_idle_settings_are_named(tmp_path: Path) -> None:
@@ -87,10 +87,10 @@ def test_the_contract_is_there_before_the_first_batch_and_idle_settings_are_name
     found = json.loads((root / "runs/baseline/contract.json").read_text())
     assert found["mosaic_epochs"] == []
     assert found["without_effect"] == [
-        "baseline.patience 10: cannot fire in 3 epochs",
-        "baseline.mosaic 1: off in every epoch, close_mosaic is 3",
+        "baseline.patience=10 has no effect in 3 epochs",
+        "baseline.mosaic=1 has no effect with close_mosaic=3",
         "train.amp: no mixed precision on cpu",
-        "baseline.erasing 0.4: unused in detection",
+        "baseline.erasing=0.4 has no effect in detection",
     ]
 
 

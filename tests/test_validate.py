@@ -468,7 +468,9 @@ def test_a_failure_tells_what_and_where_and_leaves_no_manifest(data: Path) -> No
         "         labels/train/1.txt:3: class 7\n"
         "         fix: add the class or correct the id\n"
         "where: data/tiny\n"
-        "next:  Mend what runs/refused/issues.csv lists, or grade the check as a warning in expectations.yaml; then run again.\n"
+        "       1 critical, 0 warnings\n"
+        "next:  Open runs/refused/validation.html. Mend what issues.csv beside it lists, or lower the severity of the check to"
+        " warning in expectations.yaml; then run again.\n"
         "       validate.on_bad: quarantine leaves out the images concerned, up to validate.max_quarantined_share of a split."
     )
     assert not Path("reports/dataset.json").exists()

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common import isolation, params, root, stage
+from tasks.common.errors import PipelineError
+from tasks.common.paths import EXPORTED
 from tasks.common.text import line
+from tasks.measure.exported import Exported
 from tasks.registry import Assignment, Look, Refusal, Registry, Version
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,8 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
             versions = registry.list_versions(with_deprecated=True)
             if versions and (text := registry.doubt()):
                 log.warning(text)
-            lines = "\n".join(v.summary() for v in versions)
+            promoted = {assignment.version: assignment for assignment in registry.history()}
+            lines = "\n".join(_listed(v, promoted.get(v.version)) for v in versions)
             return [_data(v) for v in versions], lines or _none(args, registry, f"no version of {name} yet")
         case "fetch" | "artifacts":
             is_weights = args.verb == "fetch"
@@ -67,7 +71,7 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
             return [asdict(fault) for fault in faults], "\n".join(fault.summary() for fault in faults) or good
         case _:
             version = _version(args, registry)
-            return _with_refusals(version, registry) if args.verb == "show" else (_data(version), version.summary())
+            return _shown(version, registry) if args.verb == "show" else (_data(version), version.summary())
 
 
 def _version(args: argparse.Namespace, registry: Registry) -> Version:
@@ -84,6 +88,13 @@ def _version(args: argparse.Namespace, registry: Registry) -> Version:
         case _:
             expected = {} if args.expected_champion is None else {"expected_champion": args.expected_champion}
             return registry.promote(args.version, approver=args.approver, reason=args.reason, **expected)
+
+
+def _listed(version: Version, promoted: Assignment | None) -> str:
+    """The version in one line, with the last time that it was put into the stage."""
+    if promoted is None:
+        return version.summary()
+    return f"{version.summary()}  {line(f'promoted {promoted.created:%Y-%m-%d} by {promoted.approver}')}"
 
 
 def _none(args: argparse.Namespace, registry: Registry, sure: str) -> str:
@@ -103,10 +114,21 @@ def _past(registry: Registry, on: date | None) -> list[Assignment | Refusal | Lo
     return sorted([*registry.history(on=on), *of_day], key=lambda event: event.created)
 
 
-def _with_refusals(version: Version, registry: Registry) -> tuple[dict[str, Any], str]:
-    refusals = registry.refusals(version.version)
+def _shown(version: Version, registry: Registry) -> tuple[dict[str, Any], str]:
+    refusals, formats = registry.refusals(version.version), _formats(version, registry)
     lines = "".join(f"\nrefused    {refusal.summary()}" for refusal in refusals)
-    return _data(version) | {"refusals": [asdict(refusal) for refusal in refusals]}, _page(version) + lines
+    words = ", ".join(formats) if formats else "none was kept"
+    lines = f"\nartifacts  {words}{lines}"
+    return _data(version) | {"artifacts": formats, "refusals": [asdict(refusal) for refusal in refusals]}, _page(version) + lines
+
+
+def _formats(version: Version, registry: Registry) -> list[str]:
+    """The export formats that `artifacts` brings of the version."""
+    try:
+        exported = Exported.parse(registry.read_file(version, EXPORTED.as_posix()), version.tag)
+    except PipelineError:  # it keeps no export.json: it was made by hand, or by an early release
+        return []
+    return [name for name, entry in exported.formats.items() if entry.status == "kept"]
 
 
 def _data(version: Version) -> dict[str, Any]:

@@ -74,11 +74,11 @@ class Registration(Counting):
         return [version for version, record in recorded if record.md5 == md5 or (tensors and record.tensors == tensors)]
 
     def _store(self, settings: dvcfiles.Settings) -> None:
-        """Push weights, data and cached evidence to the DVC remote, or say that they exist on this machine alone."""
+        """Push weights, data and cached evidence to the DVC remote, or say that they are stored locally only."""
         if not settings.remotes:
             alone = self.params.data.path if self.backend.KEEPS_WEIGHTS else CANDIDATE.as_posix()
             fix = "`dvc remote add --default NAME URL`"
-            log.warning("%s exists on this machine alone: no DVC remote is configured (%s)", alone, fix)
+            log.warning("%s is stored locally only: no DVC remote is configured (%s)", alone, fix)
         elif self.params.registry.push:
             outs = dvcfiles.locked_outputs()
             makers = {outs[path.as_posix()].stage for path in (DECISION, REPORT) if path.as_posix() in outs}

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from tasks.common.errors import ParamsError
+from tasks.common.text import counted
 from tasks.measure import yolo
 from tasks.train.plan import ULTRALYTICS, Plan
 
@@ -161,26 +162,26 @@ def without_effect(plan: Plan, content: dict[str, Any], trainer: Any) -> list[st
     for key in ("batch", "imgsz", "optimizer", "lr0", "momentum", "max_det", "close_mosaic", "epochs", "seed"):
         in_force = getattr(trainer.args, key)
         if str(in_force) != str(asked[key]):
-            notes.append(f"{key}: {asked[key]} was asked for, {in_force} is in force")
+            notes.append(f"{key}={asked[key]} was asked for, {in_force} is in force")
     if not content["patience"]["can_fire"]:
-        notes.append(f"{stage}.patience {asked['patience']}: cannot fire in {content['epochs']} epochs")
+        notes.append(f"{stage}.patience={asked['patience']} has no effect in {counted(content['epochs'], 'epoch')}")
     if asked["mosaic"] > 0 and not content["mosaic_epochs"]:
-        notes.append(f"{stage}.mosaic {asked['mosaic']:g}: off in every epoch, close_mosaic is {asked['close_mosaic']}")
+        notes.append(f"{stage}.mosaic={asked['mosaic']:g} has no effect with close_mosaic={asked['close_mosaic']}")
     num_warmup = content["warmup"]["iterations"]
     if asked["warmup_epochs"] > 0 and num_warmup < round(asked["warmup_epochs"] * content["batches_per_epoch"]):
-        notes.append(f"{stage}.warmup_epochs {asked['warmup_epochs']:g}: cut to {num_warmup} iterations")
+        notes.append(f"{stage}.warmup_epochs={asked['warmup_epochs']:g} is cut to {counted(num_warmup, 'iteration')}")
     if asked["amp"] and not (content["amp"] and content["device"] != "cpu"):
-        notes.append(f"train.amp: no mixed precision on {content['device']}")
+        notes.append(f"train.amp has no effect: there is no mixed precision on {content['device']}")
     if content["optimizer"]["name"] == "MuSGD":
-        notes.append(f"{stage}.lr0 {asked['lr0']:g}: MuSGD trains the heads at {MUON_HEAD} times that")
-    notes += [f"{stage}.{key} {asked[key]:g}: unused in detection" for key in UNUSED_IN_DETECTION if asked[key] > 0]
+        notes.append(f"{stage}.lr0={asked['lr0']:g}: MuSGD trains the heads at {MUON_HEAD} times that")
+    notes += [f"{stage}.{key}={asked[key]:g} has no effect in detection" for key in UNUSED_IN_DETECTION if asked[key] > 0]
     if asked["copy_paste"] > 0 and trainer.args.task == "detect":
-        notes.append(f"{stage}.copy_paste {asked['copy_paste']:g}: needs masks")
+        notes.append(f"{stage}.copy_paste={asked['copy_paste']:g} has no effect: it needs masks")
     return notes
 
 
 def tell(content: dict[str, Any]) -> None:
-    """Log the contract in a few lines, and a warning for each setting without effect."""
+    """Log the contract in a few lines, and a warning for each setting that does not do what its name says."""
     optimizer, name = content["optimizer"], content["stage"]
     group = optimizer["groups"][0]
     rate = group["lr"]
@@ -202,4 +203,4 @@ def tell(content: dict[str, Any]) -> None:
     if new := ", ".join(content["new_classes"]):
         log.info("%s: the start weights do not know %s: these rows of the head begin anew", name, new)
     for note in content["without_effect"]:
-        log.warning("%s: without effect: %s", name, note)
+        log.warning("%s: %s", name, note)

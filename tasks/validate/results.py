@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from tasks.common.errors import LabelError
-from tasks.common.paths import EXPECTATIONS, ISSUES, REFUSED
+from tasks.common.paths import EXPECTATIONS, ISSUES, REFUSED, VALIDATION_PAGE
 from tasks.common.text import counted
 from tasks.validate.quarantine import is_about_images
 from tasks.validate.suite import Issue, Outcome
@@ -55,18 +55,23 @@ def issues_table(outcomes: Iterable[Outcome]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=ISSUE_COLUMNS, orient="row").sort("file", "line", "check", "value")
 
 
-def label_error(path: str, outcomes: Sequence[Outcome], reasons: Sequence[str] = (), *, on_bad: str = "stop") -> LabelError:
+def label_error(
+    path: str, outcomes: Sequence[Outcome], reasons: Sequence[str] = (), *, num_warnings: int = 0, on_bad: str = "stop"
+) -> LabelError:
     """The block that stops the pipeline: each critical check of `outcomes`, how often, and where first, then `reasons`.
 
-    `on_bad` is the parameter of that name; another value of it, or a higher limit, may be a way to go on.
+    `num_warnings` counts the checks that failed without stopping. `on_bad` is the parameter of that name; another value of it, or
+    a higher limit, may be a way to go on.
     """
     lines = [line for outcome in outcomes for line in block(outcome)]
-    fix = f"Mend what {REFUSED / ISSUES.name} lists, or grade the check as a warning in {EXPECTATIONS}; then run again."
+    counts = f"{len(outcomes)} critical, {counted(num_warnings, 'warning')}"
+    fix = f"Open {REFUSED / VALIDATION_PAGE.name}. Mend what {ISSUES.name} beside it lists, or lower the severity of the check to"
+    fix += f" warning in {EXPECTATIONS}; then run again."
     if reasons:
         fix += "\nA higher validate.max_quarantined_share leaves out more."
     elif on_bad == "stop" and any(is_about_images(outcome) for outcome in outcomes):
         fix += "\nvalidate.on_bad: quarantine leaves out the images concerned, up to validate.max_quarantined_share of a split."
-    return LabelError("\n".join([*lines, *reasons]), where=path, fix=fix)
+    return LabelError("\n".join([*lines, *reasons, counts]), where=path, fix=fix)
 
 
 def block(outcome: Outcome) -> list[str]:
