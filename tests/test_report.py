@@ -133,7 +133,10 @@ def test_the_outcome_follows_the_verdict(written, name: str, verdict: str, first
         ("weak spots", "Work on localisation"),
         ("weak spots", "masks lag behind boxes. mask mAP50 is 0.0500"),
         ("weak spots", "Regularise phase `finetune`"),
-        ("worse", "Raise precision"),
+        (
+            "guards",
+            "Raise precision: add background images, or use the model at a higher confidence. In service (confidence 0.01, NMS",
+        ),
     ],
 )
 def test_a_suggestion_quotes_the_figure_it_follows_from(written, name: str, deed: str) -> None:

@@ -1,6 +1,6 @@
 """Write the report of a run: one page for a person, one Markdown file, and the training curves as a table.
 
-reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/evaluation.npz,
+reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/{evaluation,operating}.npz,
         models/{baseline,finetune}/;
         the images and labels of the gate split for the gallery, where they are here
 writes  reports/report.md      every section, readable in a terminal and on GitHub

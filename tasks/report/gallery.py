@@ -14,7 +14,7 @@ from tasks.common.dataset import label_file
 from tasks.common.page.document import Block, Gallery, Panel, Paragraph, Shot, Tone
 from tasks.common.page.picture import Picture, read_picture, tag
 from tasks.common.page.svg import Canvas
-from tasks.common.paths import EVALUATION, STATISTICS
+from tasks.common.paths import EVALUATION, OPERATING
 from tasks.common.rows import lines_of, read_rows
 from tasks.common.text import code
 from tasks.measure.matching import Outcome
@@ -41,10 +41,10 @@ def blocks(facts: Facts) -> tuple[Block, ...]:
                 ),
             )
         if shots:
-            source = f"{STATISTICS}: images, {{{facts.reference},candidate}}.box_xyxy; {facts.inputs.evaluation.split['dataset']}"
-            galleries.append(Gallery(facts.words(f"gallery.{kind}", **facts.point), shots, source, _legend(facts)))
+            source = f"{OPERATING}; {facts.inputs.evaluation.split['dataset']}"
+            galleries.append(Gallery(facts.words(f"gallery.{kind}", iou=facts.min_iou), shots, source, _legend(facts)))
         else:
-            galleries.append(Paragraph(facts.words(f"gallery.none_{kind}"), str(STATISTICS)))
+            galleries.append(Paragraph(facts.words(f"gallery.none_{kind}"), str(OPERATING)))
     return tuple(galleries)
 
 

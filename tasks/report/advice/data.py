@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.common.paths import DECISION, EVALUATION, STATISTICS, VALIDATION
+from tasks.common.paths import DECISION, EVALUATION, OPERATING, VALIDATION
 from tasks.common.text import code, markdown
 from tasks.measure.decision import class_metric
 from tasks.report.advice.item import Item, Rule
@@ -67,18 +67,21 @@ def untangle_pair(facts: Facts) -> Iterator[Item]:
             "labelled": markdown(facts.inputs.names[i]),
             "detected": markdown(facts.inputs.names[j]),
             "count": f"{count:,}",
-            **facts.point,
+            "point": facts.point("candidate"),
+            "iou": facts.min_iou,
         }
-        yield Item("confused_pair", values, str(STATISTICS))
+        yield Item("confused_pair", values, str(OPERATING))
 
 
 def even_out(facts: Facts) -> Iterator[Item]:
-    """Advise for more recall or more precision, for the kind of the gate's metric."""
-    metrics = facts.entry("candidate")[facts.kind]
+    """Advise for more recall or more precision where the candidate operates."""
+    counts = facts.tallies["candidate"]
+    found, missed, false = (int(part.sum()) for part in (counts.found, counts.missed, counts.false))
+    metrics = {"precision": found / max(found + false, 1), "recall": found / max(found + missed, 1)}
     finding = balance(metrics, facts.report_params)
     if finding.verdict in ("misses", "invents"):
-        values = {name: facts.words.value(float(metrics[name])) for name in ("precision", "recall")}
-        yield Item(finding.verdict, values | {"kind": facts.kind}, f"{EVALUATION}: models.candidate.{facts.kind}")
+        values = {name: facts.words.value(value) for name, value in metrics.items()}
+        yield Item(finding.verdict, values | {"point": facts.point("candidate")}, str(OPERATING))
 
 
 def tighten_boxes(facts: Facts) -> Iterator[Item]:

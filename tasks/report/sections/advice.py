@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.common.page.document import Advice, Block, Paragraph, Section, Table
-from tasks.common.paths import DECISION, STATISTICS
+from tasks.common.paths import DECISION, OPERATING
 from tasks.measure.matching import Tally
 from tasks.report.advice import Item, cautions, suggestions
 from tasks.report.facts import Facts
@@ -26,7 +26,7 @@ def worth_section(facts: Facts) -> Section:
         (words("worth.size"), _tensors(facts)),
         (words("worth.latency"), _latency(facts)),
     )
-    source = f"models/*/training.json: seconds; {DECISION}; {STATISTICS}; reports/speed.json"
+    source = f"models/*/training.json: seconds; {DECISION}; {OPERATING}; reports/speed.json"
     table = Table(words.columns("question", "value"), rows, source, words("worth.caption"))
     text = words(
         f"worth.{cause(facts)}",
@@ -37,7 +37,6 @@ def worth_section(facts: Facts) -> Section:
         target=words.gain(decision.threshold),
         before=f"{before:,}",
         after=f"{after:,}",
-        **facts.point,
     )
     return Section("worth", words("worth.title"), (Paragraph(text, source), table))
 

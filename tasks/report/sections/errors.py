@@ -1,4 +1,4 @@
-"""The models' errors at one confidence: confusions, misses, false alarms, and the images that changed most."""
+"""The models' errors in service, each at its operating point: confusions, misses, false alarms, and the images that changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks
-from tasks.common.paths import STATISTICS
+from tasks.common.paths import EXPORTED, OPERATING, STATISTICS
 from tasks.common.text import markdown
 from tasks.measure.matching import confusion
 from tasks.report import figures, gallery
@@ -25,7 +25,7 @@ def section(facts: Facts) -> Section:
         "errors",
         facts.words("errors.title"),
         blocks(
-            Paragraph(facts.words("errors.intro", **facts.point), f"{STATISTICS}"),
+            Paragraph(_intro(facts), f"{EXPORTED}: points"),
             counts(facts),
             _pairs_table(facts),
             _matrices(facts),
@@ -33,6 +33,17 @@ def section(facts: Facts) -> Section:
             *gallery.blocks(facts),
         ),
     )
+
+
+def _intro(facts: Facts) -> str:
+    """Where each model operates, and what counts as found."""
+    texts = {"reference": facts.model(facts.reference), "iou": facts.min_iou}
+    for role, model in zip(("reference", "candidate"), facts.pair, strict=True):
+        is_carded = facts.inputs.exported.points[model].chosen_on == "card"
+        is_shipped = model == "candidate" and facts.inputs.exported.exported
+        origin = "card" if is_carded else "shipped" if is_shipped else "chosen"
+        texts |= {f"{role}_point": facts.point(model), f"{role}_origin": facts.words(f"errors.origin.{origin}")}
+    return facts.words("errors.intro", **texts)
 
 
 def counts(facts: Facts) -> Table:
@@ -43,8 +54,8 @@ def counts(facts: Facts) -> Table:
         better = after < before if lower_is_better else after > before
         cell = Cell(f"{after - before:+,}", "" if after == before else "good" if better else "bad")
         rows.append((words(f"errors.{name}"), f"{before:,}", f"{after:,}", cell))
-    header = (words("column.at_confidence", **facts.point), *facts.pair_heads, words("column.change"))
-    return Table(header, tuple(rows), f"{STATISTICS}: {{{facts.reference},candidate}}.*, target_*", words("errors.counts"))
+    header = (words("column.in_service", iou=facts.min_iou), *facts.pair_heads, words("column.change"))
+    return Table(header, tuple(rows), f"{OPERATING}; {STATISTICS}: target_*", words("errors.counts"))
 
 
 def confusions(facts: Facts) -> dict[str, NDArray[np.int64]]:
@@ -82,7 +93,7 @@ def _pairs_table(facts: Facts) -> Table:
         )
         for i, j, before, after in pairs(facts)[:MOST_PAIRS]
     )
-    return Table(header, rows, str(STATISTICS), words("errors.pairs"), num_text_columns=2, empty=words("errors.no_pairs"))
+    return Table(header, rows, str(OPERATING), words("errors.pairs"), num_text_columns=2, empty=words("errors.no_pairs"))
 
 
 def _matrices(facts: Facts) -> Figure:
@@ -97,11 +108,11 @@ def _matrices(facts: Facts) -> Figure:
         for name, matrix in matrices.items()
     )
     key = "errors.matrices" if len(shown) == len(names) else "errors.some_matrices"
-    return Figure(facts.words(key, classes=len(shown) - 1, **facts.point), panels, str(STATISTICS))
+    return Figure(facts.words(key, classes=len(shown) - 1, iou=facts.min_iou), panels, str(OPERATING))
 
 
 def _changed(facts: Facts) -> Bullets:
     before, after = (facts.tallies[name].f1 for name in facts.pair)
     better, worse = int((after > before).sum()), int((after < before).sum())
     text = facts.words("errors.changed", better=better, worse=worse, same=len(before) - better - worse, images=len(before))
-    return Bullets((text,), str(STATISTICS))
+    return Bullets((text,), str(OPERATING))
