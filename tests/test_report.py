@@ -17,12 +17,14 @@ from PIL import Image
 from tasks import report
 from tasks.common.errors import EvaluationError, WorkspaceError
 from tasks.common.page.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
+from tasks.measure.errors import Errors
 from tasks.report import catalogue, inputs, sections
 from tasks.report.facts import Facts
-from tasks.report.sections import errors, parts
+from tasks.report.sections import errors as errors_section
+from tasks.report.sections import parts
 from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
 
-OUTPUTS = ("report.md", "report.html", "curves.csv")
+OUTPUTS = ("report.md", "report.html", "errors.json", "curves.csv")
 
 
 @pytest.fixture
@@ -209,9 +211,47 @@ def test_labels_of_a_new_class_are_no_misses_of_the_champion_and_stand_in_the_ma
     labelled = facts.inputs.whole.targets.cls
     for tally in facts.tallies.values():
         assert tally.found.sum() + tally.missed.sum() == (labelled < 2).sum()
-    for matrix in errors.confusions(facts).values():
+    for matrix in errors_section.confusions(facts).values():
         assert [int(row.sum()) for row in matrix[:3]] == [(labelled == c).sum() for c in range(3)]
     assert float(facts.entry("candidate")["box"]["mAP50"]) == pytest.approx(facts.decision.candidate)
+
+
+def test_what_got_worse_says_what_was_tested_and_what_was_counted(written) -> None:
+    text = (written["gain"][0] / "reports/report.md").read_text()
+    errors = Errors.read(written["gain"][0] / "reports/errors.json")
+
+    assert "- Tested for a loss beyond noise: 3 classes by box AP50, mask AP50, and 3 slices.\n" in text
+    assert "- No class and no slice got worse beyond noise.\n" in text
+    assert f"- {len(errors.worsened)} of 40 images got worse in service" in text
+    assert f"Of 40 images {errors.improved} got better, {len(errors.worsened)} got worse" in text
+
+
+def test_the_confusions_that_grew_and_the_images_that_lost_are_listed_worst_first(written) -> None:
+    root, _ = written["weak spots"]
+    text, errors = (root / "reports/report.md").read_text(), Errors.read(root / "reports/errors.json")
+
+    growths = [pair.after - pair.before for pair in errors.grown]
+    assert growths == sorted(growths, reverse=True)
+    assert growths[0] > 0
+    first = errors.grown[0]
+    assert (
+        f"Confusions that grew in service (counted, not tested): {first.labelled} as {first.detected} {first.before} → " in text
+    )
+    rows = [line for line in text.splitlines() if line.startswith("| `images/")]
+    assert len(rows) == errors_section.MOST_IMAGES < len(errors.worsened)
+    assert f"the worst {len(rows)} of {len(errors.worsened)}; `reports/errors.json` has them all" in text
+    worst = errors.worsened[0]
+    assert rows[0].split("|")[1].strip() == f"`{worst.image}`"
+    assert rows[0].split("|")[2].strip() == f"{worst.before.found} → {worst.after.found}"
+
+
+def test_a_model_compared_with_itself_has_no_confusion_that_grew_and_no_image_that_lost(written) -> None:
+    root, _ = written["same model"]
+    text, errors = (root / "reports/report.md").read_text(), Errors.read(root / "reports/errors.json")
+
+    assert (errors.grown, errors.worsened, errors.improved) == ((), (), 0)
+    assert errors.before == errors.after
+    assert "- No confusion grew in service.\n- No image got worse in service." in text
 
 
 def test_a_champion_taken_over_stands_once(written) -> None:
@@ -355,14 +395,13 @@ def test_images_that_changed_since_are_not_shown(workspace: Path) -> None:
 def test_an_image_that_cannot_be_read_is_left_out(workspace: Path) -> None:
     settings = tiny_run().write(workspace)
     report.run(settings)
-    shown = re.findall(r"images/test/\S+?\.jpg", (workspace / "reports/report.html").read_text())
+    shown = re.findall(r'"about"><code>(\S+?)</code>', (workspace / "reports/report.html").read_text())
     (workspace / "data/tiny" / shown[0]).write_bytes(b"\xff\xd8 truncated")
 
     report.run(settings)
 
-    html = (workspace / "reports/report.html").read_text()
-    assert shown[0] not in html
-    assert shown[-1] in html
+    again = re.findall(r'"about"><code>(\S+?)</code>', (workspace / "reports/report.html").read_text())
+    assert again == shown[1:]
 
 
 def test_names_from_the_data_cannot_become_markup(workspace: Path) -> None:

@@ -30,6 +30,7 @@ EXPORTED = REPORTS / "export.json"
 EXPORT_SPEED = REPORTS / "export_speed.json"
 OPERATING = REPORTS / "operating.npz"
 REPORT = REPORTS / "report.md"
+ERRORS = REPORTS / "errors.json"
 REPORT_PAGE = REPORTS / "report.html"
 CURVES = REPORTS / "curves.csv"
 

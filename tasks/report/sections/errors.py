@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks
-from tasks.common.paths import EXPORTED, OPERATING, STATISTICS
-from tasks.common.text import markdown
-from tasks.measure.matching import confusion
+from tasks.common.paths import ERRORS, EXPORTED, OPERATING, STATISTICS
+from tasks.common.text import code, markdown
+from tasks.measure.errors import Confusion, Counts, Errors, Worsened
+from tasks.measure.matching import Tally, confusion
 from tasks.report import figures, gallery
 from tasks.report.facts import Facts
 
@@ -18,6 +21,8 @@ MOST_CLASSES = 16
 """Most classes in a confusion matrix: those with the most errors of the candidate."""
 MOST_PAIRS = 8
 """Most confused pairs in the table."""
+MOST_IMAGES = 12
+"""Most worsened images in the table; errors.json has them all."""
 
 
 def section(facts: Facts) -> Section:
@@ -30,6 +35,7 @@ def section(facts: Facts) -> Section:
             _pairs_table(facts),
             _matrices(facts),
             _changed(facts),
+            _worsened_table(facts),
             *gallery.blocks(facts),
         ),
     )
@@ -80,6 +86,31 @@ def pairs(facts: Facts) -> list[tuple[int, int, int, int]]:
     return sorted(confused, key=lambda pair: (-pair[3], -pair[2], pair[0], pair[1]))
 
 
+def stored(facts: Facts) -> Errors:
+    """The content of errors.json."""
+    names = facts.inputs.names
+    before, after = (facts.tallies[model].f1 for model in facts.pair)
+    grown = sorted((pair for pair in pairs(facts) if pair[3] > pair[2]), key=lambda pair: pair[2] - pair[3])
+    return Errors(
+        before=_counts(facts.tallies[facts.reference]),
+        after=_counts(facts.tallies["candidate"]),
+        images=len(before),
+        improved=int((after > before).sum()),
+        grown=tuple(Confusion(names[i], names[j], was, now) for i, j, was, now in grown),
+        worsened=tuple(
+            Worsened(facts.inputs.evaluation.images[i], *(_counts(facts.tallies[model], i) for model in facts.pair))
+            for i in np.argsort(after - before, kind="stable")
+            if after[i] < before[i]
+        ),
+    )
+
+
+def _counts(tally: Tally, image: int | None = None) -> Counts:
+    """The counts of an image, or of all."""
+    parts = (tally.found, tally.missed, tally.false)
+    return Counts(*(int(part.sum() if image is None else part[image]) for part in parts))
+
+
 def _pairs_table(facts: Facts) -> Table:
     words, names = facts.words, facts.inputs.names
     header = (*words.columns("labelled", "detected"), *facts.pair_heads, words("column.change"))
@@ -112,7 +143,24 @@ def _matrices(facts: Facts) -> Figure:
 
 
 def _changed(facts: Facts) -> Bullets:
-    before, after = (facts.tallies[name].f1 for name in facts.pair)
-    better, worse = int((after > before).sum()), int((after < before).sum())
-    text = facts.words("errors.changed", better=better, worse=worse, same=len(before) - better - worse, images=len(before))
+    errors = stored(facts)
+    better, worse = errors.improved, len(errors.worsened)
+    text = facts.words("errors.changed", better=better, worse=worse, same=errors.images - better - worse, images=errors.images)
     return Bullets((text,), str(OPERATING))
+
+
+def _worsened_table(facts: Facts) -> Table | None:
+    """The images that got worse, the worst first."""
+    words, worsened = facts.words, stored(facts).worsened
+    if not worsened:
+        return None
+    rows = tuple(
+        (
+            code(image.image),
+            *(f"{before} → {after}" for before, after in zip(astuple(image.before), astuple(image.after), strict=True)),
+        )
+        for image in worsened[:MOST_IMAGES]
+    )
+    header = (*words.columns("image"), *(words(f"errors.{name}") for name in ("found", "missed", "false")))
+    key = "worsened" if len(rows) == len(worsened) else "worsened_some"
+    return Table(header, rows, f"{ERRORS}: worsened", words(f"errors.{key}", shown=len(rows), all=f"{len(worsened):,}"))
