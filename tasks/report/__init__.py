@@ -33,8 +33,9 @@ def run(params: Params) -> None:
     from tasks.report import inputs, markdown, sections
     from tasks.report.curves import curves_csv
     from tasks.report.facts import Facts
+    from tasks.report.sections.brief import TONES
     from tasks.report.sections.errors import stored
-    from tasks.report.sections.outcome import TONES, headline
+    from tasks.report.sections.outcome import headline
 
     facts = Facts(inputs.read(), params.report)
     verdict = facts.decision.verdict

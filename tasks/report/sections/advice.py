@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Advice, Block, Paragraph, Section, Table
+from tasks.common.page.document import Advice, Block, Paragraph, Section, Suggestion, Table
 from tasks.common.paths import DECISION, OPERATING
 from tasks.measure.matching import Tally
 from tasks.report.advice import Item, cautions, suggestions
@@ -68,4 +68,4 @@ def _advice(facts: Facts, kind: str, items: tuple[Item, ...]) -> Block:
     if not items:
         return Paragraph(facts.words(f"{kind}.none"))
     texts = [[facts.words(f"{kind}.{item.key}.{part}", **item.values) for part in ("do", "why")] for item in items]
-    return Advice(tuple((do, why, item.source) for (do, why), item in zip(texts, items, strict=True)))
+    return Advice(tuple(Suggestion(do, why, item.source, item.command) for (do, why), item in zip(texts, items, strict=True)))

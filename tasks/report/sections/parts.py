@@ -70,7 +70,7 @@ def _summary(facts: Facts) -> Bullets | None:
         change, interval = words.points(comparison.change), words.changes(comparison.change_interval)
         items.append(words(f"parts.{key}", name=markdown(name), change=change, interval=interval))
     if facts.decision.confidence is not None:
-        lost = _lost(facts)
+        lost = lost_parts(facts)
         metrics = words.listing([class_metric(metric) for metric in _metrics(facts)])
         counts = {"classes": f"{len(comparisons):,}", "slices": f"{len(facts.decision.slices):,}", "metrics": metrics}
         items.append(words("parts.tested", **counts))
@@ -78,7 +78,7 @@ def _summary(facts: Facts) -> Bullets | None:
     return Bullets((*items, *_counted(facts)), f"{DECISION}: per_class, slices; {ERRORS}")
 
 
-def _lost(facts: Facts) -> list[str]:
+def lost_parts(facts: Facts) -> list[str]:
     """The classes, by any metric that decision.json has of them, and the slices that got worse beyond noise."""
     lost = []
     for metric in _metrics(facts):
