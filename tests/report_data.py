@@ -60,6 +60,8 @@ class Run:
     """Of the exported formats."""
     conf: tuple[float, float] = (0.25, 0.25)
     """At which reference and candidate operate."""
+    end2end: bool = False
+    """Whether the networks suppress overlapping boxes themselves."""
     has_images: bool = True
     lineage: Lineage = field(default_factory=lambda: Lineage("v1.0.0"))
     """Of the champion, where there is one."""
@@ -120,7 +122,7 @@ class Run:
             rings = [(own[[[0, 1], [2, 1], [2, 3], [0, 3]]],) if self.task == "segment" else () for own in kept.box_xyxy]
             operated[name] = Operated(kept, tuple(rings))
             points[name] = {"conf": dict.fromkeys(self.content["names"], conf), "iou": 0.3, "mask": 0.5, "max_det": 300}
-            points[name] |= {"end2end": False, "imgsz": 128, "chosen_on": "card" if name == "champion" else "val"}
+            points[name] |= {"end2end": self.end2end, "imgsz": 128, "chosen_on": "card" if name == "champion" else "val"}
             points[name] |= {"tensors_sha256": self.content["models"][name]["tensors_sha256"]}
         return points, encode(tuple(map(str, self.arrays["images"])), operated)
 
@@ -365,6 +367,7 @@ def grown_classes() -> Run:
 def many_classes() -> Run:
     """More classes than a reader can look through, many of which got worse."""
     run = tiny_run(num_classes=120, num_images=60)
+    run.end2end = True
     run.overrides += ["gate.min_gain=-0.9", *NO_GUARDS]
     run.after.append(_lose_a_quarter)
     return run

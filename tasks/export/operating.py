@@ -148,13 +148,13 @@ def operate(run: Run, operator: Operator, chosen: Thresholds, images: Sequence[P
 def outlines(
     kept: Candidates, prototypes: NDArray[np.float32] | None, frame: Frame, mask: float, imgsz: int
 ) -> list[tuple[Ring, ...]]:
-    """The outlines of the mask of each detection, in pixels of the original image; none without prototypes."""
+    """The outlines of the mask of each detection and of its holes, in pixels of the original image; none without prototypes."""
     if prototypes is None:
         return [() for _ in kept.cls]
     found = []
     for i in range(len(kept.cls)):  # one by one: 300 masks of 1280 px are 2 GB
         is_inside = decode.mask_logits(kept.where(np.array([i])), prototypes, imgsz)[0] > decode.logit(mask)
-        contours, _ = cv2.findContours(is_inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        contours, _ = cv2.findContours(is_inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         rings = [cv2.approxPolyDP(contour, OUTLINE_PX, closed=True)[:, 0] + 0.5 for contour in contours]
         found.append(tuple(frame.to_original(ring).round(1).astype(np.float32) for ring in rings if len(ring) > 2))
     return found

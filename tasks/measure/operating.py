@@ -53,7 +53,7 @@ class Operated:
     detections: Detections
     """By the ids of the dataset's classes; `tp` is empty, since the metrics are none of its business."""
     outlines: tuple[tuple[Ring, ...], ...]
-    """(D,) the outlines of each detection's mask, one for each of its parts; none where the model has no masks."""
+    """(D,) the outlines of each detection's mask, one for each of its parts and holes; none where the model has no masks."""
 
     def where(self, kept: NDArray[np.bool_]) -> Operated:
         """The detections that `kept` (D,) marks."""

@@ -132,6 +132,10 @@ class Shot:
     panels: tuple[Panel, ...]
     details: tuple[Cell, ...] = ()
     """A line each below the drawing."""
+    id: str = ""
+    """Its panels can be enlarged where it has one."""
+    kinds: frozenset[str] = frozenset()
+    """The filters of its gallery that let it pass."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,8 @@ class Gallery:
     shots: tuple[Shot, ...]
     source: str
     legend: tuple[tuple[str, str], ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
+    """A kind of shot, letters, digits and hyphens, and its name; the first is chosen at first."""
 
 
 Block = Paragraph | Callout | Bullets | Advice | Brief | Cards | Table | Figure | Gallery

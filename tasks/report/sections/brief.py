@@ -44,7 +44,7 @@ def _gain(facts: Facts) -> str:
 
 def risk(facts: Facts) -> str:
     """What speaks most against the candidate: what was tested first, then what was counted in service."""
-    return _tested(facts) or _counted(facts)
+    return _tested(facts) or counted_risk(facts)
 
 
 def _tested(facts: Facts) -> str:
@@ -61,7 +61,8 @@ def _tested(facts: Facts) -> str:
     return ""
 
 
-def _counted(facts: Facts) -> str:
+def counted_risk(facts: Facts) -> str:
+    """What the candidate does worse in service by mere counts."""
     words, errors = facts.words, stored(facts)
     for name in ("false", "missed"):
         before, after = getattr(errors.before, name), getattr(errors.after, name)
