@@ -1,6 +1,6 @@
 """The evidence that a person sees before a version is promoted, read from the version's own files.
 
-reads   reports/decision.json, reports/report.md and reports/export.json as the version holds them; the registry
+reads   reports/{decision,export,errors}.json and reports/report.md as the version holds them; the registry
 """
 
 from __future__ import annotations
@@ -8,19 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import TypeVar
 
 from tasks.common.errors import EvaluationError, RegistryError, WorkspaceError
-from tasks.common.paths import DECISION, EXPORTED, REPORT
-from tasks.common.text import markdown, table
+from tasks.common.paths import DECISION, REPORT
+from tasks.common.stored import Stored
+from tasks.common.text import counted, markdown, table
 from tasks.gate.wording import interval, share
 from tasks.measure.compare import Comparison
 from tasks.measure.decision import Decision, Guard, Verdict
+from tasks.measure.errors import Errors
 from tasks.measure.exported import Exported, ExportedFormat
 from tasks.registry import Registry, Version
 
 MAX_ROWS = 30
 """Most rows of a table; the report has them all."""
+MAX_IMAGES = 10
+"""Most images that got worse; reports/errors.json of the version has them all."""
+
+Result = TypeVar("Result", bound=Stored)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Evidence:
     report_sha256: str
     exported: Exported | None = None
     """The candidate in other runtimes, which the report shows too; None where the version says nothing of them."""
+    errors: Errors | None = None
+    """What reference and candidate get wrong in service; None where the version says nothing of it."""
     since: tuple[str, ...] = ()
     """A sentence for each way in which the gate differs today from the one that judged the version."""
 
@@ -78,14 +87,15 @@ def read(registry: Registry, version: str | None) -> Evidence:
         decision=decision,
         report=report.decode("utf-8", "surrogateescape"),
         report_sha256=hashlib.sha256(report).hexdigest(),
-        exported=_exported(registry, chosen),
+        exported=_optional(registry, chosen, Exported),
+        errors=_optional(registry, chosen, Errors),
         since=registry.gate_since(chosen),
     )
 
 
-def _exported(registry: Registry, version: Version) -> Exported | None:
+def _optional(registry: Registry, version: Version, result: type[Result]) -> Result | None:
     try:
-        return Exported.parse(registry.read_file(version, EXPORTED.as_posix()), version.tag)
+        return result.parse(registry.read_file(version, result.FILE.as_posix()), version.tag)
     except (RegistryError, WorkspaceError):  # a version of an earlier release
         return None
 
@@ -122,12 +132,42 @@ def _sections(evidence: Evidence) -> Iterator[str]:
         for metric, comparison in comparisons.items()
     ]
     worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
-    yield "## Slices that got worse\n\n" + (_comparisons("slice", worse) if worse else "None.")
+    lost = f"these lost, whether or not beyond noise:\n\n{_comparisons('slice', worse)}" if worse else "none of them lost."
+    yield f"## What got worse\n\n{_compared(decision)}: {lost}"
+    yield from _counted(evidence.errors)
     if evidence.exported and evidence.exported.formats:
         rows = [_format(name, entry, decision.metric) for name, entry in evidence.exported.formats.items()]
         yield "## In other runtimes\n\n" + _table(("format", "", f"{decision.metric} against the .pt", "interval", "why"), rows)
     place = f"[{REPORT} of version {evidence.version.version} in MLflow]({link})" if link else f"    git show {tag}:{REPORT}"
     yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n{place}"
+
+
+def _compared(decision: Decision) -> str:
+    """What the table of losses is about."""
+    metrics = sorted({metric for comparisons in decision.per_class.values() for metric in comparisons})
+    classes = f"{counted(len(decision.per_class), 'class', 'classes')} by {', '.join(metrics)}, and " if metrics else ""
+    return f"Compared were {classes}{counted(len(decision.slices), 'slice')}"
+
+
+def _counted(errors: Errors | None) -> Iterator[str]:
+    """Confusions and images that got worse in service, counted and not tested."""
+    if errors is None:
+        return
+    rows = [(markdown(f"{p.labelled} as {p.detected}"), f"{p.before:,}", f"{p.after:,}") for p in errors.grown]
+    head = f"## In service: {len(errors.worsened):,} of {errors.images:,} images got worse, {errors.improved:,} better"
+    yield f"{head}\n\nEach model at its own thresholds; counted, not tested. Confusions that grew:\n\n" + _table(
+        ("confusion", "reference", "candidate"), rows
+    )
+    images = [
+        (
+            markdown(image.image),
+            *(f"{before} to {after}" for before, after in zip(astuple(image.before), astuple(image.after), strict=True)),
+        )
+        for image in errors.worsened
+    ]
+    if images:
+        table = _table(("image", "found", "missed", "false"), images, MAX_IMAGES)
+        yield f"Images that got worse, the worst first:\n\n{table}"
 
 
 def _warnings(evidence: Evidence) -> Iterator[str]:
@@ -176,7 +216,7 @@ def _guards(failed: Sequence[Guard], guards: Sequence[Guard]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = MAX_ROWS) -> str:
     if not rows:
         return "None."
-    return table(head, rows[:MAX_ROWS]) + (f"\n\nand {len(rows) - MAX_ROWS} more, in the report" if len(rows) > MAX_ROWS else "")
+    return table(head, rows[:most]) + (f"\n\nand {len(rows) - most} more, in the report" if len(rows) > most else "")

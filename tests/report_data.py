@@ -19,8 +19,11 @@ from tasks.common.lineage import First, Lineage, Step
 from tasks.common.looks import Looks
 from tasks.common.manifest import AcceptedSplit, Manifest
 from tasks.common.params import Params
+from tasks.common.paths import OPERATING
 from tasks.measure.decision import Decision
+from tasks.measure.evaluation import Detections
 from tasks.measure.exported import Exported
+from tasks.measure.operating import Operated, encode
 from tests.gate_data import forget, random_files, remeasure, write_files
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +58,10 @@ class Run:
     exported: dict[str, Any] = field(default_factory=lambda: {"exported": False, "formats": {}})
     times_ms: dict[str, float] = field(default_factory=dict)
     """Of the exported formats."""
+    conf: tuple[float, float] = (0.25, 0.25)
+    """At which reference and candidate operate."""
+    end2end: bool = False
+    """Whether the networks suppress overlapping boxes themselves."""
     has_images: bool = True
     lineage: Lineage = field(default_factory=lambda: Lineage("v1.0.0"))
     """Of the champion, where there is one."""
@@ -90,7 +97,8 @@ class Run:
         speed = {name: {"latency_ms": 8.5} for name in self.content["models"]}
         _write_json(root / "reports/speed.json", speed)
         verdict = Decision.read().verdict
-        Exported.of({"verdict": verdict, "reason": "", **self.exported}).write()
+        points, operating = self._operate()
+        Exported.of({"verdict": verdict, "reason": "", "points": points, **self.exported}).write({OPERATING: operating})
         _write_json(root / "reports/export_speed.json", {name: {"batch_1": {"p50_ms": ms}} for name, ms in self.times_ms.items()})
         if not self.has_images:
             return
@@ -103,6 +111,20 @@ class Run:
             label = root / DATASET / str(path).replace("images", "labels").replace(".jpg", ".txt")
             label.parent.mkdir(parents=True, exist_ok=True)
             label.write_text("0 0.1 0.1 0.3 0.1 0.2 0.4\n1 0.5 0.5 0.2 0.2\n")
+
+    def _operate(self) -> tuple[dict[str, Any], bytes]:
+        """Both models at their operating points: the evaluation's detections from `conf` on, with their boxes for masks."""
+        points, operated = {}, {}
+        for name in (self.content["reference"], "candidate"):
+            conf = self.conf[name == "candidate"]
+            img, cls, scores, box = (self.arrays[f"{name}.{key}"] for key in ("pred_img", "pred_cls", "conf", "box_xyxy"))
+            kept = Detections(img, cls, scores, box, {}).where(scores >= conf)
+            rings = [(own[[[0, 1], [2, 1], [2, 3], [0, 3]]],) if self.task == "segment" else () for own in kept.box_xyxy]
+            operated[name] = Operated(kept, tuple(rings))
+            points[name] = {"conf": dict.fromkeys(self.content["names"], conf), "iou": 0.3, "mask": 0.5, "max_det": 300}
+            points[name] |= {"end2end": self.end2end, "imgsz": 128, "chosen_on": "card" if name == "champion" else "val"}
+            points[name] |= {"tensors_sha256": self.content["models"][name]["tensors_sha256"]}
+        return points, encode(tuple(map(str, self.arrays["images"])), operated)
 
     def _write_model(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -189,6 +211,7 @@ def too_little_gain() -> Run:
 def failed_guards() -> Run:
     run = tiny_run()
     run.overrides += ["gate.min_metric=0.99", "gate.max_size_ratio=1.0"]
+    run.conf = 0.25, 0.01
     return run
 
 
@@ -277,6 +300,7 @@ def same_model() -> Run:
 def weak_spots() -> Run:
     """Everything that the data rules look for."""
     run = tiny_run(num_classes=3)
+    run.conf = 0.25, 0.6
     hits = run.arrays["candidate.tp_box"][:, 0] & (run.arrays["candidate.pred_cls"] == 0)
     run.arrays["candidate.pred_cls"] = np.where(hits, 1, run.arrays["candidate.pred_cls"]).astype(np.int32)
     for kind in ("box", "mask"):
@@ -343,6 +367,7 @@ def grown_classes() -> Run:
 def many_classes() -> Run:
     """More classes than a reader can look through, many of which got worse."""
     run = tiny_run(num_classes=120, num_images=60)
+    run.end2end = True
     run.overrides += ["gate.min_gain=-0.9", *NO_GUARDS]
     run.after.append(_lose_a_quarter)
     return run

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from flows.evidence import MAX_ROWS, page
+from flows.evidence import MAX_IMAGES, MAX_ROWS, page
 from tasks.measure.decision import Level, Slice, Verdict
+from tasks.measure.errors import Confusion, Counts, Errors, Worsened
 from tasks.measure.exported import Exported, ExportedFormat
 from tasks.measure.intervals import Interval
 from tests.evidence_data import DECISION, EVIDENCE
@@ -69,9 +70,36 @@ def test_every_slice_that_got_worse_is_listed_worst_first_and_no_other() -> None
         DECISION, per_class={}, slices=(Slice("size", "b", better), Slice("size", "w", worse), Slice("site", "v", worst))
     )
 
-    text = unpadded(page(replace(EVIDENCE, decision=decision))).split("## Slices that got worse")[1]
+    text = unpadded(page(replace(EVIDENCE, decision=decision))).split("## What got worse")[1]
 
     assert re.findall(r"^\| (s\w+ \w) \|", text, re.MULTILINE) == ["site v", "size w"]
+
+
+def test_the_page_says_what_was_compared_also_where_nothing_lost() -> None:
+    better = replace(DECISION.metrics["box.mAP50"], change=0.1)
+    per_class = {"bolt": {"box.mAP50": better, "mask.mAP50": better}}
+
+    text = page(replace(EVIDENCE, decision=replace(DECISION, per_class=per_class, slices=(Slice("size", "b", better),))))
+
+    assert "Compared were 1 class by box.mAP50, mask.mAP50, and 1 slice: none of them lost." in text
+
+
+def test_confusions_that_grew_and_images_that_lost_are_listed() -> None:
+    images = tuple(Worsened(f"images/{i}|.jpg", Counts(3, 0, 0), Counts(2, 1, i)) for i in range(MAX_IMAGES + 2))
+    counts = Counts(616, 293, 78)
+    errors = Errors(
+        before=counts, after=counts, images=256, improved=73, grown=(Confusion("nut", "washer", 27, 61),), worsened=images
+    )
+
+    text = unpadded(page(replace(EVIDENCE, errors=errors))).split("## In service: ")[1]
+
+    assert text.startswith(
+        f"{len(images)} of 256 images got worse, 73 better\n\nEach model at its own thresholds; counted, not tested."
+    )
+    assert "| nut as washer | 27 | 61 |" in text
+    assert "| images/0\\|.jpg | 3 to 2 | 0 to 1 | 0 to 0 |" in text
+    assert "and 2 more, in the report" in text
+    assert "In service" not in page(EVIDENCE)
 
 
 def test_a_failed_guard_comes_first() -> None:

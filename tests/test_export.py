@@ -11,19 +11,15 @@ import cv2
 import numpy as np
 import pytest
 
-from tasks import export
 from tasks.common import params
 from tasks.common.params import ExportParams, Params
 from tasks.common.params.export import Format
-from tasks.export import card, decode, judge, objects, thresholds
-from tasks.export.decode import Candidates, Thresholds
+from tasks.export import card, decode, judge, objects, operating, thresholds
+from tasks.export.decode import Candidates, Thresholds, letterbox
 from tasks.export.formats import FORMATS, unavailable
 from tasks.export.objects import Objects
 from tasks.export.processes import summary
 from tasks.export.thresholds import CONFIDENCES, Counts, Pass
-from tasks.measure.decision import Verdict
-from tasks.measure.exported import Exported
-from tests.evidence_data import DECISION
 
 ROOT = Path(__file__).parents[1]
 SIDE = 64
@@ -271,23 +267,36 @@ def test_the_card_names_the_classes_that_were_not_compared() -> None:
     assert "| new classes | b, which the model before did not know " in text
 
 
-@pytest.mark.parametrize(
-    ("verdict", "formats", "reason"),
-    [("REJECT", "[onnx]", "the gate rejected the candidate"), ("PROMOTE", "[]", "export.formats is empty")],
-)
-def test_nothing_is_exported_without_a_candidate_or_a_format(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, formats: str, reason: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    replace(DECISION, verdict=Verdict(verdict)).write()
-    Path("models/export/onnx").mkdir(parents=True)
+def test_the_objects_of_the_classes_that_a_model_knows_get_its_ids() -> None:
+    shapes = tuple(np.full((4, 2), value, float) for value in (1, 2, 3))
+    true = Objects(np.array([0, 1, 2]), np.arange(12, dtype=np.float32).reshape(3, 4), shapes)
 
-    exported = export.run(load(f"export.formats={formats}"))
+    known = true.of_classes({2: 0, 0: 1})
 
-    assert (exported.exported, exported.reason) == (False, reason)
-    assert Exported.read() == exported
-    assert list(Path("models/export").iterdir()) == []
-    assert json.loads(Path("reports/export_speed.json").read_text()) == {}
+    assert known.cls.tolist() == [1, 0]
+    assert known.box_xyxy.tolist() == [[0, 1, 2, 3], [8, 9, 10, 11]]
+    assert [float(shape[0, 0]) for shape in known.outlines] == [1, 3]
+
+
+def test_a_point_of_the_input_goes_back_to_where_it_lies_in_the_image() -> None:
+    frame = letterbox(np.zeros((100, 200, 3), np.uint8), 128)[1]
+    shares = np.array([[0.0, 0.0], [0.25, 0.75], [1.0, 1.0]])
+
+    assert frame.to_original(frame.to_input(shares)) == pytest.approx(shares * (200, 100))
+    assert frame.to_original(np.array([[-5.0, 500.0]])).tolist() == [[0.0, 100.0]]
+
+
+def test_a_mask_has_the_outline_of_each_of_its_parts_in_pixels_of_the_image() -> None:
+    prototypes = np.full((1, 32, 32), -9, np.float32)
+    prototypes[0, 4:12, 4:12] = prototypes[0, 20:28, 20:28] = 9
+    found = Candidates(
+        np.array([[0, 0, 32, 32]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), np.ones((1, 1), np.float32), False
+    )
+    frame = letterbox(np.zeros((64, 64, 3), np.uint8), 32)[1]
+
+    (rings,) = operating.outlines(found, prototypes, frame, 0.5, 32)
+
+    assert sorted((ring.min(0).tolist(), ring.max(0).tolist()) for ring in rings) == [([9, 9], [23, 23]), ([41, 41], [55, 55])]
 
 
 def test_a_format_whose_runtime_is_not_installed_is_named_with_the_way_to_it(monkeypatch: pytest.MonkeyPatch) -> None:

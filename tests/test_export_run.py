@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ import numpy as np
 import pytest
 
 from tasks.export.card import read_thresholds
-from tasks.export.decode import candidates, detect, letterbox, mask_logits
+from tasks.export.decode import candidates, detect, letterbox, mask_logits, pixels
 from tasks.export.processes import Process, RuntimeEndedError
+from tasks.measure import files, operating
+from tasks.measure.evaluation import Detections
+from tasks.measure.exported import Exported
+from tasks.measure.matching import confusion, match, tally
 from tests import checkout, exported_model
 from tests.exported_model import EASY, STAGES, stage
 
@@ -97,6 +103,54 @@ def test_time_and_memory_are_measured_and_stored_apart(root: Path, exported: dic
     assert "_ms" not in json.dumps(exported)
 
 
+def test_the_errors_of_the_report_are_those_of_the_exported_model_in_a_clean_process(
+    root: Path, exported: dict[str, Any]
+) -> None:
+    stage(root, "report")
+    text = (root / "reports/report.md").read_text()
+    with chdir(root):
+        evaluation = files.read()
+        paths = [root / "data/sample" / path for path in evaluation.images]
+        with Process("onnx", Path("models/export/onnx/model.onnx"), 128, None, root / "runs/recount.log") as process:
+            served = process.ask("detect", images=[str(path) for path in paths], card="models/export/card.json")["found"]
+            modules = process.ask("facts")["modules"]
+        mine = operating.read(evaluation, Exported.read().points)["candidate"].detections
+
+    boxes = [
+        letterbox(pixels(path), 128)[1].to_original(np.array(found["box_xyxy"], np.float32).reshape(-1, 2, 2)).reshape(-1, 4)
+        for path, found in zip(paths, served, strict=True)
+    ]
+    counted = Detections(
+        np.repeat(np.arange(len(paths)), [len(found["cls"]) for found in served]).astype(np.int32),
+        np.concatenate([found["cls"] for found in served]).astype(np.int32),
+        np.concatenate([found["conf"] for found in served]).astype(np.float32),
+        np.concatenate(boxes).astype(np.float32),
+        {},
+    )
+    outcome = match(evaluation.targets, counted, len(paths), 0.5)
+    sums = tally(evaluation.targets, outcome, len(paths))
+
+    assert {"torch", "ultralytics"} & set(modules) == set()
+    rows = [row.split("|")[3].strip() for row in text.splitlines() if re.match(r"\| (labels (found|missed)|false alarms)", row)]
+    assert rows == [f"{int(part.sum()):,}" for part in (sums.found, sums.missed, sums.false)]
+    assert np.array_equal(counted.img, mine.img)
+    assert np.array_equal(counted.cls, mine.cls)
+    assert np.abs(counted.conf - mine.conf).max() < 1e-3
+    assert np.abs(counted.box_xyxy - mine.box_xyxy).max() < 0.05
+    expected = confusion(evaluation.targets, match(evaluation.targets, mine, len(paths), 0.5), len(evaluation.names))
+    assert np.array_equal(confusion(evaluation.targets, outcome, len(evaluation.names)), expected)
+
+
+def test_reference_and_candidate_have_thresholds_of_their_own_from_split_val(root: Path, exported: dict[str, Any]) -> None:
+    card = json.loads((root / "models/export/card.json").read_text())["thresholds"]
+    points = exported["points"]
+
+    assert set(points) == {"baseline", "candidate"}
+    assert {name: point["chosen_on"] for name, point in points.items()} == {"baseline": "val", "candidate": "val"}
+    assert {key: points["candidate"][key] for key in ("conf", "iou", "mask", "max_det")} == card
+    assert points["baseline"]["tensors_sha256"] != points["candidate"]["tensors_sha256"]
+
+
 def test_nothing_is_written_to_the_home_folder(root: Path, home: Path) -> None:
     assert not (home / "intel").exists()  # the telemetry of OpenVINO and nncf
 
@@ -161,6 +215,28 @@ def test_a_format_that_is_too_slow_is_refused_and_not_kept(root: Path, exported:
     assert "allowed are 0.0001 ms" in own["reasons"][0]
     assert sorted(file.name for file in (root / "models/export").iterdir()) == ["card.json", "card.md"]
     assert "export: 0 of 1 kept" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "formats", "reason"),
+    [("REJECT", "[onnx]", "the gate rejected the candidate"), ("PROMOTE", "[]", "export.formats is empty")],
+)
+def test_without_a_candidate_or_a_format_thresholds_are_chosen_and_nothing_is_exported(
+    root: Path, exported: dict[str, Any], verdict: str, formats: str, reason: str
+) -> None:
+    decision, operating_bytes = (root / "reports/decision.json"), (root / "reports/operating.npz").read_bytes()
+    judged = decision.read_text()
+    decision.write_text(json.dumps(json.loads(judged) | {"verdict": verdict}))
+
+    stage(root, "export", "--set", f"export.formats={formats}")
+
+    own = json.loads((root / "reports/export.json").read_text())
+    assert (own["exported"], own["reason"], own["formats"]) == (False, reason, {})
+    assert own["points"] == exported["points"]
+    assert (root / "reports/operating.npz").read_bytes() == operating_bytes
+    assert list((root / "models/export").iterdir()) == []
+    assert json.loads((root / "reports/export_speed.json").read_text()) == {}
+    decision.write_text(judged)
 
 
 def test_a_broken_artifact_is_refused_with_the_last_words_of_its_runtime(tmp_path: Path) -> None:

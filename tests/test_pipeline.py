@@ -19,7 +19,7 @@ from tests import checkout
 
 pytestmark = pytest.mark.slow
 IMPROVE = (sys.executable, "-m", "flows.improve")
-RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decision.json")
+RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decision.json", "reports/operating.npz")
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,10 @@ def test_the_second_turn_starts_from_the_champion_on_data_that_grew(ran: tuple[P
     assert models["baseline"]["tensors_sha256"] == models["champion"]["tensors_sha256"]
     assert decision["reference"] == pytest.approx(models["champion"]["box"]["mAP50"])
     assert (decision["reign"]["champion"], decision["reign"]["look"]) == ("v1.0.0", 1)
+    points = json.loads((root / "reports/export.json").read_text())["points"]
+    assert {name: point["chosen_on"] for name, point in points.items()} == {"champion": "card", "candidate": "val"}
+    card = json.loads(checkout.run(root, "git", "show", "detector@v1.0.0:reports/export.json"))["card"]["thresholds"]
+    assert {key: points["champion"][key] for key in card} == card
     standing = "look 1 at champion v1.0.0; no budget limits the looks"  # without a bound there is none
     assert standing in output
     assert standing in checkout.run(root, *registry, "history")

@@ -7,11 +7,17 @@ import hashlib
 import json
 import shutil
 import sys
+from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tasks.measure import files, operating
+from tasks.measure.exported import Exported
+from tasks.measure.matching import match
 from tests import checkout
 
 pytestmark = pytest.mark.slow
@@ -24,7 +30,7 @@ SECOND: dict[str, dict[str, object]] = {
     "gate": {"min_gain": -0.9, "max_class_drop": None, "max_metric_drop": None, "min_new_class_ap": 0.0, "max_golden_drop": 1.0},
 }
 """The second turn, whose candidate is promoted whatever luck says."""
-RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decision.json")
+RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decision.json", "reports/operating.npz")
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +126,22 @@ def test_the_version_the_card_and_the_report_name_the_new_class(turns: tuple[Pat
     assert "Compared on the 4 of 5 classes that the champion knows: washer, nut, bolt, bracket." in (
         root / "reports/report.md"
     ).read_text(encoding="utf-8")
+
+
+def test_the_champion_operates_by_its_own_card_and_the_ids_of_today(turns: tuple[Path, Path, str]) -> None:
+    root, *_ = turns
+    points = read(root, "reports/export.json")["points"]
+    with chdir(root):
+        evaluation = files.read()
+        champion = operating.read(evaluation, Exported.read().points)["champion"].detections
+
+    assert (points["champion"]["chosen_on"], set(points["champion"]["conf"])) == ("card", set(OLD))
+    by_its_own_ids = replace(champion, cls=np.array([OLD.index(NOW[cls]) for cls in champion.cls], np.int32))
+    right, wrong = (
+        match(evaluation.targets, found, len(evaluation.images), 0.5).right.sum() for found in (champion, by_its_own_ids)
+    )
+    assert NOW.index("plate") not in champion.cls
+    assert right > 2 * wrong
 
 
 def test_the_review_says_nothing_of_labels_that_the_champion_does_not_know(turns: tuple[Path, Path, str]) -> None:

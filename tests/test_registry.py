@@ -9,12 +9,17 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.common import params as params_module
+from tasks.common.champion import pinned_card
 from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
+from tasks.measure.decision import Verdict
+from tasks.measure.exported import Exported
+from tasks.measure.operating import OperatingPoint
 from tasks.registry import Registry, candidate, registration
 from tasks.registry import record as rec
 from tests import registry_data
@@ -454,6 +459,20 @@ class TestStages:
         Registry(params).pin_champion()
         again = (shared / "champion.yaml").stat()
         assert (again.st_ino, again.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
+
+    def test_the_pin_has_the_thresholds_that_the_champion_ships(self, shared: Path, params: Params) -> None:
+        conf = {"bolt": 0.31, "nut: a": 0.4}
+        point = OperatingPoint(
+            conf=conf, iou=0.3, mask=0.55, max_det=300, end2end=False, imgsz=128, chosen_on="val", tensors_sha256="c" * 64
+        )
+        said: dict[str, Any] = {"verdict": Verdict.PROMOTE, "reason": "", "formats": {}, "points": {"candidate": point}}
+        Exported(exported=True, **said).write()
+        Registry(params).register()
+        sh("gto", "assign", "detector", "--version", "v1.0.0", "--stage", "production")
+
+        Registry(params).pin_champion()
+
+        assert pinned_card() == {"imgsz": 128, "end2end": False, "conf": conf, "iou": 0.3, "mask": 0.55, "max_det": 300}
 
     @pytest.mark.slow
     def test_a_champion_that_somebody_else_promoted_is_seen(self, shared: Path, params: Params, tmp_path: Path) -> None:

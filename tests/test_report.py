@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tasks import report
+from tasks.common import params
 from tasks.common.errors import EvaluationError, WorkspaceError
 from tasks.common.page.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
+from tasks.measure.errors import Errors
 from tasks.report import catalogue, inputs, sections
 from tasks.report.facts import Facts
-from tasks.report.sections import errors, parts
+from tasks.report.sections import errors as errors_section
+from tasks.report.sections import parts
 from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
 
-OUTPUTS = ("report.md", "report.html", "curves.csv")
+PROMOTE = r"python -m tasks\.registry promote vX\.Y\.Z --approver NAME --reason WHY"
+OUTPUTS = ("report.md", "report.html", "errors.json", "curves.csv")
 
 
 @pytest.fixture
@@ -49,7 +55,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path
 
 def advice(written_sections: tuple[Section, ...], name: str) -> str:
     section = next(section for section in written_sections if section.id == name)
-    return "\n".join(f"{do} {why}" for block in section.blocks if isinstance(block, Advice) for do, why, _ in block.items)
+    return "\n".join(
+        f"{item.deed} {item.reason}" for block in section.blocks if isinstance(block, Advice) for item in block.items
+    )
 
 
 @pytest.mark.slow
@@ -83,7 +91,7 @@ def test_every_figure_names_a_stored_file(written, name: str) -> None:
     blocks = [block for section in found for block in section.blocks]
 
     sources = [block.source for block in blocks if isinstance(block, Table | Figure | Gallery | Cards | Bullets)]
-    sources += [source for block in blocks if isinstance(block, Advice) for *_, source in block.items]
+    sources += [item.source for block in blocks if isinstance(block, Advice) for item in block.items]
     assert len(sources) > 20
     for source in sources:
         files = re.findall(r"(?:reports|models)/[\w*{},./]+", source)
@@ -112,6 +120,102 @@ def test_the_outcome_follows_the_verdict(written, name: str, verdict: str, first
 
 
 @pytest.mark.parametrize(
+    ("name", "risk", "command"),
+    [
+        ("gain", r"class \d taken for class \d in service \d+ → \d+|false alarms", PROMOTE),
+        ("equal", r"the gain may be luck: its lower bound is -\d", PROMOTE),
+        ("too little", r"the gain of \+[\d.]+ % misses the target of \+900\.00 %", r"dvc exp run -S baseline\.epochs=6"),
+        ("guards", r"guard `min_metric: box\.mAP50` fails \(2 in all\)", r"dvc exp run -S baseline\.epochs=6"),
+        ("same model", r"the gain of \+0\.00 % misses", r"dvc exp run -S baseline\.epochs=6"),
+    ],
+)
+def test_the_first_lines_are_the_gain_with_its_bound_the_largest_risk_and_a_command(
+    written, name: str, risk: str, command: str
+) -> None:
+    first = (written[name][0] / "reports/report.md").read_text().partition("## 1.")[2].split("\n\n")[1].splitlines()
+
+    assert re.match(r"- \*\*Gain\*\*: \*\*[+-][\d.]+ %\*\* in box mAP50 \(.*, at least \*\*[+-]", first[0])
+    assert re.match(rf"- \*\*Largest risk\*\*: ({risk})", first[1])
+    assert re.fullmatch(rf"- \*\*Next\*\*: `{command}`", first[2])
+
+
+def test_a_loss_beyond_noise_is_the_risk_before_anything_that_was_counted(workspace: Path) -> None:
+    run = tiny_run()
+    run.after.append(_lose_class_1)
+    report.run(run.write(workspace))
+
+    assert "- **Largest risk**: worse beyond noise: class 1 (1 in all)\n" in (workspace / "reports/report.md").read_text()
+
+
+def _lose_class_1(decision: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    decision["per_class"]["class 1"]["box.mAP50"] |= {"change": -0.2, "change_interval": {"low": -0.3, "high": -0.1}}
+
+
+@pytest.mark.parametrize("name", ["gain", "champion", "too little"])
+def test_a_section_names_its_sources_once_at_its_end(written, name: str) -> None:
+    root, found = written[name]
+    text, html = (root / "reports/report.md").read_text(), (root / "reports/report.html").read_text()
+
+    parts = re.split(r"\n## \d+\. ", text)[1:]
+    for part, section in zip(parts, found, strict=True):
+        lines = [line for line in part.splitlines() if line.startswith("Source: ")]
+        assert lines == [f"Source: {'; '.join(f'`{source}`' for source in section.sources)}"][: bool(section.sources)]
+        assert not lines or part.rstrip().endswith(lines[0])
+        files = [source.partition(": ")[0] for source in section.sources]
+        assert len(files) == len(set(files))
+    assert html.count('class="source"') == sum(bool(section.sources) for section in found)
+
+
+def test_the_contents_are_folded_and_a_command_can_be_copied(written) -> None:
+    html = (written["too little"][0] / "reports/report.html").read_text()
+
+    assert '<details class="contents">' in html
+    assert html.index("<dl class=") < html.index('class="cards"')
+    assert '<pre class="command"><code>dvc exp run -S finetune.lr0=0.00015</code></pre>' in html
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("gain", "dvc exp run -S baseline.epochs=6"),
+        ("too little", "dvc exp run -S finetune.epochs=3"),
+        ("too little", "dvc exp run -S finetune.lr0=1.7e-05"),
+        ("weak spots", "python -m tasks.report --errors"),
+        ("weak spots", "dvc exp run -S train.imgsz="),
+        ("same model", "python -m tasks.validate --fix"),
+        ("guards", "dvc exp run -S 'export.require={precision: 0.81}'"),
+    ],
+)
+def test_advice_has_the_command_that_follows_it(written, name: str, command: str) -> None:
+    commands = [
+        item.command
+        for section in written[name][1]
+        for block in section.blocks
+        if isinstance(block, Advice)
+        for item in block.items
+    ]
+
+    assert any(own.startswith(command) for own in commands), commands
+
+
+def test_what_a_command_changes_is_a_parameter_and_may_have_that_value(written) -> None:
+    """Each `-S` of the advice is loaded as the params of a run."""
+    commands = {
+        item.command
+        for _, found in written.values()
+        for section in found
+        for block in section.blocks
+        if isinstance(block, Advice)
+        for item in block.items
+    }
+    changes = [word for command in commands if command.startswith("dvc") for word in shlex.split(command)[3:] if word != "-S"]
+
+    assert len(changes) > 5
+    for change in changes:
+        params.load(ROOT / "params.yaml", [change])
+
+
+@pytest.mark.parametrize(
     ("name", "deed"),
     [
         ("gain", "Approve the candidate."),
@@ -133,7 +237,10 @@ def test_the_outcome_follows_the_verdict(written, name: str, verdict: str, first
         ("weak spots", "Work on localisation"),
         ("weak spots", "masks lag behind boxes. mask mAP50 is 0.0500"),
         ("weak spots", "Regularise phase `finetune`"),
-        ("worse", "Raise precision"),
+        (
+            "guards",
+            "Raise precision: add background images, or use the model at a higher confidence. In service (confidence 0.01, NMS",
+        ),
     ],
 )
 def test_a_suggestion_quotes_the_figure_it_follows_from(written, name: str, deed: str) -> None:
@@ -206,9 +313,47 @@ def test_labels_of_a_new_class_are_no_misses_of_the_champion_and_stand_in_the_ma
     labelled = facts.inputs.whole.targets.cls
     for tally in facts.tallies.values():
         assert tally.found.sum() + tally.missed.sum() == (labelled < 2).sum()
-    for matrix in errors.confusions(facts).values():
+    for matrix in errors_section.confusions(facts).values():
         assert [int(row.sum()) for row in matrix[:3]] == [(labelled == c).sum() for c in range(3)]
     assert float(facts.entry("candidate")["box"]["mAP50"]) == pytest.approx(facts.decision.candidate)
+
+
+def test_what_got_worse_says_what_was_tested_and_what_was_counted(written) -> None:
+    text = (written["gain"][0] / "reports/report.md").read_text()
+    errors = Errors.read(written["gain"][0] / "reports/errors.json")
+
+    assert "- Tested for a loss beyond noise: 3 classes by box AP50, mask AP50, and 3 slices.\n" in text
+    assert "- No class and no slice got worse beyond noise.\n" in text
+    assert f"- {len(errors.worsened)} of 40 images got worse in service" in text
+    assert f"Of 40 images {errors.improved} got better, {len(errors.worsened)} got worse" in text
+
+
+def test_the_confusions_that_grew_and_the_images_that_lost_are_listed_worst_first(written) -> None:
+    root, _ = written["weak spots"]
+    text, errors = (root / "reports/report.md").read_text(), Errors.read(root / "reports/errors.json")
+
+    growths = [pair.after - pair.before for pair in errors.grown]
+    assert growths == sorted(growths, reverse=True)
+    assert growths[0] > 0
+    first = errors.grown[0]
+    assert (
+        f"Confusions that grew in service (counted, not tested): {first.labelled} as {first.detected} {first.before} → " in text
+    )
+    rows = [line for line in text.splitlines() if line.startswith("| `images/")]
+    assert len(rows) == errors_section.MOST_IMAGES < len(errors.worsened)
+    assert f"the worst {len(rows)} of {len(errors.worsened)}; `reports/errors.json` has them all" in text
+    worst = errors.worsened[0]
+    assert rows[0].split("|")[1].strip() == f"`{worst.image}`"
+    assert rows[0].split("|")[2].strip() == f"{worst.before.found} → {worst.after.found}"
+
+
+def test_a_model_compared_with_itself_has_no_confusion_that_grew_and_no_image_that_lost(written) -> None:
+    root, _ = written["same model"]
+    text, errors = (root / "reports/report.md").read_text(), Errors.read(root / "reports/errors.json")
+
+    assert (errors.grown, errors.worsened, errors.improved) == ((), (), 0)
+    assert errors.before == errors.after
+    assert "- No confusion grew in service.\n- No image got worse in service." in text
 
 
 def test_a_champion_taken_over_stands_once(written) -> None:
@@ -352,14 +497,13 @@ def test_images_that_changed_since_are_not_shown(workspace: Path) -> None:
 def test_an_image_that_cannot_be_read_is_left_out(workspace: Path) -> None:
     settings = tiny_run().write(workspace)
     report.run(settings)
-    shown = re.findall(r"images/test/\S+?\.jpg", (workspace / "reports/report.html").read_text())
+    shown = re.findall(r'"about"><code>(\S+?)</code>', (workspace / "reports/report.html").read_text())
     (workspace / "data/tiny" / shown[0]).write_bytes(b"\xff\xd8 truncated")
 
     report.run(settings)
 
-    html = (workspace / "reports/report.html").read_text()
-    assert shown[0] not in html
-    assert shown[-1] in html
+    again = re.findall(r'"about"><code>(\S+?)</code>', (workspace / "reports/report.html").read_text())
+    assert again == shown[1:]
 
 
 def test_names_from_the_data_cannot_become_markup(workspace: Path) -> None:

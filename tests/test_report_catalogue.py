@@ -13,8 +13,11 @@ from typing import get_args
 import pytest
 
 from tasks import report
-from tasks.report import catalogue
+from tasks.measure.errors import Confusion, Counts, Errors
+from tasks.report import catalogue, inputs, listing
 from tasks.report.catalogue import FOLDER, Language, Words
+from tasks.report.facts import Facts
+from tasks.report.sections import brief
 from tests.report_data import SITUATIONS
 
 LANGUAGES = get_args(Language)
@@ -53,8 +56,19 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         for name, make in SITUATIONS.items():
             root = tmp_path_factory.mktemp(name.replace(" ", "_"))
             with chdir(root):
-                report.run(make().write(root))
+                settings = make().write(root)
+                report.run(settings)
+                patch.setattr(listing, "MOST_IMAGES", 1 if name == "weak spots" else 300)
+                listing.run(settings)
+                facts = Facts(inputs.read(), settings.report)
+        for errors in (errors_of(missed=2), errors_of(grown=(Confusion("nut", "washer", 27, 61),)), errors_of()):
+            patch.setattr(brief, "stored", lambda facts, errors=errors: errors)
+            brief.counted_risk(facts)
     return found
+
+
+def errors_of(missed: int = 1, grown: tuple[Confusion, ...] = ()) -> Errors:
+    return Errors(before=Counts(3, 1, 1), after=Counts(3, missed, 1), images=4, improved=0, grown=grown, worsened=())
 
 
 def test_there_is_a_catalogue_for_every_language_that_params_accept() -> None:

@@ -14,6 +14,7 @@ from tasks.common.errors import PipelineError
 from tasks.common.manifest import AcceptedSplit, Manifest
 from tasks.common.stored import VERIFY, Stored
 from tasks.measure.decision import Decision, Verdict
+from tasks.measure.errors import Confusion, Counts, Errors, Worsened
 from tasks.measure.exported import Exported, ExportedFormat, KeptFile, Measures
 from tasks.measure.files import Scores, encode
 from tests.evidence_data import DECISION
@@ -25,6 +26,7 @@ FORMATS = {
     "onnx": ExportedFormat(status="kept", changes=DECISION.metrics, bytes=9, files={"onnx/model.onnx": KeptFile(9, "3" * 64)}),
     "engine": ExportedFormat(status="skipped", reasons=("tensorrt is not installed",)),
 }
+COUNTS = Counts(3, 1, 2)
 PT = Measures(metrics={"box.mAP50": 0.5}, bytes=12)
 FILES: dict[str, Stored] = {
     "dataset": Manifest(path="data/sample", task="segment", names=("bolt", "nut"), splits=SPLITS, sha256="4" * 64, **NOTHING),
@@ -32,6 +34,10 @@ FILES: dict[str, Stored] = {
     "golden": encode(replace(random_evaluation(num_images=4), golden=random_evaluation(num_images=3)))[0],
     "decision": DECISION,
     "export": Exported(verdict=Verdict.PROMOTE, exported=True, reason="", formats=FORMATS, card={"imgsz": 96}, pt=PT),
+    "errors": Errors(
+        **{"before": COUNTS, "after": COUNTS, "images": 9, "improved": 2, "grown": (Confusion("nut", "washer", 27, 61),)},
+        worsened=(Worsened("images/test/0.jpg", COUNTS, COUNTS),),
+    ),
     "no export": Exported(verdict=Verdict.REJECT, exported=False, reason="the gate rejected the candidate", formats={}),
 }
 files = pytest.mark.parametrize("stored", FILES.values(), ids=FILES)

@@ -166,7 +166,7 @@ def looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, 
     then = evaluation(with_files(arrays(0.9, 1), Path("data/home"), 60))
     now = evaluation(with_files(arrays(0.4, 2), Path("data/new"), grey))
     found = watch.judge(settings, "v1.0.0", then, now)
-    watch.write(settings, found, then, pictures.Seen(Path("data/new"), now, settings.report.conf))
+    watch.write(settings, found, then, pictures.Seen(Path("data/new"), now, settings.watch.conf))
     return Path("runs/watch/watch.html").read_text(), Path("runs/watch/watch.svg").read_text()
 
 

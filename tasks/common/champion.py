@@ -16,6 +16,8 @@ from tasks.common.replace import replacing
 from tasks.common.weights import md5_of
 from tasks.common.yaml import load_yaml
 
+CARD_KEYS = {"imgsz", "end2end", "conf", "iou", "mask", "max_det"}
+
 
 def read_pin() -> Mapping[str, Any]:
     """The content of champion.yaml.
@@ -44,6 +46,15 @@ def pinned_weights() -> Path | None:
     if not {"weights", "md5"} <= pin.keys():
         raise _unusable(f"it names no file of {pin['version']}: it was cut off, or changed by hand")
     return weights_of(pin["version"], Path(pin["weights"]), pin["md5"])
+
+
+def pinned_card() -> Mapping[str, Any] | None:
+    """What champion.yaml pins of the champion's model card: imgsz, end2end, conf of each class, iou, mask and max_det.
+
+    None where there is no champion, or its version was registered without a card.
+    """
+    card = read_pin().get("card")
+    return card if isinstance(card, Mapping) and card.keys() >= CARD_KEYS and isinstance(card["conf"], Mapping) else None
 
 
 def start_weights(weights: str) -> Path:

@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +16,74 @@ from tasks.common.params import Params
 from tasks.common.paths import CANDIDATE, EXPORT, RUNS
 from tasks.common.stage import write_json, write_text
 from tasks.common.weights import require_weights
-from tasks.export import accuracy, convert, measure, thresholds
+from tasks.export import accuracy, convert, measure, operating
 from tasks.export.card import KEYS, card, markdown
 from tasks.export.decode import Thresholds
-from tasks.export.formats import FORMATS, PT, opener, unavailable
+from tasks.export.formats import FORMATS, PT, unavailable
 from tasks.export.judge import reasons
-from tasks.export.thresholds import Model
 from tasks.export.types import Artifact, Run
 from tasks.measure import yolo
 from tasks.measure.decision import Verdict
 from tasks.measure.evaluation import CLASSES
 from tasks.measure.exported import Exported
 from tasks.measure.files import Scores
+from tasks.measure.operating import Operated, OperatingPoint, encode
 from tasks.measure.splits import gate_split
 
 log = logging.getLogger(__name__)
 WORK = RUNS / "export"
 
 
-def export(params: Params, verdict: Verdict, folder: Path) -> tuple[Exported, dict[str, Any]]:
-    """The contents of export.json and export_speed.json, with what is kept in `folder`, which becomes models/export/."""
-    takes_train = any(FORMATS[name].is_int8 for name in params.export.formats)
+@dataclass(frozen=True)
+class Result:
+    """What the stage writes beside models/export/."""
+
+    exported: Exported
+    speed: dict[str, Any]
+    """The content of export_speed.json."""
+    operating: bytes
+    """The content of operating.npz."""
+
+
+def export(params: Params, verdict: Verdict, reason: str, folder: Path) -> Result:
+    """Find where reference and candidate operate, and export the candidate unless a `reason` speaks against it.
+
+    What is kept is in `folder`, which becomes models/export/.
+    """
+    takes_train = not reason and any(FORMATS[name].is_int8 for name in params.export.formats)
     splits = ("val", params.evaluate.split, *(("train",) if takes_train else ()))
     with accepted_dataset(params, *splits, with_metadata=True) as accepted:
-        return judge(params, accepted, verdict, folder)
+        return _export(params, accepted, verdict, reason, folder)
 
 
-def judge(params: Params, accepted: Accepted, verdict: Verdict, folder: Path) -> tuple[Exported, dict[str, Any]]:
-    """Make, measure and publish every artifact."""
-    started = time.monotonic()
+def _export(params: Params, accepted: Accepted, verdict: Verdict, reason: str, folder: Path) -> Result:
     yolo.prepare()
     shutil.rmtree(WORK, ignore_errors=True)
     run = gather(params, accepted)
+    images = {file.relative_to(run.dataset.root).as_posix(): file for file in run.images}
+    paths = tuple(sorted(images))  # as evaluate has them
+    points, operated = dict[str, OperatingPoint](), dict[str, Operated]()
+    for name in (run.scores.reference, "candidate"):  # whose thresholds the export needs, so it comes last
+        operator = operating.opened(run, name)
+        chosen, chosen_on, on_val = operating.thresholds_of(run, operator, WORK / "val")
+        points[name] = operating.point_of(run, operator, chosen, chosen_on)
+        operated[name] = operating.operate(run, operator, chosen, [images[path] for path in paths])
+        log.info("export: %s", operating.line(name, points[name], operated[name], len(paths)))
+    stored = encode(paths, operated)
+    if reason:
+        shutil.rmtree(WORK, ignore_errors=True)
+        log.info("export: nothing, %s", reason)
+        return Result(Exported(verdict=verdict, exported=False, reason=reason, formats={}, points=points), {}, stored)
+    exported, speed = judge(run, chosen, on_val, verdict, folder)
+    return Result(replace(exported, points=points), speed, stored)
+
+
+def judge(
+    run: Run, chosen: Thresholds, on_val: dict[str, Any], verdict: Verdict, folder: Path
+) -> tuple[Exported, dict[str, Any]]:
+    """Make, measure and publish every artifact; `chosen` are the candidate's thresholds, `on_val` what they give there."""
+    params, started = run.params, time.monotonic()
     model, artifacts = Artifact(PT, CANDIDATE), make(run)
-    chosen, on_val = choose(run, opener(PT)(CANDIDATE, run.imgsz, run.max_rows))
     content = describe(run, chosen) | {"chosen_on": on_val}
     write_json(WORK / "card.json", content)
     converted = [artifact for artifact in artifacts if artifact.status == "kept"]
@@ -101,29 +136,9 @@ def make(run: Run) -> list[Artifact]:
     return artifacts
 
 
-def choose(run: Run, network: Model) -> tuple[Thresholds, dict[str, Any]]:
-    """The thresholds, and the precision, recall and F1 that they give on split val, from one pass over it."""
-    names, evaluate_params = run.dataset.names, run.params.evaluate
-    stored = thresholds.store(network, run.dataset.splits["val"], len(names), run.imgsz, run.end2end, WORK / "val")
-    require = requirement(run.params)
-    chosen = thresholds.choose(stored, require, evaluate_params.max_det, evaluate_params.iou)
-    figures = thresholds.figures(stored, chosen, names)
-    for name, class_figures in figures["per_class"].items():
-        if require is not None and class_figures[require[0]] < require[1]:
-            log.warning(
-                "export: no confidence gives %s a %s of %g; %.4f is the nearest", name, *require, class_figures[require[0]]
-            )
-    return chosen, figures
-
-
-def requirement(params: Params) -> tuple[str, float] | None:
-    """The metric that each class must reach, and how much of it."""
-    return next(iter(params.export.require.items()), None) if params.export.require else None
-
-
 def describe(run: Run, chosen: Thresholds) -> dict[str, Any]:
     """The model card without the measured figures."""
-    require = requirement(run.params)
+    require = run.requirement
     facts = {
         "task": run.scores.task,
         "names": list(run.dataset.names),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -67,6 +68,17 @@ class Frame:
     def to_input(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (..., 2) of the original image, shares of its sides, in pixels of the input."""
         return np.asarray(points_xy * np.array(self.size_wh) * self.scale + np.array(self.left_top), np.float64)
+
+    def to_original(self, points_xy: NDArray[Any]) -> NDArray[np.float64]:
+        """Points (..., 2) in pixels of the input, in pixels of the original image, none outside of it."""
+        return np.asarray(((points_xy - np.array(self.left_top)) / self.scale).clip(0, self.size_wh), np.float64)
+
+
+def pixels(image: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) the image as OpenCV reads it: BGR, turned as its EXIF says."""
+    read = cv2.imread(str(image))
+    assert read is not None, f"{image} was validated and cannot be read"
+    return np.asarray(read, np.uint8)
 
 
 def letterbox(image_bgr: NDArray[np.uint8], imgsz: int) -> tuple[NDArray[np.float32], Frame]:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -120,7 +119,7 @@ def _serve(artifact: Artifact, process: Process, paths: list[str], card: Path) -
 
 def inputs(images: Sequence[Path], imgsz: int) -> NDArray[np.float32]:
     """The images as the network takes them, (N, 3, imgsz, imgsz)."""
-    return np.stack([decode.letterbox(np.asarray(cv2.imread(str(image)), np.uint8), imgsz)[0] for image in images])
+    return np.stack([decode.letterbox(decode.pixels(image), imgsz)[0] for image in images])
 
 
 def evenly_spaced(images: Sequence[Path], number: int) -> list[Path]:

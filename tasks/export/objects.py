@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,12 @@ class Objects:
     """(T, 4) corners, pixels of the input."""
     outlines: tuple[NDArray[np.float64], ...]
     """The polygon (P, 2) of each object in pixels of the input; the corners of its box where only a box is labelled."""
+
+    def of_classes(self, ids: Mapping[int, int]) -> Objects:
+        """The objects of the classes `ids` {id: new id}, with the new ids."""
+        kept = [i for i, cls in enumerate(self.cls) if int(cls) in ids]
+        cls = np.array([ids[int(self.cls[i])] for i in kept], np.int64)
+        return Objects(cls, self.box_xyxy[kept], tuple(self.outlines[i] for i in kept))
 
     def mask(self, index: int, imgsz: int) -> NDArray[np.bool_]:
         """(imgsz, imgsz) the pixels of one object."""

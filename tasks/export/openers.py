@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ Opener = Callable[[Path, int, int | None], Session]
 """Takes the file, the side of its square input in pixels, and how many detections an end-to-end head gives (else None)."""
 
 
-def open_pt(file: Path, imgsz: int, max_rows: int | None) -> Session:
-    """The .pt with fused layers, as Ultralytics runs it; its head that gives `max_rows` detections, or the one with all cells."""
+def open_pt(file: Path, imgsz: int, max_rows: int | None, device: str | int | Sequence[int] = "cpu") -> Session:
+    """The .pt with fused layers, as Ultralytics runs it; its head that gives `max_rows` detections, or the one with all cells.
+
+    `device` is meant as in `train.device`; of several the first is used.
+    """
     import torch
+    from ultralytics.utils.torch_utils import select_device
 
     from tasks.measure import yolo
 
@@ -28,12 +32,13 @@ def open_pt(file: Path, imgsz: int, max_rows: int | None) -> Session:
         model.end2end = max_rows is not None
         if max_rows is not None:
             model.set_head_attr(max_det=max_rows)
-    model = model.fuse(verbose=False).eval()
+    place = select_device(yolo.device_argument(device), verbose=False)
+    model = model.fuse(verbose=False).eval().to(place)
 
     def run(batch: NDArray[np.float32]) -> list[NDArray[Any]]:
         with torch.inference_mode():
-            first = model(torch.from_numpy(batch))[0]
-        return [part.numpy() for part in (first if isinstance(first, tuple) else (first,))]
+            first = model(torch.from_numpy(batch).to(place))[0]
+        return [part.cpu().numpy() for part in (first if isinstance(first, tuple) else (first,))]
 
     return run
 

@@ -6,12 +6,11 @@ those. A detection is right when it finds a labelled box of its class at IoU 0.5
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,14 +50,25 @@ class Pass:
                 yield stored["prototypes"].astype(np.float32) if "prototypes" in stored.files else None
 
 
-def store(model: Model, images: Sequence[Path], num_classes: int, imgsz: int, end2end: bool, folder: Path) -> Pass:
-    """Run `model` once over `images` and store its raw predictions in `folder`."""
+def store(
+    model: Model,
+    images: Sequence[Path],
+    num_classes: int,
+    imgsz: int,
+    end2end: bool,
+    folder: Path,
+    own_ids: Mapping[int, int] | None = None,
+) -> Pass:
+    """Run `model` once over `images` and store its raw predictions in `folder`.
+
+    `own_ids` {the dataset's id of a class: the model's} are those that it knows, where they are not the same.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     labels: list[Objects] = []
     for begin in range(0, len(images), BATCH):
         part = images[begin : begin + BATCH]
-        read = [decode.letterbox(np.asarray(cv2.imread(str(image)), np.uint8), imgsz) for image in part]
+        read = [decode.letterbox(decode.pixels(image), imgsz) for image in part]
         outputs = model(np.stack([chw for chw, _ in read]))
         for i, (image, (_, frame)) in enumerate(zip(part, read, strict=True)):
             boxes = decode.candidates(outputs[0][i], num_classes, FLOOR, end2end)
@@ -68,7 +78,8 @@ def store(model: Model, images: Sequence[Path], num_classes: int, imgsz: int, en
                 stored["prototypes"] = outputs[1][i].astype(np.float16)
             files.append(folder / f"{len(files):06d}.npz")
             np.savez(files[-1], **stored)  # type: ignore[arg-type]
-            labels.append(objects.read(image, frame))
+            true = objects.read(image, frame)
+            labels.append(true if own_ids is None else true.of_classes(own_ids))
     return Pass(tuple(files), tuple(labels), num_classes, imgsz)
 
 

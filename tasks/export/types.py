@@ -39,6 +39,11 @@ class Run:
         return self.params.evaluate.max_det if self.end2end else None
 
     @property
+    def requirement(self) -> tuple[str, float] | None:
+        """The metric that each class must reach, and how much of it."""
+        return next(iter(self.params.export.require.items()), None) if self.params.export.require else None
+
+    @property
     def images(self) -> tuple[Path, ...]:
         """The images of the gate split."""
         return self.dataset.splits[self.split["name"]]

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,9 +57,7 @@ class Worker:
         return {"peak_memory_bytes": peak_memory_bytes(), "modules": [name for name in HEAVY if name in sys.modules]}
 
     def _read(self, image: str) -> tuple[NDArray[np.float32], decode.Frame]:
-        pixels = cv2.imread(image)
-        assert pixels is not None, f"{image} was validated and cannot be read"
-        return decode.letterbox(np.asarray(pixels, np.uint8), self.imgsz)
+        return decode.letterbox(decode.pixels(Path(image)), self.imgsz)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from tasks.common.paths import EXPORTED
 from tasks.common.stored import Stored
 from tasks.measure.compare import Comparison
 from tasks.measure.decision import Verdict
+from tasks.measure.operating import OperatingPoint
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Exported(Stored):
     """Files of the model card, by their paths below models/export; empty in files of early releases."""
     pt: Measures = field(default_factory=Measures)
     """The candidate itself, on the same images."""
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    """Where reference and candidate operate, by name of the model; empty in files of early releases."""
 
     @property
     def sha256s(self) -> dict[str, str]:

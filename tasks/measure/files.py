@@ -176,15 +176,15 @@ def _metadata(arrays: Mapping[str, NDArray[Any]], num_images: int) -> dict[str, 
     return {name: tuple(str(text) for text in texts) for name, texts in columns.items()}
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a .npz file; raises EvaluationError where the file is missing or broken."""
+def read_arrays(path: Path, fix: str = REPEAT) -> dict[str, NDArray[Any]]:
+    """The arrays of a .npz file; raises EvaluationError with the next step `fix` where the file is missing or broken."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise EvaluationError("no such file", where=str(path), fix=REPEAT) from None
+        raise EvaluationError("no such file", where=str(path), fix=fix) from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise EvaluationError(f"not a .npz of plain arrays: {error}", where=str(path), fix=REPEAT) from None
+        raise EvaluationError(f"not a .npz of plain arrays: {error}", where=str(path), fix=fix) from None
 
 
 def _check_facts(model: Model, kinds: tuple[str, ...], where: str) -> None:

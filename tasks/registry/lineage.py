@@ -72,7 +72,7 @@ class Champions(Copies):
         if version is None:
             return f"{head}version: null\n"
         path = self.fetch(version)
-        return f"{head}version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}\n"
+        return f"{head}version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}\n{self.card(version)}"
 
     def line(self, version: str) -> tuple[Version, ...]:
         """The versions that led to `version`, each judged against the one before, oldest first; it is the last."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.common.errors import RegistryError
+from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.paths import EXPORTED, REGISTERED
 from tasks.common.replace import replacing
 from tasks.common.stage import DISK_FULL
@@ -85,6 +86,19 @@ class Copies(Counting):
             ) from None
         log.info("%s holds the artifacts and the model card of %s", target, registered.tag)
         return target
+
+    def card(self, version: str) -> str:
+        """The line of champion.yaml with the thresholds that the version ships; '' where it has no model card."""
+        registered = self.show(version)
+        try:
+            exported = Exported.parse(self.read_file(registered, EXPORTED.as_posix()), registered.tag)
+        except (RegistryError, WorkspaceError):  # a version of an earlier release
+            return ""
+        point = exported.points.get("candidate") if exported.exported else None
+        if point is None:
+            return ""
+        card = {key: getattr(point, key) for key in ("imgsz", "end2end", "conf", "iou", "mask", "max_det")}
+        return f"card: {json.dumps(card)}\n"  # JSON is YAML
 
 
 def _require_same(folder: Path, hashes: Mapping[str, str], version: Version) -> None:

@@ -1,10 +1,11 @@
 """Write the report of a run: one page for a person, one Markdown file, and the training curves as a table.
 
-reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/evaluation.npz,
+reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/{evaluation,operating}.npz,
         models/{baseline,finetune}/;
         the images and labels of the gate split for the gallery, where they are here
 writes  reports/report.md      every section, readable in a terminal and on GitHub
         reports/report.html    the same with pictures, self-contained
+        reports/errors.json    counts of errors in service, confusions that grew, and every image that got worse
         reports/curves.csv     a row an epoch, both phases on one axis, for `dvc plots`
 
 Everything comes from stored files, so the report can be rebuilt at any time. Texts are in tasks/report/catalogue/.
@@ -16,7 +17,6 @@ import logging
 
 from tasks.common.params import Params
 from tasks.common.paths import CURVES, REPORT, REPORT_PAGE
-from tasks.common.replace import replace_files
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,15 @@ def run(params: Params) -> None:
     from tasks.report import inputs, markdown, sections
     from tasks.report.curves import curves_csv
     from tasks.report.facts import Facts
-    from tasks.report.sections.outcome import TONES, headline
+    from tasks.report.sections.brief import TONES
+    from tasks.report.sections.errors import stored
+    from tasks.report.sections.outcome import headline
 
     facts = Facts(inputs.read(), params.report)
     verdict = facts.decision.verdict
     badge = Cell(facts.words(f"verdict.{verdict}"), TONES[verdict])
     document = Document(facts.words("document.title"), headline(facts), badge, sections.write(facts))
+    errors = stored(facts)
     text, html, table = markdown.render(document, facts.words), page.render(document, facts.words), curves_csv(facts.all_epochs)
-    replace_files({CURVES: table.encode(), REPORT_PAGE: html.encode(), REPORT: text.encode()})
+    errors.write({CURVES: table.encode(), REPORT_PAGE: html.encode(), REPORT: text.encode()})
     log.info("report: %s, %s %s -> %s, %s", verdict, facts.metric, facts.words.gain(facts.decision.gain), REPORT, REPORT_PAGE)

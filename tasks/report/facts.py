@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from tasks.common.params import ReportParams
 from tasks.common.paths import CURVES
 from tasks.measure.decision import Decision
-from tasks.measure.evaluation import Evaluation, Targets
+from tasks.measure.evaluation import Targets
 from tasks.measure.matching import Outcome, Tally, match, tally
+from tasks.measure.operating import Operated, OperatingPoint
 from tasks.report import catalogue, curves
 from tasks.report.catalogue import Words
 from tasks.report.curves import Epoch
@@ -46,22 +49,27 @@ class Facts:
         return self.inputs.evaluation.targets
 
     @cached_property
+    def operated(self) -> Mapping[str, Operated]:
+        """What reference and candidate detect where each operates, of the classes that both know."""
+        evaluation = self.inputs.whole
+        unknown = evaluation.reference.unknown | evaluation.candidate.unknown
+        ids = [i for i, name in enumerate(evaluation.names) if name not in unknown]
+        operated = self.inputs.operated.items()
+        return {name: model.where(np.isin(model.detections.cls, ids)) if unknown else model for name, model in operated}
+
+    @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
-        """What became of labels and detections at report.conf and report.iou, by name of the model."""
-        return self._outcomes(self.inputs.evaluation)
+        """What became of labels and detections where each model operates, at report.iou, by name of the model."""
+        return self._outcomes(self.labels, self.operated)
 
     @cached_property
     def whole_outcomes(self) -> Mapping[str, Outcome]:
         """The same on every class of the dataset, also those that one of the models does not know."""
-        return self.outcomes if self.inputs.whole is self.inputs.evaluation else self._outcomes(self.inputs.whole)
+        return self._outcomes(self.inputs.whole.targets, self.inputs.operated)
 
-    def _outcomes(self, evaluation: Evaluation) -> Mapping[str, Outcome]:
-        outcomes = {}
-        for name in self.pair:
-            detections = evaluation.models[name].detections
-            counted = detections.where(detections.conf >= self.report_params.conf)
-            outcomes[name] = match(evaluation.targets, counted, len(evaluation.images), self.report_params.iou)
-        return outcomes
+    def _outcomes(self, labels: Targets, operated: Mapping[str, Operated]) -> Mapping[str, Outcome]:
+        num_images = len(self.inputs.whole.images)
+        return {name: match(labels, operated[name].detections, num_images, self.report_params.iou) for name in self.pair}
 
     @cached_property
     def tallies(self) -> Mapping[str, Tally]:
@@ -143,9 +151,16 @@ class Facts:
         return next((epoch.metric(self.metric) for epoch in best), None)
 
     @property
-    def point(self) -> Mapping[str, str]:
-        """Confidence and IoU at which detections are counted, as values for a text's placeholders."""
-        return {"conf": f"{self.report_params.conf:g}", "iou": f"{self.report_params.iou:g}"}
+    def min_iou(self) -> str:
+        """The IoU above which a detection has found a label, as text."""
+        return f"{self.report_params.iou:g}"
+
+    def point(self, model: str) -> str:
+        """The operating point of a model in a few words: confidence 0.31, NMS IoU 0.3."""
+        point: OperatingPoint = self.inputs.exported.points[model]
+        low, high = (self.words.value(conf, 2) for conf in (min(point.conf.values()), max(point.conf.values())))
+        conf = low if low == high else self.words("format.range", low=low, high=high)
+        return self.words("errors.point_end2end" if point.end2end else "errors.point", conf=conf, nms=f"{point.iou:g}")
 
     @property
     def interval_name(self) -> str:

@@ -1,6 +1,6 @@
 """Read everything that the report is made of from the files of the other stages.
 
-reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/evaluation.npz,
+reads   reports/{dataset,validation,evaluation,speed,decision,export,export_speed}.json, reports/{evaluation,operating}.npz,
         models/{baseline,finetune}/
 """
 
@@ -27,10 +27,11 @@ from tasks.common.paths import (
 )
 from tasks.common.stage import read_json
 from tasks.common.yaml import load_yaml
-from tasks.measure import files
+from tasks.measure import files, operating
 from tasks.measure.decision import Decision
 from tasks.measure.evaluation import Evaluation
 from tasks.measure.exported import Exported
+from tasks.measure.operating import Operated
 from tasks.measure.shared import shared
 
 TRAINING_KEYS = (
@@ -85,6 +86,8 @@ class Inputs:
     """The measured models on the classes that reference and candidate both know."""
     whole: Evaluation
     """The same on every class of the dataset."""
+    operated: Mapping[str, Operated]
+    """What reference and candidate detect where they operate, of every class of the dataset."""
     speed: Mapping[str, Any]
     decision: Decision
     exported: Exported
@@ -126,14 +129,16 @@ def read() -> Inputs:
     decision = Decision.read()
     _require_same_models(evaluation, decision)
     _require(CANDIDATE, "finetune")
+    exported = Exported.read()
     return Inputs(
         dataset=Manifest.read(),
         validation=read_json(VALIDATION, "validate"),
         evaluation=evaluation,
         whole=whole,
+        operated=operating.read(whole, exported.points),
         speed=read_json(SPEED, "evaluate"),
         decision=decision,
-        exported=Exported.read(),
+        exported=exported,
         export_speed=read_json(EXPORT_SPEED, "export"),
         baseline=_read_phase("baseline", BASELINE),
         finetune=_read_phase("finetune", FINETUNE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Advice, Block, Bullets, Callout, Cards, Document, Paragraph, Table, cell
+from tasks.common.page.document import Advice, Block, Brief, Bullets, Callout, Cards, Document, Paragraph, Suggestion, Table, cell
 from tasks.common.paths import REPORT_PAGE
 from tasks.common.text import table as markdown_table
 from tasks.report.catalogue import Words
@@ -18,6 +18,8 @@ def render(document: Document, words: Words) -> str:
     for number, section in enumerate(document.sections, 1):
         parts.append(f"## {number}. {section.title}")
         parts += [text for block in section.blocks if (text := _block(block, words))]
+        if section.sources:
+            parts.append(words("document.source", source="; ".join(f"`{source}`" for source in section.sources)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -25,34 +27,33 @@ def _block(block: Block, words: Words) -> str:
     text = ""  # a figure or a gallery has none
     match block:
         case Paragraph():
-            text = _with_source(block.text, block.source, words)
+            text = block.text
         case Callout():
-            text = _with_source(f"> **{words('document.note')}** {block.text}", block.source, words)
+            text = f"> **{words('document.note')}** {block.text}"
         case Bullets():
-            text = _with_source("\n".join(f"- {item}" for item in block.items), block.source, words)
+            text = "\n".join(f"- {item}" for item in block.items)
+        case Brief():
+            lines = [f"- **{name}**: {value.text}" for name, value in block.rows]
+            text = "\n".join([*lines, f"- **{block.command_name}**: `{block.command}`"])
         case Advice():
-            items = enumerate(block.items, 1)
-            text = "\n".join(f"{i}. **{do}** {why} ({_source(source, words)})" for i, (do, why, source) in items)
+            text = "\n".join(_suggestion(number, item) for number, item in enumerate(block.items, 1))
         case Cards():
             header = words.columns("figure", "value", "note")
             rows = tuple((card.label, card.value, card.note or words.none) for card in block.items)
-            text = _table(Table(header, rows, block.source, num_text_columns=3), words)
+            text = _table(Table(header, rows, block.source, num_text_columns=3))
         case Table():
-            text = _table(block, words)
+            text = _table(block)
     return text
 
 
-def _with_source(text: str, source: str, words: Words) -> str:
-    return f"{text}\n\n{_source(source, words)}" if source else text
+def _suggestion(number: int, item: Suggestion) -> str:
+    command = f" `{item.command}`" if item.command else ""
+    return f"{number}. **{item.deed}** {item.reason}{command}"
 
 
-def _source(source: str, words: Words) -> str:
-    return words("document.source", source=f"`{source}`")
-
-
-def _table(table: Table, words: Words) -> str:
+def _table(table: Table) -> str:
     if not table.rows:
-        return _with_source(table.empty, table.source, words)
+        return table.empty
     rows = [tuple(cell(value).text for value in row) for row in table.rows]
     caption = f"{table.caption}\n\n" if table.caption else ""
-    return _with_source(caption + markdown_table(table.header, rows, table.num_text_columns), table.source, words)
+    return caption + markdown_table(table.header, rows, table.num_text_columns)

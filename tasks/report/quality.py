@@ -65,7 +65,7 @@ def overfitting(epochs: Sequence[Epoch], report_params: ReportParams) -> Finding
 
 
 def balance(metrics: Mapping[str, Any], report_params: ReportParams) -> Finding:
-    """Whether precision and recall, at the confidence of the best F1, are within `max_imbalance` of each other."""
+    """Whether precision and recall at one confidence are within `max_imbalance` of each other."""
     precision, recall = float(metrics["precision"]), float(metrics["recall"])
     figures = {"precision": precision, "recall": recall, "difference": precision - recall}
     if abs(precision - recall) <= report_params.max_imbalance:

@@ -68,7 +68,7 @@ def run(params: Params) -> Watch:
         now = measure(params, weights, dataset, describe_split(dataset, params.watch.split, sha256), then)
         then, now = on_shared_classes(then, now, params.data.renamed_classes or {})
         watch = judge(params, version, then, now)
-    write(params, watch, then, Seen(dataset.root, now, params.report.conf))
+    write(params, watch, then, Seen(dataset.root, now, params.watch.conf))
     log.info("watch: %s -> %s", watch.summary(), WATCH_PICTURES)
     return watch
 
@@ -155,7 +155,7 @@ def judge(params: Params, version: str, then: Evaluation, now: Evaluation) -> Wa
             for name, part in parts.items()
             if part.any()
         ]
-    before, after = (drift.features(evaluation, params.report.conf) for evaluation in (then, now))
+    before, after = (drift.features(evaluation, params.watch.conf) for evaluation in (then, now))
     drifts = drift.compare(before, after, watch_params.max_psi) if enough else ()
     finding = Finding.STEADY if enough else Finding.TOO_FEW
     if any(d.is_real for d in drifts):

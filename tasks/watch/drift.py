@@ -17,7 +17,7 @@ ALPHA = 0.01
 FEATURES = {
     "brightness": "mean of the pixels, 0 to 1",
     "size": "longer side of the image, px",
-    "detections": "detections an image, from confidence report.conf on",
+    "detections": "detections an image, from confidence watch.conf on",
     "confidence": "of the surest detection, however unsure; 0 where there is none",
 }
 """The features that are compared, each with one value for each image."""

@@ -43,10 +43,33 @@ class Bullets:
 
 
 @dataclass(frozen=True)
-class Advice:
-    """A suggestion in bold, and the figure it follows from with its source."""
+class Suggestion:
+    """What to do in bold, the figure it follows from, and a command that does it."""
 
-    items: tuple[tuple[str, str, str], ...]
+    deed: str
+    reason: str
+    source: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    items: tuple[Suggestion, ...]
+
+    @property
+    def source(self) -> str:
+        return join([item.source for item in self.items])
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What a reader must know who reads nothing else: a few lines, each with a name, and the next command."""
+
+    rows: tuple[tuple[str, Cell], ...]
+    command: str
+    command_name: str
+    tone: Tone
+    source: str
 
 
 @dataclass(frozen=True)
@@ -109,6 +132,10 @@ class Shot:
     panels: tuple[Panel, ...]
     details: tuple[Cell, ...] = ()
     """A line each below the drawing."""
+    id: str = ""
+    """Its panels can be enlarged where it has one."""
+    kinds: frozenset[str] = frozenset()
+    """The filters of its gallery that let it pass."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +144,11 @@ class Gallery:
     shots: tuple[Shot, ...]
     source: str
     legend: tuple[tuple[str, str], ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
+    """A kind of shot, letters, digits and hyphens, and its name; the first is chosen at first."""
 
 
-Block = Paragraph | Callout | Bullets | Advice | Cards | Table | Figure | Gallery
+Block = Paragraph | Callout | Bullets | Advice | Brief | Cards | Table | Figure | Gallery
 
 
 @dataclass(frozen=True)
@@ -127,6 +156,15 @@ class Section:
     id: str
     title: str
     blocks: tuple[Block, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where its figures come from, each file once with its keys, in the order of the blocks."""
+        keys: dict[str, dict[str, None]] = {}
+        for source in (source for block in self.blocks for source in block.source.split("; ") if source):
+            file, _, names = source.partition(": ")
+            keys.setdefault(file, {}).update(dict.fromkeys(names.split(", ") if names else ()))
+        return tuple(f"{file}: {', '.join(names)}" if names else file for file, names in keys.items())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ MAX_PX = 100_000_000
 TOLERANCE_PX = 0.4
 TAG_PX = 15
 """Font size of a name, as the page sets it."""
+LINE_PX = TAG_PX + 2
+"""Least distance of two names, one below the other."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,13 @@ class Picture:
     height: int
     scale_xy: tuple[float, float]
     """Picture pixels per pixel of the original."""
+
+    def at(self, side: int) -> Picture:
+        """The same pixels on a canvas whose longer side is `side` user units, so that names are as large on any image."""
+        factor = side / max(self.width, self.height)
+        scale_x, scale_y = self.scale_xy
+        size = max(round(self.width * factor), 1), max(round(self.height * factor), 1)
+        return Picture(self.jpeg, *size, (scale_x * factor, scale_y * factor))
 
     def drawn(self, name: str = "") -> Canvas:
         """A canvas with the picture on it; other drawings of the page can `<use>` it by `name`."""
@@ -73,6 +83,23 @@ def tag(canvas: Canvas, left: float, top: float, text: str, style: str = "tag") 
     """A name above a shape, or inside where it would leave the picture."""
     right = canvas.width - text_width(text, TAG_PX) - 4
     canvas.text(max(min(left, right), 1) + 2, top - 4 if top > TAG_PX else top + TAG_PX, text, style)
+
+
+def tags(canvas: Canvas, places: Sequence[tuple[float, float, str]]) -> None:
+    """Names of shapes, each at the left top corner of its shape or as near below it as no other name lies."""
+    taken: list[tuple[float, float, float]] = []
+    for left, top, text in places:
+        width = text_width(text, TAG_PX) + 4
+        x = max(min(left, canvas.width - width), 1)
+        first = top - 4 if top > TAG_PX else top + TAG_PX
+        lines = [first + i * LINE_PX for i in range(round((canvas.height - first) / LINE_PX))]
+        lines += [first - i * LINE_PX for i in range(1, round(first / LINE_PX))]
+        free = (
+            y for y in lines if all(abs(y - own) >= LINE_PX or x >= right or start >= x + width for start, right, own in taken)
+        )
+        y = next(free, first)
+        taken.append((x, x + width, y))
+        canvas.text(x + 2, y, text, "tag")
 
 
 def on_picture(corners: NDArray[np.float64], canvas: Canvas, most: int) -> list[tuple[float, float]]:

@@ -97,6 +97,11 @@ class Canvas:
             steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
             self.parts.append(f'<path d="M{steps}" class="l {style}"/>')
 
+    def rings(self, rings: Iterable[Iterable[tuple[float, float]]], style: str) -> None:
+        """One shape of several closed outlines; one inside another is a hole."""
+        steps = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ring) + "Z" for ring in rings)
+        self.parts.append(f'<path d="{steps}" fill-rule="evenodd" class="{style}"/>')
+
     def rect(self, x: float, y: float, width: float, height: float, style: str, extra: str = "", tip: str = "") -> None:
         self.parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" class="{style}"{extra}{_close("rect", tip)}'

@@ -76,6 +76,8 @@ class WatchParams:
     """The split of it that is looked at."""
     min_images: Positive
     """With fewer images nothing is said."""
+    conf: Annotated[Float, Field(gt=0, lt=1)]
+    """Detections below this confidence are not counted and not drawn."""
     max_drop: Share
     """A champion whose gate.metric lies this share below its registered figure is worse, if that is not luck."""
     max_psi: Annotated[Float, Field(gt=0, le=MAX)]

@@ -23,7 +23,7 @@ Format = Literal["torchscript", "onnx", "onnx-int8", "openvino-fp16", "openvino-
 class ExportParams:
     formats: Annotated[list[Format], AfterValidator(once_each)]
     """What the candidate is converted to: torchscript, onnx, onnx-int8, openvino-fp16, openvino-int8, engine (TensorRT). One that
-    this machine cannot make is listed as skipped; [] makes the stage do nothing."""
+    this machine cannot make is listed as skipped; [] makes the stage choose thresholds and nothing else."""
     calibration_images: Positive
     """Images of split train, evenly spaced, from which INT8 takes the ranges of activations."""
     max_map_drop: Share

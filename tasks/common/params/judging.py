@@ -102,10 +102,9 @@ class ReportParams:
     """Values of the gate's metric whose first crossing on the validation split is reported."""
     gallery_images: Annotated[Int, Field(ge=0, le=20)]
     """Images shown of each kind, most improved and most worsened; 0 leaves the gallery out."""
-    conf: Annotated[Float, Field(gt=0, lt=1)]
-    """Detections below this confidence are left out of confusion matrices and the gallery."""
     iou: Annotated[Float, Field(gt=0, lt=1)]
-    """IoU above which a detection has found a label, in confusion matrices and the gallery."""
+    """IoU above which a detection has found a label, in confusion matrices and the gallery; confidence and suppression are those
+    where each model operates, see `export.require`."""
     slope_epochs: Annotated[Int, Field(ge=2, le=MAX)]
     """Last epochs of a phase whose slope says whether it converged."""
     flat_slope: Share

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.common.paths import DECISION, EVALUATION, STATISTICS, VALIDATION
+from tasks.common.paths import DECISION, EVALUATION, OPERATING, VALIDATION
 from tasks.common.text import code, markdown
 from tasks.measure.decision import class_metric
-from tasks.report.advice.item import Item, Rule
+from tasks.report.advice.item import ERRORS, Item, Rule, rerun
 from tasks.report.facts import Facts
 from tasks.report.quality import balance
 from tasks.report.sections.assets import failed_checks
 from tasks.report.sections.errors import pairs
 from tasks.report.sections.parts import class_comparisons, is_lost, slice_value
+
+STRIDE = 32
+"""Sides of images that a network takes are multiples of it, px."""
 
 
 def feed_weak_class(facts: Facts) -> Iterator[Item]:
@@ -42,7 +45,7 @@ def feed_weak_size(facts: Facts) -> Iterator[Item]:
             "metric": facts.metric_name,
             "imgsz": str(facts.inputs.evaluation.settings["imgsz"]),
         }
-        yield Item("weak_size", values, f"{DECISION}: slices")
+        yield Item("weak_size", values, f"{DECISION}: slices", _larger_images(facts))
 
 
 def look_at_losses(facts: Facts) -> Iterator[Item]:
@@ -57,7 +60,7 @@ def look_at_losses(facts: Facts) -> Iterator[Item]:
             "change": facts.words.points(worse[name].change),
             "interval": facts.words.changes(worse[name].change_interval),
         }
-        yield Item("worse_part", values, f"{DECISION}: per_class, slices")
+        yield Item("worse_part", values, f"{DECISION}: per_class, slices", ERRORS)
 
 
 def untangle_pair(facts: Facts) -> Iterator[Item]:
@@ -67,18 +70,23 @@ def untangle_pair(facts: Facts) -> Iterator[Item]:
             "labelled": markdown(facts.inputs.names[i]),
             "detected": markdown(facts.inputs.names[j]),
             "count": f"{count:,}",
-            **facts.point,
+            "point": facts.point("candidate"),
+            "iou": facts.min_iou,
         }
-        yield Item("confused_pair", values, str(STATISTICS))
+        yield Item("confused_pair", values, str(OPERATING), ERRORS)
 
 
 def even_out(facts: Facts) -> Iterator[Item]:
-    """Advise for more recall or more precision, for the kind of the gate's metric."""
-    metrics = facts.entry("candidate")[facts.kind]
+    """Advise for more recall or more precision where the candidate operates."""
+    counts = facts.tallies["candidate"]
+    found, missed, false = (int(part.sum()) for part in (counts.found, counts.missed, counts.false))
+    metrics = {"precision": found / max(found + false, 1), "recall": found / max(found + missed, 1)}
     finding = balance(metrics, facts.report_params)
     if finding.verdict in ("misses", "invents"):
-        values = {name: facts.words.value(float(metrics[name])) for name in ("precision", "recall")}
-        yield Item(finding.verdict, values | {"kind": facts.kind}, f"{EVALUATION}: models.candidate.{facts.kind}")
+        values = {name: facts.words.value(value) for name, value in metrics.items()}
+        low = min(metrics, key=lambda name: metrics[name])
+        command = rerun(f"export.require={{{low}: {max(metrics.values()):.2f}}}")
+        yield Item(finding.verdict, values | {"point": facts.point("candidate")}, str(OPERATING), command)
 
 
 def tighten_boxes(facts: Facts) -> Iterator[Item]:
@@ -91,7 +99,7 @@ def tighten_boxes(facts: Facts) -> Iterator[Item]:
             "ratio": facts.words.share(metrics["mAP50-95"] / metrics["mAP50"]),
             "imgsz": str(facts.inputs.evaluation.settings["imgsz"]),
         }
-        yield Item("loose_boxes", values, f"{EVALUATION}: models.candidate.{facts.kind}")
+        yield Item("loose_boxes", values, f"{EVALUATION}: models.candidate.{facts.kind}", _larger_images(facts))
 
 
 def mend_masks(facts: Facts) -> Iterator[Item]:
@@ -107,7 +115,12 @@ def mend_data(facts: Facts) -> Iterator[Item]:
     failed = failed_checks(facts)
     if failed:
         values = {"name": code(failed[0][0]), "count": f"{failed[0][2]:,}", "checks": str(len(failed))}
-        yield Item("mend_data", values, f"{VALIDATION}: checks")
+        yield Item("mend_data", values, f"{VALIDATION}: checks", "python -m tasks.validate --fix")
+
+
+def _larger_images(facts: Facts) -> str:
+    """The command that runs everything on images half as large again."""
+    return rerun(f"train.imgsz={round(facts.inputs.evaluation.settings['imgsz'] * 1.5 / STRIDE) * STRIDE}")
 
 
 RULES: tuple[Rule, ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,16 @@ class Item:
     key: str
     values: Mapping[str, str]
     source: str
+    command: str = ""
+    """A command of the shell that does it, or begins it; '' where none does."""
 
+
+def rerun(*changes: str) -> str:
+    """The command that runs what depends on `changes`, each a KEY=VALUE of params.yaml."""
+    return shlex.join(["dvc", "exp", "run", *(word for change in changes for word in ("-S", change))])
+
+
+PROMOTE = "python -m tasks.registry promote vX.Y.Z --approver NAME --reason WHY"
+ERRORS = "python -m tasks.report --errors"
 
 Rule = Callable[[Facts], Iterator[Item]]

@@ -8,7 +8,7 @@ from tasks.common.paths import CURVES, DECISION, EVALUATION
 from tasks.common.text import code
 from tasks.measure.decision import Verdict
 from tasks.measure.intervals import MIN_GROUPS
-from tasks.report.advice.item import Item, Rule
+from tasks.report.advice.item import PROMOTE, Item, Rule, rerun
 from tasks.report.curves import components, total_loss
 from tasks.report.facts import Facts
 from tasks.report.quality import convergence, overfitting
@@ -22,17 +22,17 @@ def decide(facts: Facts) -> Iterator[Item]:
         "target": facts.words.gain(decision.threshold),
     }
     if decision.verdict is Verdict.PROMOTE:
-        yield Item("approve", values, f"{DECISION}: verdict, gain")
+        yield Item("approve", values, f"{DECISION}: verdict, gain", PROMOTE)
     evidence = decision.evidence
     if decision.verdict is Verdict.INCONCLUSIVE and evidence is not None and evidence.percentile is None:
         values |= {"groups": str(evidence.groups), "least": str(MIN_GROUPS)}
-        yield Item("more_groups", values, f"{DECISION}: evidence.groups")
+        yield Item("more_groups", values, f"{DECISION}: evidence.groups", PROMOTE)
     elif decision.verdict is Verdict.INCONCLUSIVE and evidence is not None:
         values |= {
             "bound": facts.words.gain(evidence.lower_bound),
             "share": facts.words.resamples(evidence.probability_of_gain),
         }
-        yield Item("judge", values, f"{DECISION}: evidence.lower_bound, evidence.probability_of_gain")
+        yield Item("judge", values, f"{DECISION}: evidence.lower_bound, evidence.probability_of_gain", PROMOTE)
 
 
 def mend_guards(facts: Facts) -> Iterator[Item]:
@@ -80,7 +80,8 @@ def train_longer(facts: Facts) -> Iterator[Item]:
                 "metric": facts.metric_name,
                 "window": str(facts.report_params.slope_epochs),
             }
-            yield Item("more_epochs", values, facts.curve_source)
+            more = rerun(f"{phase.name}.epochs={2 * int(phase.training['epochs'])}")
+            yield Item("more_epochs", values, facts.curve_source, more)
 
 
 def stop_earlier(facts: Facts) -> Iterator[Item]:
@@ -93,7 +94,8 @@ def stop_earlier(facts: Facts) -> Iterator[Item]:
             "best": str(phase.training["best_epoch"]),
             "epochs": str(phase.training["epochs_run"]),
         }
-        yield Item("stop_earlier", values, facts.curve_source)
+        fewer = rerun(f"finetune.epochs={max(int(phase.training['best_epoch']), 1)}")
+        yield Item("stop_earlier", values, facts.curve_source, fewer)
 
 
 def raise_rate(facts: Facts) -> Iterator[Item]:
@@ -109,7 +111,7 @@ def raise_rate(facts: Facts) -> Iterator[Item]:
             "rate": f"{facts.inputs.finetune.arguments.get('lr0')}",
             "epochs": str(len(epochs)),
         }
-        yield Item("bolder_rate", values, f"{CURVES}: train_*; models/finetune/args.yaml: lr0")
+        yield Item("bolder_rate", values, f"{CURVES}: train_*; models/finetune/args.yaml: lr0", _rate(facts, 3))
 
 
 def regularise(facts: Facts) -> Iterator[Item]:
@@ -121,7 +123,8 @@ def regularise(facts: Facts) -> Iterator[Item]:
                 "rise": facts.words.gain(finding.figures["rise"]),
                 "train": facts.words.gain(finding.figures["train_change"]),
             }
-            yield Item("regularise", values, f"{CURVES}: train_*, val_*")
+            fewer = rerun(f"{phase.name}.epochs={max(int(phase.training['best_epoch']), 1)}")
+            yield Item("regularise", values, f"{CURVES}: train_*, val_*", fewer)
 
 
 def keep_parent(facts: Facts) -> Iterator[Item]:
@@ -133,7 +136,13 @@ def keep_parent(facts: Facts) -> Iterator[Item]:
             "baseline": facts.words.value(facts.baseline_best),
             "metric": facts.metric_name,
         }
-        yield Item("gentler", shown, facts.curve_source)
+        yield Item("gentler", shown, facts.curve_source, _rate(facts, 1 / 3))
+
+
+def _rate(facts: Facts, factor: float) -> str:
+    """The command that runs the fine-tune at a learning rate `factor` times as high; '' where it had none."""
+    rate = facts.inputs.finetune.arguments.get("lr0")
+    return rerun(f"finetune.lr0={rate * factor:.2g}") if isinstance(rate, int | float) else ""
 
 
 RULES: tuple[Rule, ...] = (

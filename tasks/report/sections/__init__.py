@@ -1,4 +1,4 @@
-"""The sections of the report in the order of reading: result, evidence, training, cost, advice, files."""
+"""The sections of the report in the order of reading: result, what to do, evidence, errors, training, cost, files."""
 
 from tasks.common.page.document import Section
 from tasks.report.facts import Facts
@@ -11,6 +11,7 @@ def write(facts: Facts) -> tuple[Section, ...]:
     """Every section."""
     return (
         outcome.section(facts),
+        advice.next_section(facts),
         metrics.section(facts),
         decision.section(facts),
         parts.section(facts),
@@ -21,7 +22,6 @@ def write(facts: Facts) -> tuple[Section, ...]:
         quality.section(facts),
         compute.section(facts),
         advice.worth_section(facts),
-        advice.next_section(facts),
         advice.avoid_section(facts),
         assets.section(facts),
     )

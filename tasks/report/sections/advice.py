@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Advice, Block, Paragraph, Section, Table
-from tasks.common.paths import DECISION, STATISTICS
+from tasks.common.page.document import Advice, Block, Paragraph, Section, Suggestion, Table
+from tasks.common.paths import DECISION, OPERATING
 from tasks.measure.matching import Tally
 from tasks.report.advice import Item, cautions, suggestions
 from tasks.report.facts import Facts
@@ -26,7 +26,7 @@ def worth_section(facts: Facts) -> Section:
         (words("worth.size"), _tensors(facts)),
         (words("worth.latency"), _latency(facts)),
     )
-    source = f"models/*/training.json: seconds; {DECISION}; {STATISTICS}; reports/speed.json"
+    source = f"models/*/training.json: seconds; {DECISION}; {OPERATING}; reports/speed.json"
     table = Table(words.columns("question", "value"), rows, source, words("worth.caption"))
     text = words(
         f"worth.{cause(facts)}",
@@ -37,7 +37,6 @@ def worth_section(facts: Facts) -> Section:
         target=words.gain(decision.threshold),
         before=f"{before:,}",
         after=f"{after:,}",
-        **facts.point,
     )
     return Section("worth", words("worth.title"), (Paragraph(text, source), table))
 
@@ -69,4 +68,4 @@ def _advice(facts: Facts, kind: str, items: tuple[Item, ...]) -> Block:
     if not items:
         return Paragraph(facts.words(f"{kind}.none"))
     texts = [[facts.words(f"{kind}.{item.key}.{part}", **item.values) for part in ("do", "why")] for item in items]
-    return Advice(tuple((do, why, item.source) for (do, why), item in zip(texts, items, strict=True)))
+    return Advice(tuple(Suggestion(do, why, item.source, item.command) for (do, why), item in zip(texts, items, strict=True)))

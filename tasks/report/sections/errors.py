@@ -1,14 +1,17 @@
-"""The models' errors at one confidence: confusions, misses, false alarms, and the images that changed most."""
+"""The models' errors in service, each at its operating point: confusions, misses, false alarms, and the images that changed."""
 
 from __future__ import annotations
+
+from dataclasses import astuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks
-from tasks.common.paths import STATISTICS
-from tasks.common.text import markdown
-from tasks.measure.matching import confusion
+from tasks.common.paths import ERRORS, EXPORTED, OPERATING, STATISTICS
+from tasks.common.text import code, markdown
+from tasks.measure.errors import Confusion, Counts, Errors, Worsened
+from tasks.measure.matching import Tally, confusion
 from tasks.report import figures, gallery
 from tasks.report.facts import Facts
 
@@ -18,6 +21,8 @@ MOST_CLASSES = 16
 """Most classes in a confusion matrix: those with the most errors of the candidate."""
 MOST_PAIRS = 8
 """Most confused pairs in the table."""
+MOST_IMAGES = 12
+"""Most worsened images in the table; errors.json has them all."""
 
 
 def section(facts: Facts) -> Section:
@@ -25,14 +30,26 @@ def section(facts: Facts) -> Section:
         "errors",
         facts.words("errors.title"),
         blocks(
-            Paragraph(facts.words("errors.intro", **facts.point), f"{STATISTICS}"),
+            Paragraph(_intro(facts), f"{EXPORTED}: points"),
             counts(facts),
             _pairs_table(facts),
             _matrices(facts),
             _changed(facts),
+            _worsened_table(facts),
             *gallery.blocks(facts),
         ),
     )
+
+
+def _intro(facts: Facts) -> str:
+    """Where each model operates, and what counts as found."""
+    texts = {"reference": facts.model(facts.reference), "iou": facts.min_iou}
+    for role, model in zip(("reference", "candidate"), facts.pair, strict=True):
+        is_carded = facts.inputs.exported.points[model].chosen_on == "card"
+        is_shipped = model == "candidate" and facts.inputs.exported.exported
+        origin = "card" if is_carded else "shipped" if is_shipped else "chosen"
+        texts |= {f"{role}_point": facts.point(model), f"{role}_origin": facts.words(f"errors.origin.{origin}")}
+    return facts.words("errors.intro", **texts)
 
 
 def counts(facts: Facts) -> Table:
@@ -43,8 +60,8 @@ def counts(facts: Facts) -> Table:
         better = after < before if lower_is_better else after > before
         cell = Cell(f"{after - before:+,}", "" if after == before else "good" if better else "bad")
         rows.append((words(f"errors.{name}"), f"{before:,}", f"{after:,}", cell))
-    header = (words("column.at_confidence", **facts.point), *facts.pair_heads, words("column.change"))
-    return Table(header, tuple(rows), f"{STATISTICS}: {{{facts.reference},candidate}}.*, target_*", words("errors.counts"))
+    header = (words("column.in_service", iou=facts.min_iou), *facts.pair_heads, words("column.change"))
+    return Table(header, tuple(rows), f"{OPERATING}; {STATISTICS}: target_*", words("errors.counts"))
 
 
 def confusions(facts: Facts) -> dict[str, NDArray[np.int64]]:
@@ -69,6 +86,31 @@ def pairs(facts: Facts) -> list[tuple[int, int, int, int]]:
     return sorted(confused, key=lambda pair: (-pair[3], -pair[2], pair[0], pair[1]))
 
 
+def stored(facts: Facts) -> Errors:
+    """The content of errors.json."""
+    names = facts.inputs.names
+    before, after = (facts.tallies[model].f1 for model in facts.pair)
+    grown = sorted((pair for pair in pairs(facts) if pair[3] > pair[2]), key=lambda pair: pair[2] - pair[3])
+    return Errors(
+        before=_counts(facts.tallies[facts.reference]),
+        after=_counts(facts.tallies["candidate"]),
+        images=len(before),
+        improved=int((after > before).sum()),
+        grown=tuple(Confusion(names[i], names[j], was, now) for i, j, was, now in grown),
+        worsened=tuple(
+            Worsened(facts.inputs.evaluation.images[i], *(_counts(facts.tallies[model], i) for model in facts.pair))
+            for i in np.argsort(after - before, kind="stable")
+            if after[i] < before[i]
+        ),
+    )
+
+
+def _counts(tally: Tally, image: int | None = None) -> Counts:
+    """The counts of an image, or of all."""
+    parts = (tally.found, tally.missed, tally.false)
+    return Counts(*(int(part.sum() if image is None else part[image]) for part in parts))
+
+
 def _pairs_table(facts: Facts) -> Table:
     words, names = facts.words, facts.inputs.names
     header = (*words.columns("labelled", "detected"), *facts.pair_heads, words("column.change"))
@@ -82,7 +124,7 @@ def _pairs_table(facts: Facts) -> Table:
         )
         for i, j, before, after in pairs(facts)[:MOST_PAIRS]
     )
-    return Table(header, rows, str(STATISTICS), words("errors.pairs"), num_text_columns=2, empty=words("errors.no_pairs"))
+    return Table(header, rows, str(OPERATING), words("errors.pairs"), num_text_columns=2, empty=words("errors.no_pairs"))
 
 
 def _matrices(facts: Facts) -> Figure:
@@ -97,11 +139,28 @@ def _matrices(facts: Facts) -> Figure:
         for name, matrix in matrices.items()
     )
     key = "errors.matrices" if len(shown) == len(names) else "errors.some_matrices"
-    return Figure(facts.words(key, classes=len(shown) - 1, **facts.point), panels, str(STATISTICS))
+    return Figure(facts.words(key, classes=len(shown) - 1, iou=facts.min_iou), panels, str(OPERATING))
 
 
 def _changed(facts: Facts) -> Bullets:
-    before, after = (facts.tallies[name].f1 for name in facts.pair)
-    better, worse = int((after > before).sum()), int((after < before).sum())
-    text = facts.words("errors.changed", better=better, worse=worse, same=len(before) - better - worse, images=len(before))
-    return Bullets((text,), str(STATISTICS))
+    errors = stored(facts)
+    better, worse = errors.improved, len(errors.worsened)
+    text = facts.words("errors.changed", better=better, worse=worse, same=errors.images - better - worse, images=errors.images)
+    return Bullets((text,), str(OPERATING))
+
+
+def _worsened_table(facts: Facts) -> Table | None:
+    """The images that got worse, the worst first."""
+    words, worsened = facts.words, stored(facts).worsened
+    if not worsened:
+        return None
+    rows = tuple(
+        (
+            code(image.image),
+            *(f"{before} → {after}" for before, after in zip(astuple(image.before), astuple(image.after), strict=True)),
+        )
+        for image in worsened[:MOST_IMAGES]
+    )
+    header = (*words.columns("image"), *(words(f"errors.{name}") for name in ("found", "missed", "false")))
+    key = "worsened" if len(rows) == len(worsened) else "worsened_some"
+    return Table(header, rows, f"{ERRORS}: worsened", words(f"errors.{key}", shown=len(rows), all=f"{len(worsened):,}"))

@@ -7,15 +7,22 @@ from tasks.common.paths import DATASET, DECISION, EVALUATION
 from tasks.common.text import code
 from tasks.measure.decision import Decision, Verdict
 from tasks.report.facts import Facts
-
-TONES: dict[Verdict, Tone] = {Verdict.PROMOTE: "good", Verdict.INCONCLUSIVE: "warn", Verdict.REJECT: "bad"}
+from tasks.report.sections import brief
 
 
 def section(facts: Facts) -> Section:
     return Section(
         "outcome",
         facts.words("outcome.title"),
-        blocks(_cards(facts), _summary(facts), _how(facts), _kept_start(facts), _gate_split_is_val(facts), _other_data(facts)),
+        blocks(
+            brief.block(facts),
+            _cards(facts),
+            _summary(facts),
+            _how(facts),
+            _kept_start(facts),
+            _gate_split_is_val(facts),
+            _other_data(facts),
+        ),
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tasks.common.page import forest
 from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Table, Tone, blocks, tone_of
 from tasks.common.page.forest import Effect
-from tasks.common.paths import DECISION
+from tasks.common.paths import DECISION, ERRORS
 from tasks.common.text import markdown
 from tasks.measure.compare import Comparison
 from tasks.measure.decision import Slice, class_metric
 from tasks.measure.intervals import Interval
 from tasks.report.facts import Facts
+from tasks.report.sections.errors import stored
 
 MOST_ROWS = 30
 """Classes drawn in a figure: those with the largest change."""
@@ -69,12 +70,42 @@ def _summary(facts: Facts) -> Bullets | None:
         change, interval = words.points(comparison.change), words.changes(comparison.change_interval)
         items.append(words(f"parts.{key}", name=markdown(name), change=change, interval=interval))
     if facts.decision.confidence is not None:
-        lost = [markdown(name) for name, comparison in comparisons.items() if is_lost(comparison)]
-        lost += [f"{markdown(part.by)} {markdown(part.value)}" for part in facts.decision.slices if is_lost(part.comparison)]
-        more = [words("parts.more", count=f"{len(lost) - NUM_NAMED:,}")] if len(lost) > NUM_NAMED else []
-        names = words.listing([*lost[:NUM_NAMED], *more])
-        items.append(words("parts.lost", names=names) if lost else words("parts.none_lost"))
-    return Bullets(tuple(items), f"{DECISION}: per_class, slices")
+        lost = lost_parts(facts)
+        metrics = words.listing([class_metric(metric) for metric in _metrics(facts)])
+        counts = {"classes": f"{len(comparisons):,}", "slices": f"{len(facts.decision.slices):,}", "metrics": metrics}
+        items.append(words("parts.tested", **counts))
+        items.append(words("parts.lost", names=_named(facts, lost)) if lost else words("parts.none_lost"))
+    return Bullets((*items, *_counted(facts)), f"{DECISION}: per_class, slices; {ERRORS}")
+
+
+def lost_parts(facts: Facts) -> list[str]:
+    """The classes, by any metric that decision.json has of them, and the slices that got worse beyond noise."""
+    lost = []
+    for metric in _metrics(facts):
+        label = "" if metric == facts.metric else f" ({class_metric(metric)})"
+        lost += [f"{markdown(name)}{label}" for name, c in class_comparisons(facts, metric).items() if is_lost(c)]
+    return lost + [f"{markdown(part.by)} {markdown(part.value)}" for part in facts.decision.slices if is_lost(part.comparison)]
+
+
+def _counted(facts: Facts) -> list[str]:
+    """What got worse in service by mere counts: confusions and images."""
+    words, errors = facts.words, stored(facts)
+    grown = [
+        words("parts.confusion", labelled=markdown(pair.labelled), detected=markdown(pair.detected), before=before, after=after)
+        for pair in errors.grown
+        for before, after in [(f"{pair.before:,}", f"{pair.after:,}")]
+    ]
+    images = {"worse": f"{len(errors.worsened):,}", "images": f"{errors.images:,}"}
+    return [
+        words("parts.grown", names=_named(facts, grown)) if grown else words("parts.none_grown"),
+        words("parts.worsened", **images) if errors.worsened else words("parts.none_worsened"),
+    ]
+
+
+def _named(facts: Facts, names: Sequence[str]) -> str:
+    """The names as a list, of many the first and how many more there are."""
+    more = [facts.words("parts.more", count=f"{len(names) - NUM_NAMED:,}")] if len(names) > NUM_NAMED else []
+    return facts.words.listing([*names[:NUM_NAMED], *more])
 
 
 def _class_table(facts: Facts, metric: str) -> Table:
