@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests import checkout
+from tests import checkout, turn
 
 pytestmark = pytest.mark.slow
 OLD, NOW = ("washer", "nut", "bolt", "bracket"), ("washer", "plate", "nut", "bolt", "bracket")
@@ -30,9 +30,8 @@ RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decisio
 
 @pytest.fixture(scope="module")
 def turns(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """A checkout whose second turn ran by the flow, one where it ran by DVC, and what the flow printed."""
-    root = checkout.make(tmp_path_factory.mktemp("turns") / "checkout")
-    checkout.run(root, "dvc", "repro")
+    """A checkout whose second turn ran by the flow, one where DVC ran it up to the decision, and what the flow printed."""
+    root = turn.first_by_dvc(tmp_path_factory.mktemp("turns") / "checkout")
     checkout.run(root, *REGISTRY, "register")
     checkout.run(root, *REGISTRY, "promote", "v1.0.0", "--approver", "A. Reviewer", "--reason", "the first")
     shutil.copytree(root / "data/sample", root / "data/first")
@@ -41,7 +40,7 @@ def turns(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     shutil.copytree(root, by_dvc, symlinks=True)
     output = checkout.run_flow(root, "flows.improve")
     checkout.run(by_dvc, *REGISTRY, "champion", "--pin")
-    checkout.run(by_dvc, "dvc", "repro")
+    checkout.run(by_dvc, "dvc", "repro", "gate")
     return root, by_dvc, output
 
 
