@@ -77,17 +77,9 @@ def run(root: Path, *command: str, ok: bool = True) -> str:
     return result.stdout
 
 
-FLOW = """
-import runpy, sys
-sys.executable, module = sys.argv[1:]
-del sys.argv[1:]
-runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
-
-
 def run_flow(root: Path, module: str, ok: bool = True) -> str:
-    """What `python -m MODULE` prints in the checkout; the flow's DVC and its stages are forked as in `run`."""
-    return run(root, sys.executable, "-c", FLOW, warm.python("dvc", "stages"), module, ok=ok)
+    """What `python -m MODULE` prints in the checkout; the flow, its server, DVC and the stages are forked as in `run`."""
+    return run(root, warm.python("dvc", "stages", "flows"), "-m", module, ok=ok)
 
 
 def processes_in(root: Path) -> list[psutil.Process]:

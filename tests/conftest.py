@@ -39,6 +39,17 @@ def _shares(file: str) -> bool:
     return re.search(r'scope="(module|class)"', (ws.ROOT / file).read_text(encoding="utf-8")) is not None
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out modules with none of the tests asked for: importing them all takes each process ten seconds."""
+    asked = config.getoption("markexpr")
+    if collection_path.suffix != ".py" or not asked.startswith(("slow", "not slow")):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    if asked.startswith("slow"):
+        return "mark.slow" not in text or None
+    return bool(re.search(r"^pytestmark = [\[\s]*pytest\.mark\.slow", text, re.MULTILINE)) or None
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _pillow_as_it_is() -> None:
     """Importing Ultralytics replaces PIL.Image.open for the whole process; the stages that read images never import it."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import yaml
 from tasks.common import isolation
 from tasks.common.process import dies_with_us
 from tasks.gate import decide
-from tests import checkout
+from tests import checkout, warm
 from tests import workspace as ws
 from tests.api import Api
 from tests.gate_data import gate_params, random_evaluation
@@ -118,13 +117,16 @@ class Server(Api):
     @contextmanager
     def worker(self, name: str, cwd: Path) -> Iterator[psutil.Process]:
         """A worker of the pool `ratchet` that was started in `cwd`."""
-        with self.program(name, "worker", "start", "--pool", "ratchet", "--name", name, cwd=cwd) as process:
+        words = ("worker", "start", "--pool", "ratchet", "--name", name)
+        with self.program(name, *words, cwd=cwd, python=warm.python("dvc", "flows")) as process:
             yield psutil.Process(process.pid)
 
     @contextmanager
-    def program(self, log: str, *arguments: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    def program(
+        self, log: str, *arguments: str, cwd: Path | None = None, python: str = sys.executable
+    ) -> Iterator[subprocess.Popen[bytes]]:
         with (self.folder / f"{log}.log").open("ab") as stream:
-            command = [sys.executable, "-m", "prefect", *arguments]
+            command = [python, "-m", "prefect", *arguments]
             process = subprocess.Popen(
                 command,
                 cwd=cwd or self.folder,
@@ -144,7 +146,7 @@ class Server(Api):
     def run(self, root: Path, *command: str, ok: bool = True) -> str:
         """What `python ARGUMENTS` prints in `root`, with PREFECT_API_URL naming this server."""
         result = subprocess.run(
-            [sys.executable, *command], cwd=root, env=self.environment, capture_output=True, text=True, check=False
+            [warm.python("dvc", "flows"), *command], cwd=root, env=self.environment, capture_output=True, text=True, check=False
         )
         assert (result.returncode == 0) == ok, result.stdout + result.stderr
         return result.stdout + result.stderr
@@ -175,8 +177,9 @@ class Server(Api):
 
 
 def kill(process: psutil.Process) -> None:
-    """What the end of a machine does to a process and to all that it started."""
-    family = [process, *process.children(recursive=True)]
+    """What the end of a machine does to a process and to all that works in its folder."""
+    family = checkout.processes_in(Path(process.cwd()))
     for member in family:
-        os.kill(member.pid, signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
     psutil.wait_procs(family, timeout=30)

@@ -19,7 +19,7 @@ import yaml
 
 from tasks.gate import decide
 from tasks.measure.decision import Level, Reign
-from tests import checkout
+from tests import checkout, warm
 from tests import workspace as ws
 from tests.api import Api, free_port
 from tests.gate_data import gate_params, random_evaluation
@@ -74,7 +74,7 @@ class Served(Api):
 
     def begin(self) -> None:
         """Start it; `ready` waits until it serves."""
-        command = [sys.executable, "-m", "flows.serve"]
+        command = [warm.python("dvc", "flows"), "-m", "flows.serve"]
         with self.log.open("wb") as stream:
             self.process = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
 
@@ -93,8 +93,7 @@ class Served(Api):
 
     def part(self, words: str) -> psutil.Process:
         """The process of `make serve` whose command line holds `words`."""
-        assert self.process
-        return next(p for p in psutil.Process(self.process.pid).children() if words in " ".join(p.cmdline()))
+        return next(p for p in checkout.processes_in(self.root) if words in " ".join(p.cmdline()))
 
     def start(self, **parameters: Any) -> str:
         """A new run of the deployment `promote`."""

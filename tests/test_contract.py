@@ -5,7 +5,7 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,17 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(file: Path) -> Iterator[str]:
+@cache
+def imported(file: Path) -> frozenset[str]:
     """The modules that a file imports, wherever in it: of `from a import b` it is a.b where that is a module of ours, else a."""
+    found = set[str]()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name if is_module(name) else node.module for name in names)
+            found |= {name if is_module(name) else node.module for name in names}
+    return frozenset(found)
 
 
 def is_module(name: str) -> bool:
@@ -65,7 +68,12 @@ def graph_of(files: list[Path]) -> dict[str, set[str]]:
     return {name: {other for other in imported(file) if other in modules} for name, file in modules.items()}
 
 
-GRAPH = graph_of(CODE)
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    """Who imports whom in tasks and flows."""
+    return graph_of(CODE)
+
+
 ALWAYS = ("",)
 WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     f"tasks.common.{name}": ALWAYS
@@ -109,11 +117,11 @@ def test_a_heavy_library_is_imported_by_its_owners_alone(library: str) -> None:
     assert others - {"tasks.measure.yolo"} == set()
 
 
-def test_imports_go_one_way() -> None:
+def test_imports_go_one_way(graph: dict[str, set[str]]) -> None:
     floors = {"tasks.common": {"tasks.common"}, "tasks.measure": {"tasks.common", "tasks.measure"}}
     bad = {
         f"{name} imports {other}"
-        for name, others in GRAPH.items()
+        for name, others in graph.items()
         for other in others
         if (name.startswith("tasks") and is_in(other, "flows"))
         or any(is_in(name, floor) and not any(is_in(other, own) for own in known) for floor, known in floors.items())
@@ -122,11 +130,11 @@ def test_imports_go_one_way() -> None:
     assert bad == set()
 
 
-def test_a_stage_never_imports_another_stage() -> None:
+def test_a_stage_never_imports_another_stage(graph: dict[str, set[str]]) -> None:
     modules = {"sample", "validate", "train", "review", "evaluate", "gate", "export", "report"}
     bad = {
         f"{name} imports {other}"
-        for name, others in GRAPH.items()
+        for name, others in graph.items()
         for other in others
         if (own := name.split(".")[1:2]) and (its := other.split(".")[1:2])
         if own[0] in modules and its[0] in modules and own[0] != its[0]
@@ -171,14 +179,14 @@ def test_a_test_module_imports_no_other() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_the_code_that_decides_its_numbers(stage: str) -> None:
+def test_a_stage_depends_on_the_code_that_decides_its_numbers(stage: str, graph: dict[str, set[str]]) -> None:
     listed = [dep.removesuffix(".py").replace("/", ".") for dep in STAGES[stage]["deps"] if dep.startswith("tasks/")]
     module = STAGES[stage]["cmd"].split()[3]
     todo, closure = [f"{module}.__main__"], set[str]()
     while todo:
         if (name := todo.pop()) not in closure:
             closure.add(name)
-            todo += [*GRAPH[name], *(package for package in packages_of(name) if package in GRAPH)]
+            todo += [*graph[name], *(package for package in packages_of(name) if package in graph)]
     needed = {name for name in closure if not (own := WITHOUT_EFFECT.get(top(name), ())) or stage in own}
 
     missing = {name for name in needed if not any(is_in(name, dep) for dep in listed) and not is_empty(name)}

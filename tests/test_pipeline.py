@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests import checkout
+from tests import checkout, turn
 
 pytestmark = pytest.mark.slow
 IMPROVE = (sys.executable, "-m", "flows.improve")
@@ -163,9 +163,7 @@ def test_an_experiment_with_another_threshold_decides_anew_and_trains_nothing(ra
 
 
 def test_both_doors_give_identical_bytes(ran: tuple[Path, str], tmp_path: Path) -> None:
-    other = checkout.make(tmp_path / "checkout")
-
-    checkout.run(other, "dvc", "repro")
+    other = turn.first_by_dvc(tmp_path / "checkout")
 
     assert {name: sha256(other / name) for name in RESULTS} == {name: sha256(ran[0] / name) for name in RESULTS}
 

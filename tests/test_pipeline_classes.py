@@ -18,7 +18,7 @@ import pytest
 from tasks.measure import files, operating
 from tasks.measure.exported import Exported
 from tasks.measure.matching import match
-from tests import checkout
+from tests import checkout, turn
 
 pytestmark = pytest.mark.slow
 OLD, NOW = ("washer", "nut", "bolt", "bracket"), ("washer", "plate", "nut", "bolt", "bracket")
@@ -35,9 +35,8 @@ RESULTS = ("reports/evaluation.json", "reports/evaluation.npz", "reports/decisio
 
 @pytest.fixture(scope="module")
 def turns(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """A checkout whose second turn ran by the flow, one where it ran by DVC, and what the flow printed."""
-    root = checkout.make(tmp_path_factory.mktemp("turns") / "checkout")
-    checkout.run(root, "dvc", "repro")
+    """A checkout whose second turn ran by the flow, one where DVC ran it up to the export, and what the flow printed."""
+    root = turn.first_by_dvc(tmp_path_factory.mktemp("turns") / "checkout")
     checkout.run(root, *REGISTRY, "register")
     checkout.run(root, *REGISTRY, "promote", "v1.0.0", "--approver", "A. Reviewer", "--reason", "the first")
     checkout.set_params(root, SECOND)
@@ -45,7 +44,7 @@ def turns(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     shutil.copytree(root, by_dvc, symlinks=True)
     output = checkout.run_flow(root, "flows.improve")
     checkout.run(by_dvc, *REGISTRY, "champion", "--pin")
-    checkout.run(by_dvc, "dvc", "repro")
+    checkout.run(by_dvc, "dvc", "repro", "export")
     return root, by_dvc, output
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +28,43 @@ from tests.gate_data import parse as parse_files
 from tests.registry_data import RECORD, WHO
 from tests.workspace import sh
 
-FILES = random_files(num_images=80, found=(0.6, 0.9))
-GOOD = decide(parse_files(*FILES), gate_params())
-LUCKY = decide(random_evaluation(num_images=14, found=(0.70, 0.72), seed=5), gate_params())
-FEW = decide(random_evaluation(num_images=80, found=(0.5, 0.95)), gate_params("group_by={column: site}"))
-BELOW = decide(random_evaluation(num_images=80, found=(0.9, 0.6)), gate_params())
-GUARDED = decide(parse_files(*FILES), gate_params("min_recall=0.99", "min_precision=0.99"))
+
+@cache
+def files() -> Any:
+    """Content and arrays of an evaluation with a gain."""
+    return random_files(num_images=80, found=(0.6, 0.9))
 
 
-def itself(min_gain: float) -> Decision:
+@cache
+def good() -> Decision:
+    return decide(parse_files(*files()), gate_params())
+
+
+@cache
+def lucky() -> Decision:
+    return decide(random_evaluation(num_images=14, found=(0.70, 0.72), seed=5), gate_params())
+
+
+@cache
+def few() -> Decision:
+    return decide(random_evaluation(num_images=80, found=(0.5, 0.95)), gate_params("group_by={column: site}"))
+
+
+@cache
+def below() -> Decision:
+    return decide(random_evaluation(num_images=80, found=(0.9, 0.6)), gate_params())
+
+
+@cache
+def guarded() -> Decision:
+    return decide(parse_files(*files()), gate_params("min_recall=0.99", "min_precision=0.99"))
+
+
+@cache
+def itself() -> Decision:
     content, arrays = random_files(num_images=30)
     same_twice(content, arrays)
-    return decide(parse_files(content, arrays), gate_params(f"min_gain={min_gain}"))
+    return decide(parse_files(content, arrays), gate_params("min_gain=0.0"))
 
 
 @pytest.fixture
@@ -51,7 +78,7 @@ def params(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text)
-    write_files(tmp_path, *FILES)
+    write_files(tmp_path, *files())
     return params_module.load(ws.ROOT / "params.yaml")
 
 
@@ -74,17 +101,20 @@ def row(text: str, head: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("decision", "verdict", "cause"),
+    ("judge", "verdict", "cause"),
     [
-        pytest.param(GOOD, "PROMOTE", "", id="a gain"),
-        pytest.param(LUCKY, "INCONCLUSIVE", r": .* the gain is at least -[\d.]+ %, which is not above zero.*", id="luck"),
-        pytest.param(FEW, "INCONCLUSIVE", ": 4 independent groups of images show nothing, .*", id="few groups"),
-        pytest.param(itself(0.0), "INCONCLUSIVE", ": candidate and reference have the same tensors", id="itself"),
-        pytest.param(BELOW, "REJECT", r": .* is below the threshold of .* \(\d+ guards fail too\)", id="below the threshold"),
-        pytest.param(GUARDED, "REJECT", r": min_precision: box.precision: .* \(\d guards fail too\)", id="guards"),
+        pytest.param(good, "PROMOTE", "", id="a gain"),
+        pytest.param(lucky, "INCONCLUSIVE", r": .* the gain is at least -[\d.]+ %, which is not above zero.*", id="luck"),
+        pytest.param(few, "INCONCLUSIVE", ": 4 independent groups of images show nothing, .*", id="few groups"),
+        pytest.param(itself, "INCONCLUSIVE", ": candidate and reference have the same tensors", id="itself"),
+        pytest.param(below, "REJECT", r": .* is below the threshold of .* \(\d+ guards fail too\)", id="below the threshold"),
+        pytest.param(guarded, "REJECT", r": min_precision: box.precision: .* \(\d guards fail too\)", id="guards"),
     ],
 )
-def test_the_reason_shown_is_the_one_that_decided(params: Params, decision: Decision, verdict: str, cause: str) -> None:
+def test_the_reason_shown_is_the_one_that_decided(
+    params: Params, judge: Callable[[], Decision], verdict: str, cause: str
+) -> None:
+    decision = judge()
     conclude(decision)
 
     [shown] = row(summary.summarise(params, None), "verdict")
@@ -93,8 +123,10 @@ def test_the_reason_shown_is_the_one_that_decided(params: Params, decision: Deci
     assert re.fullmatch(f"{verdict}{cause}", shown), shown
 
 
-@pytest.mark.parametrize("decision", [LUCKY, FEW, itself(0.0)], ids=["luck", "few groups", "itself"])
-def test_no_first_reason_of_an_inconclusive_verdict_says_that_the_threshold_was_reached(decision: Decision) -> None:
+@pytest.mark.parametrize("judge", [lucky, few, itself], ids=["luck", "few groups", "itself"])
+def test_no_first_reason_of_an_inconclusive_verdict_says_that_the_threshold_was_reached(judge: Callable[[], Decision]) -> None:
+    decision = judge()
+
     assert "reaches the threshold" not in decision.reasons[0]
     assert any("reaches the threshold" in reason for reason in decision.reasons[1:])
 
@@ -108,7 +140,7 @@ def test_a_version_that_could_be_luck_says_so_where_versions_are_listed() -> Non
 
 
 def test_a_model_that_this_run_made_a_version_has_no_more_to_say(params: Params) -> None:
-    version = make_version(params, GOOD)
+    version = make_version(params, good())
 
     text = summary.summarise(params, version)
 
@@ -117,12 +149,12 @@ def test_a_model_that_this_run_made_a_version_has_no_more_to_say(params: Params)
 
 
 def test_a_model_that_is_a_version_already_is_named_with_the_judgement_of_then(params: Params) -> None:
-    version = make_version(params, GOOD)
+    version = make_version(params, good())
 
     [shown] = row(summary.summarise(params, version, is_known=True), "version")
 
     assert shown.startswith(f"this model is detector@v1.0.0 already (registered {version.created[:10]}); judged then PROMOTE, ")
-    assert shown.endswith(f"({GOOD.gain:+.2%}) at a threshold of +1.00%")
+    assert shown.endswith(f"({good().gain:+.2%}) at a threshold of +1.00%")
 
 
 OTHER_GATES = {
@@ -130,7 +162,7 @@ OTHER_GATES = {
     "a lower threshold": (["gate.min_gain=0.001"], "a threshold of +1.00%, gate.min_gain is +0.10% today"),
     "another confidence": (["gate.confidence=0.99"], "with confidence 0.95, gate.confidence is 0.99 today"),
     "no confidence": (["gate.confidence=null"], "with confidence 0.95, gate.confidence is none today"),
-    "another metric": (["gate.metric=mask.mAP50-95"], f"judged by {GOOD.metric}, gate.metric is mask.mAP50-95 today"),
+    "another metric": (["gate.metric=mask.mAP50-95"], "judged by box.mAP50, gate.metric is mask.mAP50-95 today"),
 }
 
 
@@ -138,7 +170,7 @@ OTHER_GATES = {
 def test_another_gate_than_that_of_then_is_a_warning_in_the_summary_and_in_promote(
     params: Params, overrides: list[str], expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    version = make_version(params, GOOD)
+    version = make_version(params, good())
     today = params_module.load(ws.ROOT / "params.yaml", overrides)
 
     assert any(expected in text for text in row(summary.summarise(today, version, is_known=True), "warning"))
@@ -151,8 +183,8 @@ def test_another_gate_than_that_of_then_is_a_warning_in_the_summary_and_in_promo
 def test_a_verdict_that_is_reject_today_is_a_warning_while_the_model_is_a_version(
     params: Params, caplog: pytest.LogCaptureFixture
 ) -> None:
-    version = make_version(params, GOOD)
-    conclude(GUARDED)
+    version = make_version(params, good())
+    conclude(guarded())
 
     expected = "the verdict was PROMOTE, it is REJECT today: min_precision: "
 
@@ -163,23 +195,25 @@ def test_a_verdict_that_is_reject_today_is_a_warning_while_the_model_is_a_versio
 
 
 def test_the_last_verdict_here_says_nothing_of_another_model(params: Params) -> None:
-    version = make_version(params, GOOD, tensors="f" * 64)
-    conclude(GUARDED)
+    version = make_version(params, good(), tensors="f" * 64)
+    conclude(guarded())
 
     assert Registry(params).gate_since(version) == ()
 
 
 def test_a_champion_that_is_compared_with_itself_is_no_warning(params: Params) -> None:
-    version = make_version(params, GOOD)
+    version = make_version(params, good())
     Registry(params).promote(version.version, **WHO)
-    same = replace(GOOD, verdict=Verdict.REJECT, tensors_sha256=dict.fromkeys(("champion", "candidate"), version.record.tensors))  # type: ignore[union-attr]
+    same = replace(
+        good(), verdict=Verdict.REJECT, tensors_sha256=dict.fromkeys(("champion", "candidate"), version.record.tensors)
+    )  # type: ignore[union-attr]
     conclude(same)
 
     assert Registry(params).since_judged(version) == ()
 
 
 def test_another_champion_than_the_reference_of_then_is_a_warning(params: Params, caplog: pytest.LogCaptureFixture) -> None:
-    first, second = make_version(params, GOOD), make_version(params, GOOD, md5="2" * 32, tensors="e" * 64)
+    first, second = make_version(params, good()), make_version(params, good(), md5="2" * 32, tensors="e" * 64)
     Registry(params).promote(first.version, **WHO)
 
     assert Registry(params).since_judged(second) == ("it was judged against the baseline, the champion is v1.0.0 today",)
@@ -207,7 +241,7 @@ def test_a_run_knows_whether_its_candidate_was_a_version_before_and_a_rejection_
 
 
 def test_a_version_without_a_decision_is_not_compared(params: Params) -> None:
-    version = make_version(params, GOOD)
+    version = make_version(params, good())
     sh("git", "rm", "-q", "--cached", "reports/decision.json")
     sh("git", "commit", "-qm", "Without")
 
@@ -237,7 +271,7 @@ def test_a_version_says_of_how_many_classes_its_figures_are() -> None:
 
 
 def test_a_class_name_cannot_add_a_line_to_the_summary(params: Params) -> None:
-    forged = replace(GUARDED, reasons=("max_class_drop: bolt\nnext       rm -rf models", *GUARDED.reasons[1:]))
+    forged = replace(guarded(), reasons=("max_class_drop: bolt\nnext       rm -rf models", *guarded().reasons[1:]))
     conclude(forged)
 
     text = summary.summarise(params, None)

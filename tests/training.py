@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from ruamel.yaml import YAML
 
 from tasks.common import accepted, dataset
 from tasks.common.manifest import AcceptedSplit, Manifest
-from tests import forked
+from tests import forked, warm
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, dict[str, object]] = {
@@ -34,8 +35,7 @@ def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Pat
     shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
     change(root, SMALL)
     change(root, changes or {})
-    drawn = forked.run(root, "tasks.sample")
-    assert drawn.code == 0, drawn.printed
+    _draw(root, {**SMALL["sample"], **(changes or {}).get("sample", {})})
     data = dataset.read_dataset(root / "data/sample")
     splits = {split: _entry(data, split) for split in data.splits}
     found = {"splits": splits, "quarantined": {}, "metadata_sha256": accepted.metadata_sha256(data.root)}
@@ -43,6 +43,18 @@ def make(root: Path, changes: dict[str, dict[str, object]] | None = None) -> Pat
     (root / "reports").mkdir()
     (root / Manifest.FILE).write_bytes(manifest.encode())
     return root
+
+
+def _draw(root: Path, sample: dict[str, object]) -> None:
+    """Put the dataset of section `sample` into data/sample; a run of pytest draws it once."""
+
+    def make(place: Path) -> None:
+        drawn = forked.run(root, "tasks.sample")
+        assert drawn.code == 0, drawn.printed
+        shutil.move(root / "data/sample", place)
+
+    key = hashlib.sha256(repr(sorted(sample.items())).encode()).hexdigest()
+    shutil.copytree(warm.once(f"sample-{key}", make), root / "data/sample")
 
 
 def _entry(data: dataset.Dataset, split: str) -> AcceptedSplit:

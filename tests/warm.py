@@ -47,13 +47,20 @@ LIBRARIES = {
     "stages": f"""{DVC} great_expectations matplotlib.pyplot onnxruntime polars thop torch._inductor torchvision
         ultralytics.utils.plotting tasks.evaluate tasks.export tasks.gate tasks.measure.kernel tasks.registry tasks.report
         tasks.review tasks.train.trainer tasks.validate tasks.watch""",
+    "flows": """gto numpy prefect.cli.worker prefect.flow_engine prefect.runner prefect.server.api.server prefect.workers.process
+        psutil ruamel.yaml""",
 }
 """What takes long to import, and starts no thread before it is used."""
 START_S = 300
 CLIENT = r"""#!{python} -IS
 import sys
 option, module = [*sys.argv[1:3], "", ""][:2]
-name = "dvc" if module in ("dvc", "tasks.registry") else "stages" if module.startswith("tasks.") else ""
+name = (
+    "dvc" if module in ("dvc", "tasks.registry")
+    else "stages" if module.startswith("tasks.")
+    else "flows" if module.startswith("flows.") or module.partition(".")[0] == "prefect" and "server" not in sys.argv
+    else ""  # a server too: who starts one looks whether that very process listens
+)
 try:
     if option != "-m" or not name or module == "tasks.export.worker":  # which is measured, and must not have torch imported
         raise OSError
@@ -84,12 +91,17 @@ os._exit(code)
 def address(name: str) -> str:
     """Where the process with those LIBRARIES listens; the first who asks starts it."""
     folder, _, pid = os.environ[FOLDER].partition(" ")
-    place = Path(folder) / name
-    with (Path(folder) / f"{name}.lock").open("w") as lock:
+    return str(once(name, lambda place: _start(place.name, folder, pid)))
+
+
+def once(name: str, make: Callable[[Path], object]) -> Path:
+    """What `make` puts at a place that the processes of this run of pytest share; the first who asks has it made."""
+    place = Path(os.environ[FOLDER].partition(" ")[0]) / name
+    with place.with_name(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
-            _start(name, folder, pid)
-    return str(place)
+            make(place)
+    return place
 
 
 def _start(name: str, folder: str, pid: str) -> None:
@@ -174,11 +186,11 @@ def serve(name: str, folder: Path, pid: int) -> None:
             connection = listener.accept()[0]
             if os.fork() == 0:
                 listener.close()
-                _watch(connection, path)
+                _watch(connection, path, folder / "bin/python" if name == "flows" else None)
             connection.close()
 
 
-def _watch(connection: socket.socket, path: list[str]) -> None:
+def _watch(connection: socket.socket, path: list[str], flow_python: Path | None) -> None:
     """Fork the program that `connection` asks for, hand it the signals that come, and answer how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
@@ -190,7 +202,7 @@ def _watch(connection: socket.socket, path: list[str]) -> None:
     os.setpgid(program, program)  # both do it, whoever comes first
     if program == 0:
         connection.close()
-        _end(lambda: _become(*marshal.loads(request), streams, path))
+        _end(lambda: _become(*marshal.loads(request), streams, path, flow_python))
     for stream in streams:
         os.close(stream)
     ended = os.pidfd_open(program)
@@ -206,8 +218,16 @@ def _watch(connection: socket.socket, path: list[str]) -> None:
     os._exit(0)
 
 
-def _become(words: list[str], environ: dict[bytes, bytes], cwd: str, umask: int, streams: list[int], path: list[str]) -> None:
-    """Be `python WORDS`."""
+def _become(
+    words: list[str],
+    environ: dict[bytes, bytes],
+    cwd: str,
+    umask: int,
+    streams: list[int],
+    path: list[str],
+    flow_python: Path | None,
+) -> None:
+    """Be `python WORDS`; with `flow_python` in the place of `python` for what it starts, if it is about flows."""
     os.chdir(cwd)
     os.umask(umask)
     os.environ.clear()
@@ -219,12 +239,28 @@ def _become(words: list[str], environ: dict[bytes, bytes], cwd: str, umask: int,
         text.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.path[:] = [cwd, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *path]
     sys.argv[:] = [words[0], *words[2:]]
+    if flow_python:
+        sys.executable = str(flow_python)
+        _read_settings(words[1])
+        if words[1].startswith("prefect."):
+            sys.modules.pop(words[1], None)  # which runpy would warn of
     if words[0] == "-m":
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
         return
     assert words[0] == "-c", words
     main = sys.modules["__main__"] = ModuleType("__main__")
     exec(compile(words[1], "<string>", "exec"), main.__dict__)
+
+
+def _read_settings(module: str) -> None:
+    """Let Prefect, which does it when it is imported, read its settings from the variables of this program."""
+    from prefect.context import refresh_global_settings_context
+
+    if module.startswith("flows."):
+        from tasks.common import isolation  # of the checkout
+
+        isolation.apply()
+    refresh_global_settings_context()
 
 
 def _end(program: Callable[[], Any]) -> None:
