@@ -47,9 +47,9 @@ class Operator:
     end2end: bool
 
     @property
-    def own_ids(self) -> Mapping[int, int]:
+    def model_ids(self) -> Mapping[int, int]:
         """{the dataset's id of a class: the model's} of those that it knows."""
-        return {int(theirs): own for own, theirs in enumerate(self.ids) if theirs >= 0}
+        return {int(data_id): i for i, data_id in enumerate(self.ids) if data_id >= 0}
 
 
 def opened(run: Run, name: str) -> Operator:
@@ -94,7 +94,7 @@ def choose(run: Run, operator: Operator, folder: Path) -> tuple[Thresholds, dict
     """
     images, evaluate = run.dataset.splits["val"], run.params.evaluate
     stored = thresholds.store(
-        operator.network, images, len(operator.names), run.imgsz, operator.end2end, folder, operator.own_ids
+        operator.network, images, len(operator.names), run.imgsz, operator.end2end, folder, operator.model_ids
     )
     chosen = thresholds.choose(stored, run.requirement, evaluate.max_det, evaluate.iou)
     figures = thresholds.figures(stored, chosen, operator.names)
@@ -123,7 +123,7 @@ def point_of(run: Run, operator: Operator, chosen: Thresholds, chosen_on: Litera
 
 def operate(run: Run, operator: Operator, chosen: Thresholds, images: Sequence[Path]) -> Operated:
     """What the model detects in `images` with the thresholds, by the code that serves the artifacts."""
-    found: list[tuple[Candidates, Frame, tuple[tuple[Ring, ...], ...]]] = []
+    seen: list[tuple[Candidates, Frame, tuple[tuple[Ring, ...], ...]]] = []
     for begin in range(0, len(images), BATCH):
         read = [decode.letterbox(decode.pixels(image), run.imgsz) for image in images[begin : begin + BATCH]]
         outputs = operator.network(np.stack([chw for chw, _ in read]))
@@ -132,17 +132,17 @@ def operate(run: Run, operator: Operator, chosen: Thresholds, images: Sequence[P
             kept = decode.detect(raw, chosen)
             kept = kept.where(operator.ids[kept.cls] >= 0)
             prototypes = outputs[1][i] if len(outputs) > 1 else None
-            found.append((kept, frame, tuple(outlines(kept, prototypes, frame, chosen.mask, run.imgsz))))
-    kept_boxes = [kept for kept, *_ in found]
-    boxes = [frame.to_original(kept.box_xyxy.reshape(-1, 2, 2)).reshape(-1, 4) for kept, frame, _ in found]
+            seen.append((kept, frame, tuple(outlines(kept, prototypes, frame, chosen.mask, run.imgsz))))
+    kept_boxes = [kept for kept, *_ in seen]
+    boxes = [frame.to_original(kept.box_xyxy.reshape(-1, 2, 2)).reshape(-1, 4) for kept, frame, _ in seen]
     detections = Detections(
-        img=np.repeat(np.arange(len(found)), [len(kept.cls) for kept in kept_boxes]).astype(np.int32),
+        img=np.repeat(np.arange(len(seen)), [len(kept.cls) for kept in kept_boxes]).astype(np.int32),
         cls=operator.ids[np.concatenate([kept.cls for kept in kept_boxes])].astype(np.int32),
         conf=np.concatenate([kept.conf for kept in kept_boxes]).astype(np.float32),
         box_xyxy=np.concatenate(boxes).astype(np.float32),
         tp={},
     )
-    return Operated(detections, tuple(outline for *_, parts in found for outline in parts))
+    return Operated(detections, tuple(outline for *_, parts in seen for outline in parts))
 
 
 def outlines(
@@ -151,13 +151,13 @@ def outlines(
     """The outlines of the mask of each detection and of its holes, in pixels of the original image; none without prototypes."""
     if prototypes is None:
         return [() for _ in kept.cls]
-    found = []
+    outlined = []
     for i in range(len(kept.cls)):  # one by one: 300 masks of 1280 px are 2 GB
         is_inside = decode.mask_logits(kept.where(np.array([i])), prototypes, imgsz)[0] > decode.logit(mask)
         contours, _ = cv2.findContours(is_inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         rings = [cv2.approxPolyDP(contour, OUTLINE_PX, closed=True)[:, 0] + 0.5 for contour in contours]
-        found.append(tuple(frame.to_original(ring).round(1).astype(np.float32) for ring in rings if len(ring) > 2))
-    return found
+        outlined.append(tuple(frame.to_original(ring).round(1).astype(np.float32) for ring in rings if len(ring) > 2))
+    return outlined
 
 
 def line(name: str, point: OperatingPoint, operated: Operated, num_images: int) -> str:
@@ -165,5 +165,5 @@ def line(name: str, point: OperatingPoint, operated: Operated, num_images: int) 
     low, high = min(point.conf.values()), max(point.conf.values())
     conf = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
     origin = "of its model card" if point.chosen_on == "card" else "chosen on split val"
-    found = len(operated.detections.img)
-    return f"{name}: confidence {conf}, NMS IoU {point.iou:g}, {origin}; {found:,} objects in {num_images:,} images"
+    number = len(operated.detections.img)
+    return f"{name}: confidence {conf}, NMS IoU {point.iou:g}, {origin}; {number:,} objects in {num_images:,} images"

@@ -57,11 +57,11 @@ def store(
     imgsz: int,
     end2end: bool,
     folder: Path,
-    own_ids: Mapping[int, int] | None = None,
+    model_ids: Mapping[int, int] | None = None,
 ) -> Pass:
     """Run `model` once over `images` and store its raw predictions in `folder`.
 
-    `own_ids` {the dataset's id of a class: the model's} are those that it knows, where they are not the same.
+    `model_ids` {the dataset's id of a class: the model's} are those that it knows, where they are not the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
@@ -79,7 +79,7 @@ def store(
             files.append(folder / f"{len(files):06d}.npz")
             np.savez(files[-1], **stored)  # type: ignore[arg-type]
             true = objects.read(image, frame)
-            labels.append(true if own_ids is None else true.of_classes(own_ids))
+            labels.append(true if model_ids is None else true.of_classes(model_ids))
     return Pass(tuple(files), tuple(labels), num_classes, imgsz)
 
 

@@ -64,14 +64,14 @@ def encode(images: tuple[str, ...], operated: Mapping[str, Operated]) -> bytes:
     """The bytes of reports/operating.npz; `images` (N,) are paths below the dataset, in the order of evaluation.npz."""
     arrays: dict[str, NDArray[Any]] = {"images": np.array(images)}
     for name, model in operated.items():
-        found = model.detections
+        detections = model.detections
         rings = [ring for outline in model.outlines for ring in outline]
         arrays |= {
-            f"{name}.pred_img": found.img,
-            f"{name}.pred_cls": found.cls,
-            f"{name}.conf": found.conf,
-            f"{name}.box_xyxy": found.box_xyxy,
-            f"{name}.ring_of": np.repeat(np.arange(len(found.img)), [len(outline) for outline in model.outlines]).astype(
+            f"{name}.pred_img": detections.img,
+            f"{name}.pred_cls": detections.cls,
+            f"{name}.conf": detections.conf,
+            f"{name}.box_xyxy": detections.box_xyxy,
+            f"{name}.ring_of": np.repeat(np.arange(len(detections.img)), [len(outline) for outline in model.outlines]).astype(
                 np.int32
             ),
             f"{name}.ring_end": np.cumsum([len(ring) for ring in rings], dtype=np.int32),

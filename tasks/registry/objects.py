@@ -64,11 +64,11 @@ def places(md5s: Collection[str]) -> dict[str, Path]:
     missing = set(md5s) - _cached(md5s).keys()
     if missing:
         _pull(missing)
-    found = _cached(md5s)
-    if missing := set(md5s) - found.keys():
+    paths = _cached(md5s)
+    if missing := set(md5s) - paths.keys():
         what = f"{counted(len(missing), 'object')} in no DVC cache and on no remote"
         raise RegistryError(what, where=min(missing), fix="Run `dvc push` where it was registered.")
-    return found
+    return paths
 
 
 def _cached(md5s: Collection[str]) -> dict[str, Path]:

@@ -95,7 +95,7 @@ def tags(canvas: Canvas, places: Sequence[tuple[float, float, str]]) -> None:
         lines = [first + i * LINE_PX for i in range(round((canvas.height - first) / LINE_PX))]
         lines += [first - i * LINE_PX for i in range(1, round(first / LINE_PX))]
         free = (
-            y for y in lines if all(abs(y - own) >= LINE_PX or x >= right or start >= x + width for start, right, own in taken)
+            y for y in lines if all(abs(y - line) >= LINE_PX or x >= right or start >= x + width for start, right, line in taken)
         )
         y = next(free, first)
         taken.append((x, x + width, y))
