@@ -84,6 +84,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a checkout whose champion is v1.0.0, and of its git remote and its DVC remote."""
     base = tmp_path_factory.mktemp("finished") / "all"
     root = checkout.make(base / "ws", SMALL)
+    checkout.run(root, "git", "rm", "-rq", "bench", "docs", "tests")  # every test copies what is left
+    checkout.run(root, "git", "commit", "-qm", "Leave what no stage needs")
     checkout.run(root, "dvc", "remote", "add", "--default", "store", "../store")
     for stage in STAGES:
         assert forked.run(root, *command(stage)).code == 0, stage
@@ -94,6 +96,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for verb in ("register", "promote v1.0.0", "champion --pin"):
         done = forked.run(root, *command(f"registry {verb}"), *(WHY if "promote" in verb else ()))
         assert done.code == 0, done.printed
+    for cache in list(root.rglob("__pycache__")):
+        shutil.rmtree(cache)
+    checkout.run(root, "git", "gc", "-q")
     return base
 
 
