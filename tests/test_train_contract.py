@@ -89,7 +89,7 @@ def test_the_contract_is_there_before_the_first_batch_and_idle_settings_are_name
     assert found["without_effect"] == [
         "baseline.patience=10 has no effect in 3 epochs",
         "baseline.mosaic=1 has no effect with close_mosaic=3",
-        "train.amp: no mixed precision on cpu",
+        "train.amp has no effect: there is no mixed precision on cpu",
         "baseline.erasing=0.4 has no effect in detection",
     ]
 
