@@ -19,7 +19,7 @@ import yaml
 
 from tasks.gate import decide
 from tasks.measure.decision import Level, Reign
-from tests import checkout, warm
+from tests import checkout
 from tests import workspace as ws
 from tests.api import Api, free_port
 from tests.gate_data import gate_params, random_evaluation
@@ -74,7 +74,7 @@ class Served(Api):
 
     def begin(self) -> None:
         """Start it; `ready` waits until it serves."""
-        command = [warm.python("dvc", "flows"), "-m", "flows.serve"]
+        command = [sys.executable, "-m", "flows.serve"]  # none of it forked: `end` looks whether something lives on
         with self.log.open("wb") as stream:
             self.process = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
 
