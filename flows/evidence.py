@@ -95,15 +95,14 @@ def read(registry: Registry, version: str | None) -> Evidence:
 
 def _optional(registry: Registry, version: Version, result: type[Result]) -> Result | None:
     try:
-        return result.parse(registry.read_file(version, result.FILE.as_posix()), version.tag)
+        return registry.result(version, result)
     except (RegistryError, WorkspaceError):  # a version of an earlier release
         return None
 
 
 def _decision(registry: Registry, version: Version) -> Decision:
-    content = registry.read_file(version, DECISION.as_posix())
     try:
-        return Decision.parse(content, version.tag)
+        return registry.result(version, Decision)
     except (EvaluationError, WorkspaceError) as error:
         fix = "It was registered by another release of Ratchet: promote it with `python -m tasks.registry promote`."
         raise RegistryError(f"{DECISION} cannot be read: {error.what}", where=version.tag, fix=fix) from None
@@ -166,8 +165,8 @@ def _counted(errors: Errors | None) -> Iterator[str]:
         for image in errors.worsened
     ]
     if images:
-        table = _table(("image", "found", "missed", "false"), images, MAX_IMAGES)
-        yield f"Images that got worse, the worst first:\n\n{table}"
+        rows_of_images = _table(("image", "found", "missed", "false"), images, MAX_IMAGES)
+        yield f"Images that got worse, the worst first:\n\n{rows_of_images}"
 
 
 def _warnings(evidence: Evidence) -> Iterator[str]:

@@ -116,6 +116,17 @@ def test_too_few_images_are_no_golden_set(params: Params, num_kept: int, said: s
     assert said in caplog.text
 
 
+def test_a_label_file_with_a_byte_order_mark_is_read_as_training_reads_it(params: Params) -> None:
+    folder = Path(kept("v1.0.0", range(30)).folder)
+    (folder / "labels/test/3.txt").write_text("1 0.5 0.5 0.25 0.25\n", encoding="utf-8-sig")
+    split = KeptSplit("v1.0.0", folder.as_posix(), digest(folder, read_dataset(folder).splits["test"]))
+
+    found = measured(params, dataset("data/now", "train", range(50, 52)), split)
+
+    assert found is not None
+    assert found[1]["v1.0.0/images/test/3.png"] == "1 0.5 0.5 0.25 0.25\n"
+
+
 def test_nothing_labelled_is_no_golden_set(params: Params) -> None:
     part = read_dataset(Path(kept("v1.0.0", range(30)).folder))
     for image in part.splits["test"]:

@@ -313,7 +313,7 @@ def test_labels_of_a_new_class_are_no_misses_of_the_champion_and_stand_in_the_ma
     labelled = facts.inputs.whole.targets.cls
     for tally in facts.tallies.values():
         assert tally.found.sum() + tally.missed.sum() == (labelled < 2).sum()
-    for matrix in errors_section.confusions(facts).values():
+    for matrix in facts.confusions.values():
         assert [int(row.sum()) for row in matrix[:3]] == [(labelled == c).sum() for c in range(3)]
     assert float(facts.entry("candidate")["box"]["mAP50"]) == pytest.approx(facts.decision.candidate)
 

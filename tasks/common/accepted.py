@@ -77,9 +77,9 @@ def unchanged(dataset: Dataset, split: str) -> Iterator[str]:
         DatasetError: files came, went or changed.
     """
     images = dataset.splits.get(split, ())
-    before = _content(dataset.root, images)
+    before = content_of(dataset.root, images)
     yield digest(dataset.root, images, before)
-    changes = _changes(dataset.root, before, _content(dataset.root, images))
+    changes = _changes(dataset.root, before, content_of(dataset.root, images))
     if changes:
         raise _error(changes, "it changed while it was read", dataset.root, "Run this again.")
 
@@ -91,7 +91,7 @@ def require_content(judged: Dataset, now: Dataset, sha256s: Mapping[str, str]) -
         DatasetError: files came, went or changed.
     """
     before = {file: sha256s.get(file, MISSING) for image in judged.images for file in files_of(image)}
-    changes = _changes(judged.root, before, _content(judged.root, now.images))
+    changes = _changes(judged.root, before, content_of(judged.root, now.images))
     changes += [f"{DATA_YAML}: other classes"] if now.names != judged.names else []
     if changes:
         raise _error(changes, "it changed while it was read", judged.root, "Run this again.")
@@ -120,7 +120,7 @@ def _compare(manifest: Manifest, splits: Sequence[str], *, with_metadata: bool) 
         if images is None or accepted_split is None:
             changes += [f"split {split} {'is gone' if accepted_split else 'is new'}"] if images or accepted_split else []
             continue
-        now = _content(root, images)
+        now = content_of(root, images)
         if digest(root, images, now) != accepted_split.sha256:
             changed_splits.append(f"`{split}`")
             before = hashes.accepted(manifest.sha256, split)
@@ -137,7 +137,7 @@ def metadata_sha256(root: Path) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
-def _content(root: Path, images: Sequence[Path]) -> dict[str, str]:
+def content_of(root: Path, images: Sequence[Path]) -> dict[str, str]:
     """{path: SHA-256} of the images and their label files."""
     files = [file for image in images for file in files_of(image)]
     return dict(zip(files, hashes.sha256s(root, files), strict=True))

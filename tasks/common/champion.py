@@ -13,10 +13,12 @@ from typing import Any
 from tasks.common.errors import PipelineError, WeightsError, WorkspaceError
 from tasks.common.paths import CHAMPION
 from tasks.common.replace import replacing
+from tasks.common.stored import PIN
 from tasks.common.weights import md5_of
 from tasks.common.yaml import load_yaml
 
-CARD_KEYS = {"imgsz", "end2end", "conf", "iou", "mask", "max_det"}
+CARD_KEYS = ("imgsz", "end2end", "conf", "iou", "mask", "max_det")
+"""What champion.yaml pins of the champion's model card."""
 
 
 def read_pin() -> Mapping[str, Any]:
@@ -54,7 +56,7 @@ def pinned_card() -> Mapping[str, Any] | None:
     None where there is no champion, or its version was registered without a card.
     """
     card = read_pin().get("card")
-    return card if isinstance(card, Mapping) and card.keys() >= CARD_KEYS and isinstance(card["conf"], Mapping) else None
+    return card if isinstance(card, Mapping) and card.keys() >= {*CARD_KEYS} and isinstance(card["conf"], Mapping) else None
 
 
 def start_weights(weights: str) -> Path:
@@ -104,8 +106,7 @@ def _brought(path: Path, md5: str) -> bool:
 
 
 def _unusable(what: str) -> WorkspaceError:
-    fix = "Run `python -m tasks.registry champion --pin`, which writes it anew."
-    return WorkspaceError(what, where=str(CHAMPION), fix=fix)
+    return WorkspaceError(what, where=str(CHAMPION), fix=PIN)
 
 
 def no_champion() -> WeightsError:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.common.errors import PipelineError
 from tasks.common.paths import LOOKS
 from tasks.common.stored import Pinned
 
@@ -37,11 +36,3 @@ class Looks(Pinned):
     def number(self, subject: Subject) -> int:
         """The number of the look at `subject`, from 1: the one that it has, or else the next."""
         return self.subjects.index(subject) + 1 if subject in self.subjects else len(self.subjects) + 1
-
-
-def pinned() -> Looks | None:
-    """What looks.json holds; None where it cannot be read, so that it has to be written anew."""
-    try:
-        return Looks.read()
-    except PipelineError:
-        return None

@@ -90,6 +90,19 @@ class Pinned(Stored):
         except OSError as error:
             raise WorkspaceError(f"cannot be read: {error.strerror}", where=str(path), fix=PIN) from None
 
+    @classmethod
+    def pinned(cls) -> Self | None:
+        """What the file holds; None where it cannot be read, so that it has to be written anew."""
+        try:
+            return cls.read()
+        except PipelineError:
+            return None
+
+    def pin(self) -> None:
+        """Write the file unless it holds this already: DVC then sees a change and nothing else."""
+        if not self.FILE.is_file() or self.FILE.read_bytes() != self.encode():
+            self.write()
+
 
 def _plain(value: Any) -> Any:
     """Plain JSON values; a field that may be left out and holds nothing is left out."""

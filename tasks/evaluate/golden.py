@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.common import hashes
-from tasks.common.accepted import unchanged
+from tasks.common.accepted import content_of, unchanged
 from tasks.common.classes import class_ids, current_name, require_explained
 from tasks.common.dataset import Dataset, digest, label_file, read_dataset
 from tasks.common.errors import DatasetError
@@ -22,6 +22,7 @@ from tasks.common.lineage import KeptSplit, Lineage
 from tasks.common.params import Params
 from tasks.common.params.judging import AUTO
 from tasks.common.paths import RUNS
+from tasks.common.rows import lines_of
 from tasks.common.stored import PIN
 from tasks.common.text import counted
 from tasks.measure.evaluation import Split
@@ -53,15 +54,18 @@ def golden_set(params: Params, today: Dataset, lineage: Lineage) -> Iterator[Gol
     split = params.evaluate.split
     if params.evaluate.golden == AUTO:
         with _kept(today, lineage.golden or (), params.data.renamed_classes or {}, split) as dataset:
-            sha256 = None if dataset is None else digest(dataset.root, dataset.splits[split])
-            yield None if dataset is None or sha256 is None else Golden(dataset, describe_split(dataset, split, sha256))
+            yield None if dataset is None else _golden(dataset, split, digest(dataset.root, dataset.splits[split]))
     elif (folder := params.evaluate.golden_folder) is None:
         yield None
     else:
         dataset = read_dataset(Path(folder))
         require_explained("golden set", dataset.names, today, params.data)
         with unchanged(dataset, split) as sha256:
-            yield Golden(dataset, describe_split(dataset, split, sha256))
+            yield _golden(dataset, split, sha256)
+
+
+def _golden(dataset: Dataset, split: str, sha256: str) -> Golden:
+    return Golden(dataset, describe_split(dataset, split, sha256))
 
 
 @contextmanager
@@ -121,7 +125,7 @@ def _opened(split: KeptSplit) -> Dataset:
         raise DatasetError(f"the gate split of {split.version} is not here", where=split.folder, fix=PIN)
     dataset = read_dataset(place)
     images = dataset.splits["train"]
-    if digest(place, images) != split.sha256:
+    if digest(place, images, content_of(place, images)) != split.sha256:
         what = f"these are not the files that {split.version} was judged on"
         raise DatasetError(what, where=str(place), fix=f"Delete the folder. {PIN}")
     return Dataset(place, dataset.names, {"train": images})
@@ -134,7 +138,7 @@ def _copied(dataset: Dataset, images: Sequence[Path], folder: Path, ids: Sequenc
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(image.absolute())
         if (labels := label_file(image)).is_file():
-            rows = [line.split() for line in labels.read_text(encoding="utf-8").splitlines() if line.strip()]
+            rows = [line.split() for line in lines_of(labels) if line.strip()]
             kept = [[str(ids[int(float(row[0]))]), *row[1:]] for row in rows if ids[int(float(row[0]))] >= 0]
             target = label_file(place)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -81,8 +81,8 @@ def cumulative_words(cumulative: Cumulative) -> str:
     text += f" ({interval(comparison.gain_interval)})" if comparison.gain_interval else ""
     place = "images of the golden set" if cumulative.on_golden else "images of the gate split"
     text += f" on {comparison.images:,} {place}"
-    if cumulative.steps_together is not None and cumulative.num_steps > 1:
-        text += f"; its {cumulative.num_steps} steps make {share(cumulative.steps_together)}"
+    if cumulative.beside is not None:
+        text += f"; its {cumulative.num_steps} steps make {share(cumulative.beside)}"
     return text
 
 

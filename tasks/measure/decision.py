@@ -164,6 +164,11 @@ class Cumulative:
     steps_together: float | None
     """What the gains of the steps, each on the gate split of its own turn, make together; None where metrics differ."""
 
+    @property
+    def beside(self) -> float | None:
+        """`steps_together`, to be shown beside the gain; None also where there is one step, which would say the gain again."""
+        return self.steps_together if self.num_steps > 1 else None
+
 
 @dataclass(frozen=True)
 class Decision(Stored):

@@ -140,17 +140,20 @@ def _arrays(evaluation: Evaluation) -> dict[str, NDArray[Any]]:
     targets = evaluation.targets
     arrays |= {f"target_{key}": getattr(targets, key) for key in ("img", "cls", "box_xyxy", "area_px2")}
     for name, model in evaluation.models.items():
-        detections = model.detections
-        model_arrays: dict[str, NDArray[Any]] = {
-            "pred_img": detections.img,
-            "pred_cls": detections.cls,
-            "conf": detections.conf,
-            "box_xyxy": detections.box_xyxy,
-        }
-        model_arrays |= {f"tp_{kind}": detections.tp[kind] for kind in evaluation.kinds}
-        arrays |= {f"{name}.{key}": array for key, array in model_arrays.items()}
+        arrays |= detection_arrays(name, model.detections)
+        arrays |= {f"{name}.tp_{kind}": model.detections.tp[kind] for kind in evaluation.kinds}
     arrays |= {f"{META}{name}": np.array(texts) for name, texts in evaluation.metadata.items()}
     return {name: array for name, array in arrays.items() if array is not None}
+
+
+def detection_arrays(name: str, detections: Detections) -> dict[str, NDArray[Any]]:
+    """The detections of the model `name` as arrays of a .npz file, without what they match."""
+    return {
+        f"{name}.pred_img": detections.img,
+        f"{name}.pred_cls": detections.cls,
+        f"{name}.conf": detections.conf,
+        f"{name}.box_xyxy": detections.box_xyxy,
+    }
 
 
 def require_comparable(evaluation: Evaluation, part: str = "") -> None:

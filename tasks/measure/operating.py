@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from tasks.common.errors import EvaluationError
 from tasks.common.paths import OPERATING
 from tasks.measure.evaluation import Detections, Evaluation
-from tasks.measure.files import read_arrays
+from tasks.measure.files import detection_arrays, read_arrays
 
+KEYS = ("pred_img", "pred_cls", "conf", "box_xyxy", "ring_of", "ring_end", "ring_xy")
 REPEAT = "Run `dvc repro export`."
 Ring = NDArray[np.float32]
 """(P, 2) a closed outline, x and y in pixels of the original image."""
@@ -64,16 +65,11 @@ def encode(images: tuple[str, ...], operated: Mapping[str, Operated]) -> bytes:
     """The bytes of reports/operating.npz; `images` (N,) are paths below the dataset, in the order of evaluation.npz."""
     arrays: dict[str, NDArray[Any]] = {"images": np.array(images)}
     for name, model in operated.items():
-        detections = model.detections
+        num_rings = [len(outline) for outline in model.outlines]
         rings = [ring for outline in model.outlines for ring in outline]
+        arrays |= detection_arrays(name, model.detections)
         arrays |= {
-            f"{name}.pred_img": detections.img,
-            f"{name}.pred_cls": detections.cls,
-            f"{name}.conf": detections.conf,
-            f"{name}.box_xyxy": detections.box_xyxy,
-            f"{name}.ring_of": np.repeat(np.arange(len(detections.img)), [len(outline) for outline in model.outlines]).astype(
-                np.int32
-            ),
+            f"{name}.ring_of": np.repeat(np.arange(len(num_rings)), num_rings).astype(np.int32),
             f"{name}.ring_end": np.cumsum([len(ring) for ring in rings], dtype=np.int32),
             f"{name}.ring_xy": np.concatenate([np.zeros((0, 2)), *rings]).astype(np.float32),
         }
@@ -116,6 +112,3 @@ def _decode(
     for detection, ring in zip(ring_of, np.split(ring_xy, ring_end[:-1]), strict=False):
         outlines[detection].append(ring)
     return Operated(Detections(img, cls, conf, box_xyxy, {}), tuple(map(tuple, outlines)))
-
-
-KEYS = ("pred_img", "pred_cls", "conf", "box_xyxy", "ring_of", "ring_end", "ring_xy")

@@ -14,7 +14,6 @@ from typing import Any
 
 from tasks.common import isolation, params, root, stage
 from tasks.common.errors import PipelineError
-from tasks.common.paths import EXPORTED
 from tasks.common.text import line
 from tasks.measure.exported import Exported
 from tasks.registry import Assignment, Look, Refusal, Registry, Version
@@ -125,7 +124,7 @@ def _shown(version: Version, registry: Registry) -> tuple[dict[str, Any], str]:
 def _formats(version: Version, registry: Registry) -> list[str]:
     """The export formats that `artifacts` brings of the version."""
     try:
-        exported = Exported.parse(registry.read_file(version, EXPORTED.as_posix()), version.tag)
+        exported = registry.result(version, Exported)
     except PipelineError:  # it keeps no export.json: it was made by hand, or by an early release
         return []
     return [name for name, entry in exported.formats.items() if entry.status == "kept"]

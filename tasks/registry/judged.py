@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from tasks.common.errors import PipelineError
 from tasks.common.params import GateParams
-from tasks.common.paths import DECISION
 from tasks.measure.decision import Decision
 from tasks.registry.record import Version
 from tasks.registry.versions import Versions
@@ -24,7 +23,7 @@ class Judged(Versions):
     def decision_of(self, version: Version) -> Decision | None:
         """The decision that the version was registered with; None where it holds none that can be read."""
         try:
-            return Decision.parse(self.read_file(version, DECISION.as_posix()), version.tag)
+            return self.result(version, Decision)
         except PipelineError:
             return None
 

@@ -20,9 +20,9 @@ from tasks.common.errors import PipelineError, RegistryError
 from tasks.common.lineage import First, KeptSplit, Lineage, Step
 from tasks.common.manifest import Manifest
 from tasks.common.params.judging import AUTO
-from tasks.common.paths import CHAMPION, DATASET, EVALUATION, KEPT_SPLITS, LINEAGE, STATISTICS
+from tasks.common.paths import CHAMPION, KEPT_SPLITS, STATISTICS
 from tasks.common.replace import replacing
-from tasks.common.stage import as_json, write_bytes
+from tasks.common.stage import as_json, write_text
 from tasks.common.weights import md5_of
 from tasks.measure.evaluation import Evaluation
 from tasks.measure.files import Scores, decode, read_arrays
@@ -60,9 +60,11 @@ class Champions(Copies):
         if version is None and (pinned := self.unknown_champion()):
             fix = f"{self.doubt()}. To begin anew without it, write `version: null` there."
             raise RegistryError(f"it names {pinned}, and no champion is known here", where=str(CHAMPION), fix=fix)
-        if _changed(CHAMPION, self._pin(version).encode()):
+        content = self._pin(version)
+        if not CHAMPION.is_file() or CHAMPION.read_bytes() != content.encode():
+            write_text(CHAMPION, content)
             log.info("champion.yaml names %s", version or "no version")
-        _changed(LINEAGE, self.lineage(version).encode())
+        self.lineage(version).pin()
         self.record_looks()
         return version
 
@@ -71,8 +73,9 @@ class Champions(Copies):
         head = f"{PIN_HEAD}name: {self.name}\n"
         if version is None:
             return f"{head}version: null\n"
-        path = self.fetch(version)
-        return f"{head}version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}\n{self.card(version)}"
+        registered = self.show(version)
+        path = self._fetched(registered)
+        return f"{head}version: {version}\nweights: {path.as_posix()}\nmd5: {md5_of(path)}\n{self.card(registered)}"
 
     def line(self, version: str) -> tuple[Version, ...]:
         """The versions that led to `version`, each judged against the one before, oldest first; it is the last."""
@@ -91,7 +94,7 @@ class Champions(Copies):
         Raises:
             RegistryError: it holds no evaluation, or the arrays of it cannot be found.
         """
-        scores = Scores.parse(self.read_file(version, EVALUATION.as_posix()), version.tag)
+        scores = self.result(version, Scores)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / STATISTICS.name
             lock = self.read_file(version, dvcfiles.DVC_LOCK.as_posix()).decode()
@@ -134,7 +137,7 @@ class Champions(Copies):
         return Lineage(champion, first, steps, tuple(splits.values()) if line and is_auto else None, tuple(left_out))
 
     def _first(self, version: Version) -> First:
-        path = self.fetch(version.version)
+        path = self._fetched(version)
         return First(version.version, path.as_posix(), md5_of(path))
 
     def kept_split(self, version: Version) -> KeptSplit | None:
@@ -143,14 +146,14 @@ class Champions(Copies):
         Raises:
             RegistryError: images of it cannot be found, or they are not those that were judged.
         """
-        split = Scores.parse(self.read_file(version, EVALUATION.as_posix()), version.tag).split
+        split = self.result(version, Scores).split
         if version.record is None or split["name"] == "val":
             return None
         sha256, record = split["sha256"], version.record
         folder = KEPT_SPLITS / sha256[:16]
         if not folder.is_dir():
             evaluation = self.evaluation(version)
-            manifest = Manifest.parse(self.read_file(version, DATASET.as_posix()), version.tag)
+            manifest = self.result(version, Manifest)
             with replacing(folder) as new:
                 _place(new, evaluation.images, record.data_version, manifest.names)
                 if digest(new, [new / path for path in evaluation.images]) != sha256:
@@ -160,19 +163,9 @@ class Champions(Copies):
         return KeptSplit(version.version, folder.as_posix(), sha256)
 
 
-def _changed(path: Path, content: bytes) -> bool:
-    """Whether `path` held something else than `content`, which it holds now."""
-    if path.is_file() and path.read_bytes() == content:
-        return False
-    write_bytes(path, content)
-    return True
-
-
 def _pinned(champion: str | None, *, is_auto: bool) -> Lineage | None:
     """What lineage.json holds, if it is about `champion` and evaluate.golden as it is, and all that it names is here."""
-    try:
-        lineage = Lineage.read()
-    except PipelineError:
+    if (lineage := Lineage.pinned()) is None:
         return None
     files = [*(split.folder for split in lineage.golden or ()), *([lineage.first.weights] if lineage.first else [])]
     is_same = champion is not None and not lineage.left_out and (lineage.golden is not None) == is_auto
@@ -182,21 +175,18 @@ def _pinned(champion: str | None, *, is_auto: bool) -> Lineage | None:
 def _place(folder: Path, images: tuple[str, ...], data_version: str, names: tuple[str, ...]) -> None:
     """A dataset in the new `folder` of the `images`, and their labels, of a version of the data."""
     folder.mkdir()
-    listing = folder / LIST
-    if not objects.copy_file(f"{data_version}.dir", listing):
+    md5s = objects.files_of(f"{data_version}.dir", folder)
+    if md5s is None:
         raise RegistryError("in no DVC cache and on no remote", where=f"data {data_version[:12]}")
-    md5s = dvcfiles.listed(listing.read_bytes())
-    if md5s is None or not set(images) <= md5s.keys():
+    if not {folder / path for path in images} <= md5s.keys():
         raise RegistryError("the list of its files does not hold the images", where=f"data {data_version[:12]}")
-    files = [path for image in images for path in (image, label_path(image)) if path in md5s]
-    place_of = objects.places({md5s[path] for path in files})
-    for path in files:
-        target = folder / path
-        if not target.resolve().is_relative_to(folder.resolve()):
-            raise RegistryError(f"the list of files names {path!r}, outside of the folder", where=f"data {data_version[:12]}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _link(place_of[md5s[path]], target)
-    listing.write_text("".join(f"./{path}\n" for path in images), encoding="utf-8")
+    named = (folder / path for image in images for path in (image, label_path(image)))
+    files = {path: md5s[path] for path in named if path in md5s}
+    places = objects.places(set(files.values()))
+    for path, md5 in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _link(places[md5], path)
+    (folder / LIST).write_text("".join(f"./{path}\n" for path in images), encoding="utf-8")
     (folder / "data.yaml").write_bytes(as_json({"train": LIST, "val": LIST, "test": LIST, "names": names}))  # JSON is YAML
 
 

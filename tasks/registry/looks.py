@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from tasks.common import git
 from tasks.common.errors import PipelineError, RegistryError
-from tasks.common.looks import Looks, Subject, pinned
-from tasks.common.paths import DECISION, LOOKS
+from tasks.common.looks import Looks, Subject
+from tasks.common.paths import DECISION
 from tasks.measure.budget import standing
 from tasks.measure.decision import Decision
 from tasks.measure.files import Scores
@@ -83,13 +83,12 @@ class Counting(Versions):
         The file is a dependency of stage `gate`: what others looked at since does not change a decision that was made.
         """
         subjects = tuple(look.subject for look in self.looks(champion)) if champion else ()
-        looks, before = Looks(champion, subjects), pinned()
+        looks, before = Looks(champion, subjects), Looks.pinned()
         if current is not None and current not in subjects and champion is not None:
             looks = Looks(champion, (*subjects, current))
         if before and current and before.champion == champion and before.number(current) == looks.number(current):
             return
-        if not LOOKS.is_file() or LOOKS.read_bytes() != looks.encode():
-            looks.write()
+        looks.pin()
 
     def _record(self, subjects: Sequence[Subject]) -> Look | None:
         """The look at the last of `subjects`; None, with a warning, where the place of the versions does not answer."""

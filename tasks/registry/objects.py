@@ -8,7 +8,6 @@ reads   the DVC caches of this checkout and of the other git worktrees, the DVC 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -41,18 +40,33 @@ def copy_file(md5: str, target: Path) -> bool:
 def copy_folder(md5: str, target: Path) -> bool:
     """Write the directory `md5`, which ends in .dir, to the new folder `target`; False where a part of it is nowhere."""
     target.mkdir(parents=True, exist_ok=True)
-    listing = target / ".files"
-    if not copy_file(md5, listing):
+    if (files := files_of(md5, target)) is None:
         return False
-    files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
-    listing.unlink()
     for path, file_md5 in files.items():
-        if not (target / path).resolve().is_relative_to(target.resolve()):
-            raise RegistryError(f"the list of files names {path!r}, outside of the folder", where=md5, fix="Do not use it.")
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        if not copy_file(file_md5, target / path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not copy_file(file_md5, path):
             return False
     return True
+
+
+def files_of(md5: str, target: Path) -> dict[Path, str] | None:
+    """{where a file of the directory `md5` belongs in the folder `target`: its md5}; None where the list of files is nowhere.
+
+    Raises:
+        RegistryError: a file would lie outside of the folder, or the list cannot be read.
+    """
+    listing = target / ".files"
+    if not copy_file(md5, listing):
+        return None
+    files = dvcfiles.listed(listing.read_bytes())
+    listing.unlink()
+    if files is None:
+        raise RegistryError("the list of files cannot be read", where=md5, fix="Restore it from a backup.")
+    home = target.resolve()
+    for path in files:
+        if not (target / path).resolve().is_relative_to(home):
+            raise RegistryError(f"the list of files names {path!r}, outside of the folder", where=md5, fix="Do not use it.")
+    return {target / path: file_md5 for path, file_md5 in files.items()}
 
 
 def places(md5s: Collection[str]) -> dict[str, Path]:

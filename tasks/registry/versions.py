@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import TypeVar
 
 from tasks.common.champion import read_pin
 from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import CHAMPION
+from tasks.common.stored import Stored
 from tasks.registry.backend import Backend
 from tasks.registry.record import Version
 from tasks.registry.types import Assignment, Refusal
+
+Result = TypeVar("Result", bound=Stored)
 
 
 def chosen(params: Params) -> Backend:
@@ -115,3 +119,12 @@ class Versions:
             RegistryError: the version keeps no such file.
         """
         return self.backend.read_file(version, path)
+
+    def result(self, version: Version, kind: type[Result]) -> Result:
+        """The result of a stage, of the type `kind`, that the version keeps.
+
+        Raises:
+            RegistryError: the version keeps no such file.
+            PipelineError: it cannot be read, see `Stored.parse`.
+        """
+        return kind.parse(self.read_file(version, kind.FILE.as_posix()), version.tag)

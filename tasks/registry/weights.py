@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from tasks.common.champion import CARD_KEYS
 from tasks.common.errors import RegistryError, WorkspaceError
 from tasks.common.paths import EXPORTED, REGISTERED
 from tasks.common.replace import replacing
@@ -35,7 +36,9 @@ class Copies(Counting):
         Raises:
             RegistryError: there is no such version, its weights cannot be found, or they are not the bytes registered.
         """
-        registered = self.show(version)
+        return self._fetched(self.show(version))
+
+    def _fetched(self, registered: Version) -> Path:
         path = REGISTERED / f"{registered.tag}.pt"
         if path.is_file() and registered.record and md5_of(path) == registered.record.md5:
             return path
@@ -67,7 +70,7 @@ class Copies(Counting):
             fix = "Name a version: `python -m tasks.registry list`."
             raise RegistryError("there is no champion yet", where=self.name, fix=fix)
         registered = self.show(name)
-        hashes = Exported.parse(self.read_file(registered, EXPORTED.as_posix()), registered.tag).sha256s
+        hashes = self.result(registered, Exported).sha256s
         if not hashes:
             what = f"no artifact was kept with it, see {EXPORTED} of the version"
             raise RegistryError(what, where=registered.tag, fix="Name formats in export.formats, and run again.")
@@ -87,17 +90,16 @@ class Copies(Counting):
         log.info("%s holds the artifacts and the model card of %s", target, registered.tag)
         return target
 
-    def card(self, version: str) -> str:
+    def card(self, version: Version) -> str:
         """The line of champion.yaml with the thresholds that the version ships; '' where it has no model card."""
-        registered = self.show(version)
         try:
-            exported = Exported.parse(self.read_file(registered, EXPORTED.as_posix()), registered.tag)
+            exported = self.result(version, Exported)
         except (RegistryError, WorkspaceError):  # a version of an earlier release
             return ""
         point = exported.points.get("candidate") if exported.exported else None
         if point is None:
             return ""
-        card = {key: getattr(point, key) for key in ("imgsz", "end2end", "conf", "iou", "mask", "max_det")}
+        card = {key: getattr(point, key) for key in CARD_KEYS}
         return f"card: {json.dumps(card)}\n"  # JSON is YAML
 
 

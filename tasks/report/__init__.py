@@ -34,14 +34,12 @@ def run(params: Params) -> None:
     from tasks.report.curves import curves_csv
     from tasks.report.facts import Facts
     from tasks.report.sections.brief import TONES
-    from tasks.report.sections.errors import stored
     from tasks.report.sections.outcome import headline
 
     facts = Facts(inputs.read(), params.report)
     verdict = facts.decision.verdict
     badge = Cell(facts.words(f"verdict.{verdict}"), TONES[verdict])
     document = Document(facts.words("document.title"), headline(facts), badge, sections.write(facts))
-    errors = stored(facts)
     text, html, table = markdown.render(document, facts.words), page.render(document, facts.words), curves_csv(facts.all_epochs)
-    errors.write({CURVES: table.encode(), REPORT_PAGE: html.encode(), REPORT: text.encode()})
+    facts.errors.write({CURVES: table.encode(), REPORT_PAGE: html.encode(), REPORT: text.encode()})
     log.info("report: %s, %s %s -> %s, %s", verdict, facts.metric, facts.words.gain(facts.decision.gain), REPORT, REPORT_PAGE)

@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.common.params import ReportParams
 from tasks.common.paths import CURVES
 from tasks.measure.decision import Decision
+from tasks.measure.errors import Confusion, Counts, Errors, Worsened
 from tasks.measure.evaluation import Targets
-from tasks.measure.matching import Outcome, Tally, match, tally
+from tasks.measure.matching import Outcome, Tally, confusion, match, tally
 from tasks.measure.operating import Operated, OperatingPoint
 from tasks.report import catalogue, curves
 from tasks.report.catalogue import Words
@@ -65,6 +67,8 @@ class Facts:
     @cached_property
     def whole_outcomes(self) -> Mapping[str, Outcome]:
         """The same on every class of the dataset, also those that one of the models does not know."""
+        if self.inputs.whole is self.inputs.evaluation:
+            return self.outcomes
         return self._outcomes(self.inputs.whole.targets, self.inputs.operated)
 
     def _outcomes(self, labels: Targets, operated: Mapping[str, Operated]) -> Mapping[str, Outcome]:
@@ -76,6 +80,48 @@ class Facts:
         """The same as counts of each image, by name of the model."""
         num_images = len(self.inputs.evaluation.images)
         return {name: tally(self.labels, outcome, num_images) for name, outcome in self.outcomes.items()}
+
+    @cached_property
+    def confusions(self) -> Mapping[str, NDArray[np.int64]]:
+        """The confusion matrix (C + 1, C + 1) of each model, see `tasks.measure.matching.confusion`."""
+        num_classes = len(self.inputs.names)
+        return {name: confusion(self.inputs.whole.targets, self.whole_outcomes[name], num_classes) for name in self.pair}
+
+    @cached_property
+    def confused(self) -> list[tuple[int, int, int, int]]:
+        """Each confused pair (labelled class, detected class, count of the reference, of the candidate).
+
+        The pair that the candidate confuses most often comes first.
+        """
+        before, after = self.confusions.values()
+        num_classes = len(self.inputs.names)
+        confused = [
+            (i, j, int(before[i, j]), int(after[i, j]))
+            for i in range(num_classes)
+            for j in range(num_classes)
+            if i != j and before[i, j] + after[i, j]
+        ]
+        return sorted(confused, key=lambda pair: (-pair[3], -pair[2], pair[0], pair[1]))
+
+    @cached_property
+    def errors(self) -> Errors:
+        """The content of errors.json."""
+        names, images = self.inputs.names, self.inputs.evaluation.images
+        reference, candidate = (self.tallies[model] for model in self.pair)
+        change = candidate.f1 - reference.f1
+        grown = sorted((pair for pair in self.confused if pair[3] > pair[2]), key=lambda pair: pair[2] - pair[3])
+        return Errors(
+            before=_counts(reference),
+            after=_counts(candidate),
+            images=len(images),
+            improved=int((change > 0).sum()),
+            grown=tuple(Confusion(names[i], names[j], was, now) for i, j, was, now in grown),
+            worsened=tuple(
+                Worsened(images[i], _counts(reference, i), _counts(candidate, i))
+                for i in np.argsort(change, kind="stable")
+                if change[i] < 0
+            ),
+        )
 
     @property
     def reference(self) -> str:
@@ -169,3 +215,9 @@ class Facts:
         if confidence is None:
             return self.words("column.no_interval")
         return self.words("column.interval", level=self.words.share(2 * confidence - 1, 0))
+
+
+def _counts(tally: Tally, image: int | None = None) -> Counts:
+    """The counts of an image, or of all."""
+    parts = (tally.found, tally.missed, tally.false)
+    return Counts(*(int(part.sum() if image is None else part[image]) for part in parts))

@@ -112,15 +112,15 @@ def run(params: Params, folder: Path = REPORTS) -> None:
         PipelineError: expectations.yaml cannot be used; nothing is written.
     """
     verdict, path = judge(params), params.data.path
-    for block in results.warnings(verdict.outcomes):
+    warnings = results.warnings(verdict.outcomes)
+    for block in warnings:
         log.warning(block)
     contents = reports(path, verdict)
     if not verdict.passed:
         replace_files({at / name: content for at in (folder, REFUSED) for name, content in contents.items()})
         (folder / DATASET.name).unlink(missing_ok=True)
-        num_warnings = len(results.warnings(verdict.outcomes))
         on_bad = params.validate.on_bad
-        raise results.label_error(path, verdict.stopping, verdict.excess, num_warnings=num_warnings, on_bad=on_bad)
+        raise results.label_error(path, verdict.stopping, verdict.excess, num_warnings=len(warnings), on_bad=on_bad)
     require_still(verdict)
     if params.evaluate.split not in verdict.dataset.splits:
         words = "%s: data.yaml has no split `%s`, which the gate needs: add one, or set evaluate.split: val"

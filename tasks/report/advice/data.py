@@ -11,7 +11,6 @@ from tasks.report.advice.item import ERRORS, Item, Rule, rerun
 from tasks.report.facts import Facts
 from tasks.report.quality import balance
 from tasks.report.sections.assets import failed_checks
-from tasks.report.sections.errors import pairs
 from tasks.report.sections.parts import class_comparisons, is_lost, slice_value
 
 STRIDE = 32
@@ -64,7 +63,7 @@ def look_at_losses(facts: Facts) -> Iterator[Item]:
 
 
 def untangle_pair(facts: Facts) -> Iterator[Item]:
-    i, j, _, count = next(iter(pairs(facts)), (0, 0, 0, 0))
+    i, j, _, count = next(iter(facts.confused), (0, 0, 0, 0))
     if count >= facts.report_params.min_confusions:
         values = {
             "labelled": markdown(facts.inputs.names[i]),

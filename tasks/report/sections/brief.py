@@ -9,7 +9,6 @@ from tasks.measure.decision import Verdict
 from tasks.report.advice import suggestions
 from tasks.report.advice.item import ERRORS as SHOW_ERRORS
 from tasks.report.facts import Facts
-from tasks.report.sections.errors import stored
 from tasks.report.sections.parts import lost_parts
 
 
@@ -63,7 +62,7 @@ def _tested(facts: Facts) -> str:
 
 def counted_risk(facts: Facts) -> str:
     """What the candidate does worse in service by mere counts."""
-    words, errors = facts.words, stored(facts)
+    words, errors = facts.words, facts.errors
     for name in ("false", "missed"):
         before, after = getattr(errors.before, name), getattr(errors.after, name)
         if after > before:

@@ -92,8 +92,8 @@ def _cumulative(facts: Facts, cumulative: Cumulative) -> list[str]:
         texts = [words("decision.cumulative_golden", first=cumulative.first, images=f"{comparison.images:,}", gain=gain)]
     else:
         texts = [words("decision.cumulative_split", first=cumulative.first, gain=gain)]
-    if cumulative.num_steps > 1 and cumulative.steps_together is not None:
-        texts.append(words("decision.steps", num=cumulative.num_steps, together=words.gain(cumulative.steps_together)))
+    if cumulative.beside is not None:
+        texts.append(words("decision.steps", num=cumulative.num_steps, together=words.gain(cumulative.beside)))
     return texts
 
 

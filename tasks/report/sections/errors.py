@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import astuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks
 from tasks.common.paths import ERRORS, EXPORTED, OPERATING, STATISTICS
 from tasks.common.text import code, markdown
-from tasks.measure.errors import Confusion, Counts, Errors, Worsened
-from tasks.measure.matching import Tally, confusion
 from tasks.report import figures, gallery
 from tasks.report.facts import Facts
 
@@ -64,53 +61,6 @@ def counts(facts: Facts) -> Table:
     return Table(header, tuple(rows), f"{OPERATING}; {STATISTICS}: target_*", words("errors.counts"))
 
 
-def confusions(facts: Facts) -> dict[str, NDArray[np.int64]]:
-    """The confusion matrix (C + 1, C + 1) of each model, see `tasks.measure.matching.confusion`."""
-    num_classes = len(facts.inputs.names)
-    return {name: confusion(facts.inputs.whole.targets, facts.whole_outcomes[name], num_classes) for name in facts.pair}
-
-
-def pairs(facts: Facts) -> list[tuple[int, int, int, int]]:
-    """Each confused pair (labelled class, detected class, count of the reference, of the candidate).
-
-    The pair that the candidate confuses most often comes first.
-    """
-    before, after = confusions(facts).values()
-    num_classes = len(facts.inputs.names)
-    confused = [
-        (i, j, int(before[i, j]), int(after[i, j]))
-        for i in range(num_classes)
-        for j in range(num_classes)
-        if i != j and before[i, j] + after[i, j]
-    ]
-    return sorted(confused, key=lambda pair: (-pair[3], -pair[2], pair[0], pair[1]))
-
-
-def stored(facts: Facts) -> Errors:
-    """The content of errors.json."""
-    names = facts.inputs.names
-    before, after = (facts.tallies[model].f1 for model in facts.pair)
-    grown = sorted((pair for pair in pairs(facts) if pair[3] > pair[2]), key=lambda pair: pair[2] - pair[3])
-    return Errors(
-        before=_counts(facts.tallies[facts.reference]),
-        after=_counts(facts.tallies["candidate"]),
-        images=len(before),
-        improved=int((after > before).sum()),
-        grown=tuple(Confusion(names[i], names[j], was, now) for i, j, was, now in grown),
-        worsened=tuple(
-            Worsened(facts.inputs.evaluation.images[i], *(_counts(facts.tallies[model], i) for model in facts.pair))
-            for i in np.argsort(after - before, kind="stable")
-            if after[i] < before[i]
-        ),
-    )
-
-
-def _counts(tally: Tally, image: int | None = None) -> Counts:
-    """The counts of an image, or of all."""
-    parts = (tally.found, tally.missed, tally.false)
-    return Counts(*(int(part.sum() if image is None else part[image]) for part in parts))
-
-
 def _pairs_table(facts: Facts) -> Table:
     words, names = facts.words, facts.inputs.names
     header = (*words.columns("labelled", "detected"), *facts.pair_heads, words("column.change"))
@@ -122,13 +72,13 @@ def _pairs_table(facts: Facts) -> Table:
             f"{after:,}",
             Cell(f"{after - before:+,}", "" if after == before else "good" if after < before else "bad"),
         )
-        for i, j, before, after in pairs(facts)[:MOST_PAIRS]
+        for i, j, before, after in facts.confused[:MOST_PAIRS]
     )
     return Table(header, rows, str(OPERATING), words("errors.pairs"), num_text_columns=2, empty=words("errors.no_pairs"))
 
 
 def _matrices(facts: Facts) -> Figure:
-    matrices, names = confusions(facts), [*facts.inputs.names, BACKGROUND]
+    matrices, names = facts.confusions, [*facts.inputs.names, BACKGROUND]
     candidate = matrices["candidate"]
     wrong = candidate.sum(0) + candidate.sum(1) - 2 * candidate.diagonal()
     shown = np.arange(len(names))
@@ -143,7 +93,7 @@ def _matrices(facts: Facts) -> Figure:
 
 
 def _changed(facts: Facts) -> Bullets:
-    errors = stored(facts)
+    errors = facts.errors
     better, worse = errors.improved, len(errors.worsened)
     text = facts.words("errors.changed", better=better, worse=worse, same=errors.images - better - worse, images=errors.images)
     return Bullets((text,), str(OPERATING))
@@ -151,7 +101,7 @@ def _changed(facts: Facts) -> Bullets:
 
 def _worsened_table(facts: Facts) -> Table | None:
     """The images that got worse, the worst first."""
-    words, worsened = facts.words, stored(facts).worsened
+    words, worsened = facts.words, facts.errors.worsened
     if not worsened:
         return None
     rows = tuple(

@@ -68,8 +68,8 @@ def _cards(facts: Facts) -> Cards:
         cards.append(Card(share, words("card.resamples", resamples=decision.evidence.resamples), note))
     if cumulative := decision.cumulative:
         note = ""
-        if cumulative.num_steps > 1 and cumulative.steps_together is not None:
-            note = words("card.cumulative_steps", num=cumulative.num_steps, together=words.gain(cumulative.steps_together))
+        if cumulative.beside is not None:
+            note = words("card.cumulative_steps", num=cumulative.num_steps, together=words.gain(cumulative.beside))
         text = words("card.cumulative", metric=facts.metric_name, first=cumulative.first)
         cards.append(Card(words.gain(cumulative.comparison.gain), text, note))
     seconds = sum(float(phase.training["seconds"]) for phase in facts.inputs.phases)

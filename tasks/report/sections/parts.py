@@ -13,7 +13,6 @@ from tasks.measure.compare import Comparison
 from tasks.measure.decision import Slice, class_metric
 from tasks.measure.intervals import Interval
 from tasks.report.facts import Facts
-from tasks.report.sections.errors import stored
 
 MOST_ROWS = 30
 """Classes drawn in a figure: those with the largest change."""
@@ -89,7 +88,7 @@ def lost_parts(facts: Facts) -> list[str]:
 
 def _counted(facts: Facts) -> list[str]:
     """What got worse in service by mere counts: confusions and images."""
-    words, errors = facts.words, stored(facts)
+    words, errors = facts.words, facts.errors
     grown = [
         words("parts.confusion", labelled=markdown(pair.labelled), detected=markdown(pair.detected), before=before, after=after)
         for pair in errors.grown
