@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tasks.common.errors import WorkspaceError
+from tasks.common.lineage import Lineage
 from tasks.common.looks import Looks, Subject
 from tasks.common.params import load as load_params
 from tasks.gate import decide, judge
@@ -134,11 +135,12 @@ def test_looks_at_another_champion_than_the_pinned_one_are_refused(workspace: Pa
     assert "champion --pin" in caught.value.fix
 
 
-def test_the_file_in_the_repository_is_as_the_registry_writes_it() -> None:
-    """Other bytes would be written anew by the first `register` after `dvc repro`, and stage gate would be out of date."""
-    file = ROOT / "looks.json"
+@pytest.mark.parametrize("kind", [Looks, Lineage])
+def test_the_file_in_the_repository_is_as_the_registry_writes_it(kind: type[Looks] | type[Lineage]) -> None:
+    """Other bytes would be written anew by the first `register` after `dvc repro`, and stages would be out of date."""
+    written = (ROOT / kind.FILE).read_bytes()
 
-    assert file.read_bytes() == Looks.read(file).encode()
+    assert written == kind(None).encode()
 
 
 @pytest.mark.parametrize(
