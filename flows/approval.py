@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+from uuid import UUID
 
 from prefect import State, get_client, suspend_flow_run
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import Artifact, create_markdown_artifact
+from prefect.client.schemas.objects import Artifact as ArtifactResponse
+from prefect.client.schemas.objects import FlowRunInput
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.states import Completed
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from flows import unanswered
-from flows.evidence import Evidence, page
+from flows.evidence import Evidence, page, report_key
+from flows.naming import PROMOTION, artifact_key, title
+from flows.pictures import WORST, WORST_ALT, with_picture
 from tasks.common.errors import RegistryError
 from tasks.common.params import PromoteParams
 from tasks.common.text import markdown
@@ -31,18 +38,35 @@ AGAIN_HEAD = "> **Asked again**: "
 AGAIN = f"{AGAIN_HEAD}version, champion or report changed after the last question, so its answer does not count."
 ANOTHER = f"{AGAIN_HEAD}the second reviewer must be somebody else than the first."
 UNKNOWN = f"{AGAIN_HEAD}that name is not one of promote.approvers in params.yaml."
+HOW = "**How to answer**: fill in the form below and submit it, by {until}. Opening it with Resume decides nothing."
+"""The last words above the form."""
 MAX_QUESTIONS = 200
 """Most questions of one run of the flow; the server returns no more in one page."""
 
 
-class Approval(RunInput):
-    """The form. `approve` and `reviewer` have no defaults: after a time-out Prefect would take them for an answer."""
+REASON_FOR_NO: JsonDict = {
+    "if": {"properties": {"answer": {"const": "reject"}}, "required": ["answer"]},
+    "then": {"properties": {"note": {"minLength": 1, "pattern": r"\S"}}, "required": ["note"]},
+}
+"""The part of the form's JSON schema, which the server checks, that wants a note with a rejection."""
 
-    approve: bool = Field(title="Approve", description="On: the version goes into production. Off: it is rejected.")
+
+class Approval(RunInput):
+    """The form. `answer` and `reviewer` have no defaults: after a time-out Prefect would take them for an answer."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=REASON_FOR_NO)
+
+    answer: Literal["approve", "reject"] = Field(
+        title="Answer", description="approve: the version goes into production. reject: it does not, and the champion stays."
+    )
     reviewer: str = Field(
         title="Reviewer", description="Your name; an audit note, not a login.", max_length=200, pattern=r"^[^\r\n]*\S[^\r\n]*$"
     )
-    note: str = Field(default="", title="Note", description="Why; kept with the decision.", max_length=2000)
+    note: str = Field(default="", title="Note", description="Why; kept with the answer. A rejection needs one.", max_length=2000)
+
+    @property
+    def is_yes(self) -> bool:
+        return self.answer == "approve"
 
     @property
     def person(self) -> str:
@@ -55,9 +79,9 @@ def ask(evidence: Evidence, promote_params: PromoteParams) -> list[Approval]:
 
     The run is suspended until they are there.
     """
-    version, text = evidence.version, page(evidence)
+    version, text = evidence.version, page(evidence, show_report(evidence))
     first = _approver("approve", version, evidence.digest, text, promote_params)
-    if not first.approve or not promote_params.second_reviewer:
+    if not first.is_yes or not promote_params.second_reviewer:
         return [first]
     digest = hashlib.sha256(f"{evidence.digest} {first.model_dump_json()}".encode()).hexdigest()
     head = f"> **Second review**: {markdown(first.reviewer)} approved. {markdown(first.note)}"
@@ -94,6 +118,7 @@ def _question(
     run = unanswered.current_run()
     with get_client(sync_client=True) as client:
         entries = client.filter_flow_run_input(run.id, f"suspended-{kind}-", MAX_QUESTIONS, set())
+        client.update_flow_run(run.id, name=f"{title(version)} waits: Resume opens the question")
     keys = [entry.key for entry in entries]
     questions = sorted(key.removeprefix("suspended-").removesuffix("-schema") for key in keys if key.endswith("-schema"))
     used_keys = run.empirical_policy.pause_keys or set()
@@ -105,19 +130,35 @@ def _question(
                 return answer
         else:
             get_run_logger().warning("refused: the evidence changed after the question %s", questions[-1])
-            text = f"{AGAIN}\n\n{text}"
+            text = f"{AGAIN}{_uncounted(entries, questions[-1])}\n\n{text}"
     # A question whose run was killed early has no schema, so its key counts too.
     number = 1 + len({*questions, *(key for key in used_keys if key.startswith(kind))})
     key, timeout_s = f"{kind}-{number:03}-{digest[:12]}", round(promote_params.timeout_h * 3600)
     unanswered.schedule_record(key, version, timeout_s)
+    until = f"{datetime.now(UTC) + timedelta(seconds=timeout_s):%Y-%m-%d %H:%M} UTC"
+    text = f"{text}\n\n{HOW.format(until=until)}"
+    get_run_logger().info("%s waits for an answer until %s: the button Resume opens the question", title(version), until)
     return suspend_flow_run(wait_for_input=Approval.with_initial_data(description=text), key=key, timeout=timeout_s)
 
 
-def show_report(evidence: Evidence) -> None:
-    """Put the version's report next to the question, once."""
-    if not unanswered.current_run().empirical_policy.pause_keys:
-        key = f"report-{evidence.version.name}-{evidence.version.version.replace('.', '-')}"
-        create_markdown_artifact(evidence.report, key=key, description=f"The report of {evidence.version.tag}")
+def _uncounted(entries: Iterable[FlowRunInput], question: str) -> str:
+    """The answer to a question that was about other evidence; '' for none."""
+    for entry in entries:
+        if entry.key == f"suspended-{question}-response":
+            answer = entry.decoded_value
+            word = "approved" if answer.get("answer") == "approve" else "rejected"
+            return f" It was: {markdown(answer.get('reviewer', 'somebody'))} {word}. {markdown(answer.get('note', ''))}"
+    return ""
+
+
+def show_report(evidence: Evidence) -> UUID | None:
+    """The artifact that holds the version's report; it is made once a run of the flow."""
+    key = report_key(evidence.version)
+    if unanswered.current_run().empirical_policy.pause_keys:
+        known = cast(ArtifactResponse | None, Artifact.get(key))
+        return known.id if known else None
+    text = with_picture(evidence.report, WORST, WORST_ALT, evidence.picture)
+    return cast(UUID, create_markdown_artifact(text, key=key, description=f"The report of {title(evidence.version)}"))
 
 
 def show_command(evidence: Evidence, approve: str) -> State[None]:
@@ -132,9 +173,10 @@ def show_command(evidence: Evidence, approve: str) -> State[None]:
     version, champion = evidence.version.version, evidence.champion
     expected = f" --expected-champion {champion}" if champion else ""
     command = f"python -m tasks.registry promote {version}{expected} --approver NAME --reason WHY"
-    text = f"{evidence.version.tag} waits for a signature (promote.signed_only). Run: {command}"
+    text = f"{title(evidence.version)} waits for a signature (promote.signed_only). Run: {command}"
     show_report(evidence)
-    create_markdown_artifact(f"Promote it with\n\n    {command}\n\n{page(evidence)}", key="promotion", description=text)
+    key = artifact_key(evidence.version.name, PROMOTION)
+    create_markdown_artifact(f"Promote it with\n\n    {command}\n\n{page(evidence)}", key=key, description=text)
     get_run_logger().info(text)
     return Completed(name="SignatureWanted", message=text)
 
@@ -154,9 +196,11 @@ def reject(registry: Registry, evidence: Evidence, answers: list[Approval]) -> N
 
 def finish(outcome: Literal["Promoted", "Rejected"], evidence: Evidence, answers: list[Approval]) -> State[None]:
     """Show who decided what, and why, as an artifact and in the log, and return the state in which the run ends."""
-    who = "; ".join(f"{a.reviewer} {'approved' if a.approve else 'rejected'}: {a.note or 'no note'}" for a in answers)
-    text = f"{evidence.version.tag} {outcome.lower()}. {who or f'The gate said {evidence.decision.verdict} and approve was auto'}"
-    create_markdown_artifact(f"{text}\n\n{page(evidence)}", key="promotion", description=text)
+    who = "; ".join(f"{a.reviewer} {'approved' if a.is_yes else 'rejected'}: {a.note or 'no note'}" for a in answers)
+    why = who or f"The gate said {evidence.decision.verdict} and approve was auto"
+    text = f"{title(evidence.version)} {outcome.lower()}. {why}"
+    key = artifact_key(evidence.version.name, PROMOTION)
+    create_markdown_artifact(f"{text}\n\n{page(evidence)}", key=key, description=text)
     get_run_logger().info(text)
     unanswered.cancel_record()
     return Completed(name=outcome, message=text)

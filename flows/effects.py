@@ -9,10 +9,12 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
+from flows.naming import artifact_key
+from flows.pictures import WORST, WORST_ALT, with_picture
 from tasks import snapshot
 from tasks.common.errors import DatasetError, LockError
 from tasks.common.params import Params
-from tasks.common.paths import METRICS, REPORT
+from tasks.common.paths import METRICS, REPORT, WORSENED
 from tasks.common.stage import read_json
 from tasks.measure.decision import Decision, Verdict
 from tasks.registry import Registry, Version
@@ -54,13 +56,14 @@ def register_model(params: Params) -> tuple[Version | None, bool]:
 
 
 @task
-def publish_evidence() -> None:
-    """Put the metric table and the report where the Prefect UI shows them."""
-    models = read_json(METRICS, "evaluate")
+def publish_evidence(params: Params) -> None:
+    """Put the metric table and the report, with the images that got worse, where the Prefect UI shows them."""
+    models, detector = read_json(METRICS, "evaluate"), params.registry.name
     rows = [
         {"model": name, "part": part, **{key: round(value, 4) for key, value in values.items()}}
         for name, parts in models.items()
         for part, values in parts.items()
     ]
-    create_table_artifact(rows, key="metrics", description="Metrics on the gate split")
-    create_markdown_artifact(REPORT.read_text(encoding="utf-8"), key="report", description="The report of this run")
+    create_table_artifact(rows, key=artifact_key(detector, "metrics"), description="Metrics on the gate split")
+    text = with_picture(REPORT.read_text(encoding="utf-8"), WORST, WORST_ALT, WORSENED.read_bytes())
+    create_markdown_artifact(text, key=artifact_key(detector, "report"), description="The report of this run")

@@ -1,6 +1,6 @@
 """The evidence that a person sees before a version is promoted, read from the version's own files.
 
-reads   reports/{decision,export,errors}.json and reports/report.md as the version holds them; the registry
+reads   reports/{decision,export,errors}.json, reports/report.md and reports/worsened.svg as the version holds them; the registry
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import TypeVar
+from uuid import UUID
 
+from flows.naming import artifact_key
+from flows.pictures import WORST, WORST_ALT, picture
 from tasks.common.errors import EvaluationError, RegistryError, WorkspaceError
-from tasks.common.paths import DECISION, REPORT
+from tasks.common.paths import DECISION, REPORT, WORSENED
 from tasks.common.stored import Stored
 from tasks.common.text import counted, markdown, table
 from tasks.gate.wording import interval, share
+from tasks.measure.budget import standing
 from tasks.measure.compare import Comparison
 from tasks.measure.decision import Decision, Guard, Verdict
 from tasks.measure.errors import Errors
 from tasks.measure.exported import Exported, ExportedFormat
-from tasks.registry import Registry, Version
+from tasks.registry import Assignment, Refusal, Registry, Version
 
 MAX_ROWS = 30
 """Most rows of a table; the report has them all."""
@@ -49,6 +53,10 @@ class Evidence:
     """What reference and candidate get wrong in service; None where the version says nothing of it."""
     since: tuple[str, ...] = ()
     """A sentence for each way in which the gate differs today from the one that judged the version."""
+    answers: tuple[str, ...] = ()
+    """What was decided about this version before, a line each, oldest first."""
+    picture: bytes = b""
+    """An SVG of images that got worse; empty where the version has none, or it is on no machine that can be reached."""
 
     @property
     def needs_no_person(self) -> bool:
@@ -90,7 +98,22 @@ def read(registry: Registry, version: str | None) -> Evidence:
         exported=_optional(registry, chosen, Exported),
         errors=_optional(registry, chosen, Errors),
         since=registry.gate_since(chosen),
+        answers=_answers(registry, chosen),
+        picture=_picture(registry, chosen),
     )
+
+
+def _answers(registry: Registry, version: Version) -> tuple[str, ...]:
+    events: list[Assignment | Refusal] = [*registry.history(), *registry.refusals()]
+    events = [event for event in events if event.version == version.version]
+    return tuple(event.summary() for event in sorted(events, key=lambda event: event.created))
+
+
+def _picture(registry: Registry, version: Version) -> bytes:
+    try:
+        return registry.output(version, WORSENED)
+    except (RegistryError, WorkspaceError):  # a version of an earlier release, or of a machine that pushed nothing
+        return b""
 
 
 def _optional(registry: Registry, version: Version, result: type[Result]) -> Result | None:
@@ -108,29 +131,38 @@ def _decision(registry: Registry, version: Version) -> Decision:
         raise RegistryError(f"{DECISION} cannot be read: {error.what}", where=version.tag, fix=fix) from None
 
 
-def page(evidence: Evidence) -> str:
-    """The evidence as Markdown, well under the 500 kB that Prefect's database can take."""
-    return "\n\n".join(_sections(evidence))
+def page(evidence: Evidence, report_id: UUID | None = None) -> str:
+    """The evidence as Markdown with a picture, well under the 500 kB that Prefect's database can take.
+
+    `report_id` is the artifact with the report; without it the link leads to all reports of the version.
+    """
+    return "\n\n".join(_sections(evidence, report_id))
 
 
-def _sections(evidence: Evidence) -> Iterator[str]:
+def report_key(version: Version) -> str:
+    """The key of the artifact that holds the report of a version."""
+    return artifact_key(version.name, f"report-{version.version.replace('.', '-')}")
+
+
+def _sections(evidence: Evidence, report_id: UUID | None) -> Iterator[str]:
     decision, tag = evidence.decision, evidence.version.tag
     name, link = evidence.version.name, evidence.version.link
-    yield f"# Shall `{tag}` go into production?"  # bare, it becomes a link to write a mail
-    yield f"**{decision.verdict}**: {decision.metric} {decision.reference:.4f} to {decision.candidate:.4f}, {_gain(decision)}"
-    yield f"In production now: {f'`{name}@{evidence.champion}`' if evidence.champion else 'nothing'}."
+    yield f"## Shall `{tag}` go into production?"  # bare, it becomes a link to write a mail
     yield from _warnings(evidence)
+    worse = _worse(decision)
+    yield "\n".join(f"- **{head}**: {text}" for head, text in _in_short(evidence, worse))
+    production = f"`{name}@{evidence.champion}`" if evidence.champion else "nothing"
+    # From the page of a run or of an artifact, in the old and in the new UI, two steps up is where the UI begins.
+    artifact = f"artifact/{report_id}" if report_id else f"key/{report_key(evidence.version)}"
+    yield f"In production now: {production}. [The whole report](../../artifacts/{artifact}) is an artifact of this run."
+    if evidence.answers:
+        yield "## Answered before\n\n" + "\n".join(f"- {markdown(text)}" for text in evidence.answers)
+    if evidence.picture:
+        yield picture(WORST, WORST_ALT, evidence.picture)
     yield "## Why\n\n" + "\n".join(f"- {markdown(reason)}" for reason in decision.reasons)
     yield "## Metrics\n\n" + _comparisons("metric", decision.metrics.items())
     failed = [guard for guard in decision.guards if not guard.passed]
     yield f"## Guards: {len(decision.guards) - len(failed)} of {len(decision.guards)} hold\n\n{_guards(failed, decision.guards)}"
-    worse = [(f"{part.by} {part.value}", part.comparison) for part in decision.slices]
-    worse += [
-        (f"class {name}, {metric}", comparison)
-        for name, comparisons in decision.per_class.items()
-        for metric, comparison in comparisons.items()
-    ]
-    worse = sorted((row for row in worse if row[1].change < 0), key=lambda row: row[1].change)
     lost = f"these lost, whether or not beyond noise:\n\n{_comparisons('slice', worse)}" if worse else "none of them lost."
     yield f"## What got worse\n\n{_compared(decision)}: {lost}"
     yield from _counted(evidence.errors)
@@ -139,6 +171,39 @@ def _sections(evidence: Evidence) -> Iterator[str]:
         yield "## In other runtimes\n\n" + _table(("format", "", f"{decision.metric} against the .pt", "interval", "why"), rows)
     place = f"[{REPORT} of version {evidence.version.version} in MLflow]({link})" if link else f"    git show {tag}:{REPORT}"
     yield f"## Report\n\nSHA-256 `{evidence.report_sha256}`\n\n{place}"
+
+
+def _in_short(evidence: Evidence, worse: Sequence[tuple[str, Comparison]]) -> Iterator[tuple[str, str]]:
+    """What one would ask first, a line each: more than the form shows at once cannot be expected to be read."""
+    decision, errors, exported = evidence.decision, evidence.errors, evidence.exported
+    yield f"{decision.verdict}", f"{decision.metric} {decision.reference:.4f} to {decision.candidate:.4f}, {_gain(decision)}"
+    if worse:
+        name, comparison = worse[0]
+        yield "Lost most", f"{markdown(name)}: {_share(comparison.gain)} ({interval(comparison.gain_interval)})"
+    else:
+        yield "Lost most", "no class and no slice lost"
+    if errors is not None:
+        grown = [f"{markdown(f'{pair.labelled} as {pair.detected}')}, {pair.before:,} to {pair.after:,}" for pair in errors.grown]
+        yield "Confusion that grew most", grown[0] if grown else "none"
+        yield "Images", f"{len(errors.worsened):,} of {errors.images:,} got worse, {errors.improved:,} better"
+    if exported is not None and exported.formats:
+        status: dict[str, list[str]] = {}
+        for name, entry in exported.formats.items():
+            status.setdefault(entry.status, []).append(markdown(name))
+        yield "Other runtimes", "; ".join(f"{word}: {', '.join(names)}" for word, names in status.items())
+    if decision.reign is not None:
+        yield "Look", standing(decision.reign.champion, decision.reign.look, decision.reign.budget).removeprefix("look ")
+
+
+def _worse(decision: Decision) -> list[tuple[str, Comparison]]:
+    """The slices and classes that lost, the one that lost most first."""
+    parts = [(f"{part.by} {part.value}", part.comparison) for part in decision.slices]
+    parts += [
+        (f"class {name}, {metric}", comparison)
+        for name, comparisons in decision.per_class.items()
+        for metric, comparison in comparisons.items()
+    ]
+    return sorted((part for part in parts if part[1].change < 0), key=lambda part: part[1].change)
 
 
 def _compared(decision: Decision) -> str:
@@ -180,25 +245,28 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
 
 
 def _gain(decision: Decision) -> str:
-    text = f"a gain of {share(decision.gain)} over the {decision.reference_model} (threshold {share(decision.threshold)})"
+    text = f"{share(decision.gain)} over the {decision.reference_model}"
     if decision.evidence is None or decision.confidence is None:
-        return f"{text}; gate.confidence is null, so the point alone decided."
-    return f"{text}, at least {share(decision.evidence.lower_bound)} with {decision.confidence:.4g} confidence."
+        return f"{text}; gate.confidence is null, so the point alone decided"
+    return f"{text}, at least {share(decision.evidence.lower_bound)} with {decision.confidence:.4g} confidence"
+
+
+def _share(gain: float | None) -> str:
+    return "none" if gain is None else share(gain)
 
 
 def _format(name: str, entry: ExportedFormat, metric: str) -> tuple[str, ...]:
     """The row of an exported format."""
     change = entry.changes.get(metric)
     gain, span = (change.gain, change.gain_interval) if change else (None, None)
-    words = "none" if gain is None else share(gain)
-    return markdown(name), entry.status, words, interval(span), markdown("; ".join(entry.reasons))
+    return markdown(name), entry.status, _share(gain), interval(span), markdown("; ".join(entry.reasons))
 
 
 def _comparisons(head: str, rows: Iterable[tuple[str, Comparison]]) -> str:
     cells = [
         (
             markdown(name),
-            "none" if comparison.gain is None else share(comparison.gain),
+            _share(comparison.gain),
             interval(comparison.gain_interval),
             f"{comparison.reference:.4f}",
             f"{comparison.candidate:.4f}",

@@ -13,6 +13,7 @@ from prefect import State, flow
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed
 
+from flows import naming
 from flows.effects import publish_evidence, register_model, snapshot_data, take_look
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
@@ -21,12 +22,13 @@ from tasks import preflight, summary
 from tasks.common import code, dvc, dvcpipeline, dvcstale, stage
 from tasks.common.params import Params
 from tasks.common.params import load as load_params
+from tasks.measure.decision import Decision
 from tasks.registry import Registry
 
 NOTHING = "Nothing changed since the last run: no stage to build."
 
 
-@flow(name="improve", log_prints=True)
+@flow(name="improve", flow_run_name=naming.of_improve, log_prints=True)
 def improve() -> State[str]:
     """Snapshot the data, bring every stage up to date, and register the model if it earned it.
 
@@ -40,18 +42,18 @@ def improve() -> State[str]:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(params, *register_model(params))}")
     print(dvcstale.summary(stale))
     for name in makers_of_data():
-        build(name, params.flow.lock_wait_s)
+        build(name, params)
     snapshot_data(params)
     for name in STAGES:
         code.require_same(code_before)
         if name == "gate":
             take_look(params)
-        build(name, params.flow.lock_wait_s)
+        build(name, params)
     code.require_same(code_before)
-    publish_evidence()
+    publish_evidence(params)
     version, is_known = register_model(params)
-    outcome = "Rejected" if version is None else "AlreadyRegistered" if is_known else "Registered"
-    return ended(outcome, summary.summarise(params, version, is_known))
+    word = "Kept the reference" if version is None else "Known version" if is_known else "Registered"
+    return ended(f"{word}: {Decision.read().verdict}", summary.summarise(params, version, is_known))
 
 
 def prepare() -> tuple[Params, dict[str, tuple[str, ...]]]:

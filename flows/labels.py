@@ -16,6 +16,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
+from flows.naming import artifact_key
 from flows.pictures import with_picture
 from tasks.common.paths import ISSUES, REFUSED, REPORTS, VALIDATION, VALIDATION_GALLERY
 from tasks.common.text import markdown, table
@@ -25,7 +26,7 @@ SEVERITIES = ("critical", "warning", "info")
 
 
 @contextmanager
-def published() -> Iterator[None]:
+def published(detector: str) -> Iterator[None]:
     """Publish what the stage `validate` reports while the block runs, also if it refuses the labels."""
     started = time.time()
     try:
@@ -33,20 +34,25 @@ def published() -> Iterator[None]:
     except Exception:
         report = REFUSED / VALIDATION.name
         if report.is_file() and report.stat().st_mtime >= started - 1:  # otherwise it failed before it looked at the labels
-            publish(REFUSED)
+            publish(REFUSED, detector)
         raise
-    publish(REPORTS)
+    publish(REPORTS, detector)
 
 
-def publish(folder: Path) -> None:
-    """Create the artifacts `labels` and `label-issues` from the reports in `folder`. A failure here must not stop a run."""
+def publish(folder: Path, detector: str) -> None:
+    """Create the artifacts DETECTOR-labels and DETECTOR-label-issues from the reports in `folder`.
+
+    A failure here must not stop a run.
+    """
     try:
         report = json.loads((folder / VALIDATION.name).read_text(encoding="utf-8"))
         gallery = folder / VALIDATION_GALLERY.name
         text = page(report, gallery.read_bytes() if gallery.is_file() else b"", folder)
-        create_markdown_artifact(text, key="labels", description=f"Label checks of {markdown(report['dataset'])}")
+        key, description = artifact_key(detector, "labels"), f"Label checks of {markdown(report['dataset'])}"
+        create_markdown_artifact(text, key=key, description=description)
         if rows := issues(folder / ISSUES.name):
-            create_table_artifact(rows, key="label-issues", description=f"The first {len(rows)} issues, critical ones first")
+            key, description = artifact_key(detector, "label-issues"), f"The first {len(rows)} issues, critical ones first"
+            create_table_artifact(rows, key=key, description=description)
     except Exception as error:
         get_run_logger().warning("the label checks are not shown in the UI: %s: %s", type(error).__name__, error)
 

@@ -12,7 +12,7 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import approval, unanswered
+from flows import approval, naming, unanswered
 from flows.evidence import read as read_evidence
 from tasks.common.params import load as load_params
 from tasks.registry import Registry, is_approver
@@ -20,7 +20,7 @@ from tasks.registry import Registry, is_approver
 BY_THE_GATE = "the gate (approve: auto)"
 
 
-@flow(name="promote", log_prints=True)
+@flow(name="promote", flow_run_name=naming.of_promote, log_prints=True)
 def promote(
     version: Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+$")] | None = None, approve: Literal["ask", "auto"] = "ask"
 ) -> State[None]:
@@ -40,14 +40,13 @@ def promote(
     evidence = read_evidence(registry, version)
     if evidence.champion == evidence.version.version:
         unanswered.cancel_record()
-        return Completed(name="Unchanged", message=f"{evidence.version.tag} is the champion already")
+        return Completed(name="Unchanged", message=f"{naming.title(evidence.version)} is the champion already")
     if params.promote.signed_only:
         return approval.show_command(evidence, approve)
     answers: list[approval.Approval] = []
     if approve == "ask" or not evidence.needs_no_person or not is_approver(params.promote, BY_THE_GATE):
-        approval.show_report(evidence)
         answers = approval.ask(evidence, params.promote)
-        if not answers[-1].approve:
+        if not answers[-1].is_yes:
             approval.reject(registry, evidence, answers)
             return approval.finish("Rejected", evidence, answers)
     registry.promote(

@@ -9,21 +9,30 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from typing import Any, cast
 from uuid import UUID
 
-from prefect import task
+from prefect import State, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
+from prefect.states import Completed
 
 from flows import labels
+from flows.naming import artifact_key
 from tasks.common import dvc
+from tasks.common.params import Params
 from tasks.common.paths import PROGRESS
+from tasks.common.text import time_left
 
 STAGES = ("validate", "baseline", "review", "finetune", "evaluate", "gate", "export", "report")
 TRAINING = ("baseline", "finetune")
+ENDS = {
+    re.compile(r"Stage '.*' didn't change, skipping"): ("Unchanged", "Nothing that it depends on has changed: it was not built."),
+    re.compile(r"Stage '.*' is cached - skipping run"): ("Restored", "It was built from the same before: the result is DVC's."),
+}
+"""What DVC says of a stage that it does not run, with the state in which its task ends."""
 POLL_S = 1.0
 SHOWN = {"metrics/mAP50(B)": "box mAP50", "metrics/mAP50(M)": "mask mAP50"}
 """The metrics of the validation after the last epoch that the artifact shows, by Ultralytics' name."""
@@ -35,20 +44,34 @@ HINTS = re.compile(
 
 
 @task(task_run_name="{stage}")
-def build(stage: str, lock_wait_s: float) -> None:
-    """Bring `stage` up to date through DVC; a finished one costs a second."""
-    artifact = _progress_artifact(stage) if stage in TRAINING else labels.published() if stage == "validate" else nullcontext()
-    with artifact:
-        log = get_run_logger()
-        dvc.reproduce(stage, lock_wait_s=lock_wait_s, on_line=lambda line: None if HINTS.match(line) else log.info(line))
+def build(stage: str, params: Params) -> State[None]:
+    """Bring `stage` up to date through DVC; a finished one costs a second and ends in the state Unchanged."""
+    detector, log = params.registry.name, get_run_logger()
+    shown: AbstractContextManager[None] = nullcontext()
+    if stage in TRAINING:
+        shown = _progress_artifact(stage, detector)
+    elif stage == "validate":
+        shown = labels.published(detector)
+    output = list[str]()
+
+    def on_line(line: str) -> None:
+        if not HINTS.match(line):
+            output.append(line)
+            log.info(line)
+
+    with shown:
+        dvc.reproduce(stage, lock_wait_s=params.flow.lock_wait_s, on_line=on_line)
+    said = (end for line in output for words, end in ENDS.items() if words.match(line))
+    name, message = next(said, ("Built", None))
+    return Completed(name=name, message=message)
 
 
 @contextmanager
-def _progress_artifact(stage: str) -> Iterator[None]:
+def _progress_artifact(stage: str, detector: str) -> Iterator[None]:
     """Show the training's progress in the UI for as long as the block runs. The training knows nothing of Prefect."""
     PROGRESS.unlink(missing_ok=True)
     done = threading.Event()
-    follower = threading.Thread(target=copy_context().run, args=(_follow, stage, done), daemon=True)
+    follower = threading.Thread(target=copy_context().run, args=(_follow, stage, detector, done), daemon=True)
     follower.start()
     try:
         yield
@@ -57,7 +80,7 @@ def _progress_artifact(stage: str) -> Iterator[None]:
         follower.join()
 
 
-def _follow(stage: str, done: threading.Event) -> None:
+def _follow(stage: str, detector: str, done: threading.Event) -> None:
     artifact: UUID | None = None
     shown: dict[str, Any] = {}
     is_over = False
@@ -69,7 +92,8 @@ def _follow(stage: str, done: threading.Event) -> None:
         with suppress(Exception):  # losing the API must not stop a training
             share, text = 100.0 * entry["done"], _describe(entry)
             if artifact is None:
-                artifact = cast(UUID, create_progress_artifact(share, key=f"{stage}-progress", description=text))
+                key = artifact_key(detector, f"{stage}-progress")
+                artifact = cast(UUID, create_progress_artifact(share, key=key, description=text))
             else:
                 update_progress_artifact(artifact, share, description=text)
             shown = entry
@@ -80,7 +104,7 @@ def _describe(entry: dict[str, Any]) -> str:
     words = [f"{entry['stage']}: epoch {entry['epoch']} of {entry['epochs']}, loss {entry['loss']:.3f}"]
     words += [f"{label} {entry['metrics'][key]:.4f}" for key, label in SHOWN.items() if key in entry["metrics"]]
     if entry["left_s"] is not None:
-        words.append(f"{entry['left_s']:.0f} s left")
+        words.append(f"{time_left(entry['left_s'])} left")
     return ", ".join(words)
 
 

@@ -49,7 +49,7 @@ def schedule_record(key: str, version: Version, timeout_s: int) -> None:
             run.deployment_id,
             parameters={"version": version.version},
             state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(seconds=timeout_s)),
-            name=f"time-out of {version.tag}, {run.name}",
+            name=f"{version.name} {version.version}: records that nobody answered",
             tags=[f"{ASKED_BY}{run.id}", f"{QUESTION}{key}"],
             idempotency_key=f"{run.id} {key}",
         )
@@ -86,8 +86,8 @@ def record(registry: Registry) -> State[None] | None:
         reason=f"{first_approval}no answer by {run.expected_start_time:%Y-%m-%d %H:%M}Z",
         question=f"{asked_by} {key}",
     )
-    text = f"{registry.name}@{refusal.version} stays out of {registry.stage}: {refusal.reason}"
-    create_markdown_artifact(text, key="promotion", description=text)
+    text = f"{registry.name} {refusal.version} stays out of {registry.stage}: {refusal.reason}"
+    create_markdown_artifact(text, key=f"{registry.name}-promotion", description=text)
     get_run_logger().info(text)
     return Completed(name="Unanswered", message=text)
 

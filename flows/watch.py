@@ -19,6 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from flows import naming
 from flows.local import server_for_this_run
 from flows.pictures import with_picture
 from tasks.common import stage
@@ -29,7 +30,7 @@ from tasks.common.program import run_module
 IMPROVE = "improve/improve"
 
 
-@flow(name="watch", log_prints=True)
+@flow(name="watch", flow_run_name=naming.of_watch, log_prints=True)
 def watch() -> State[str]:
     """Compare the champion on the data of watch.path with its registered figures; a real drop starts `improve`.
 
@@ -42,7 +43,7 @@ def watch() -> State[str]:
     run_module("tasks.watch", on_line=log.info)
     text = f"{WATCH_PAGE.read_text(encoding='utf-8')}\nEverything: `{WATCH_PICTURES}`"
     text = with_picture(text, "Pictures", "features then and now, and images", WATCH_GALLERY.read_bytes())
-    create_markdown_artifact(text, key="watch", description="The champion on new data")
+    create_markdown_artifact(text, key=naming.artifact_key(params.registry.name, "watch"), description="The champion on new data")
     result = json.loads(WATCH.read_text(encoding="utf-8"))
     message = f"{result['finding']}: {result['champion']} on {result['images']} images of {result['path']}"
     if result["finding"] == "DROP" and params.watch.start_improve:

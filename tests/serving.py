@@ -207,6 +207,13 @@ def resume_dialog(served: Served, page: Any, run: str) -> Any:
     return page.get_by_role("dialog")
 
 
+def choose(page: Any, answer: str) -> None:
+    """Choose the answer in the form of the old UI or of the new one; neither opens its list by a click on its body."""
+    dialog = page.get_by_role("dialog")
+    dialog.locator(".p-select-button__icon").or_(dialog.get_by_label("Select Answer")).click(force=True)
+    page.locator(".p-select-option").or_(page.get_by_role("option")).get_by_text(answer, exact=True).click()
+
+
 def fill(dialog: Any, reviewer: str, note: str) -> None:
     for field, text in zip(dialog.locator("textarea").all(), (reviewer, note), strict=True):
         field.fill(text)

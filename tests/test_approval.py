@@ -15,7 +15,7 @@ from tasks.common.params import PromoteParams
 from tests import workspace as ws
 from tests.evidence_data import EVIDENCE
 
-ADA, GRACE, EVE = ({"reviewer": name, "approve": True} for name in ("Ada", "Grace", "Eve"))
+ADA, GRACE, EVE = ({"reviewer": name, "answer": "approve"} for name in ("Ada", "Grace", "Eve"))
 
 
 def rule(*overrides: str) -> PromoteParams:
@@ -34,6 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return answer if accept(answer) else question(kind, version, digest, text, rule, accept)
 
     monkeypatch.setattr(approval, "_question", question)
+    monkeypatch.setattr(approval, "show_report", lambda evidence: None)
     monkeypatch.setattr(approval, "get_run_logger", lambda: logging.getLogger(__name__))
     answers: list[dict[str, Any]] = []
     monkeypatch.setattr(approval, "answers", answers, raising=False)
@@ -45,7 +46,7 @@ def answer(*answers: dict[str, Any]) -> None:
 
 
 def test_the_answer_of_a_name_that_is_no_approver_is_refused_and_the_question_asked_again(asked: list[str]) -> None:
-    answer(EVE, {"reviewer": " ada", "approve": True}, {"reviewer": " Ada ", "approve": True})
+    answer(EVE, {"reviewer": " ada", "answer": "approve"}, {"reviewer": " Ada ", "answer": "approve"})
 
     found = approval.ask(EVIDENCE, rule("approvers=[Ada, Grace]"))
 
@@ -54,13 +55,13 @@ def test_the_answer_of_a_name_that_is_no_approver_is_refused_and_the_question_as
 
 
 def test_a_rejection_by_somebody_else_does_not_count_either(asked: list[str]) -> None:
-    answer({**EVE, "approve": False}, ADA)
+    answer({**EVE, "answer": "reject"}, ADA)
 
-    assert [one.approve for one in approval.ask(EVIDENCE, rule("approvers=[Ada]"))] == [True]
+    assert [one.is_yes for one in approval.ask(EVIDENCE, rule("approvers=[Ada]"))] == [True]
 
 
 def test_the_second_reviewer_is_another_one_of_the_approvers(asked: list[str]) -> None:
-    answer(ADA, EVE, {"reviewer": "ADA ", "approve": True}, GRACE)
+    answer(ADA, EVE, {"reviewer": "ADA ", "answer": "approve"}, GRACE)
 
     found = approval.ask(EVIDENCE, rule("approvers=[Ada, Grace]", "second_reviewer=true"))
 
@@ -88,6 +89,6 @@ def test_where_a_signature_is_wanted_the_flow_shows_evidence_and_command(monkeyp
     assert state.name == "SignatureWanted"
     assert str(state.message).endswith(f"Run: {command}")
     assert f"\n    {command}\n" in shown[0]
-    assert "# Shall `detector@v1.1.0` go into production?" in shown[0]
+    assert "## Shall `detector@v1.1.0` go into production?" in shown[0]
     with pytest.raises(RegistryError, match=r"approve: auto promotes without a signature, and promote\.signed_only is true"):
         approval.show_command(EVIDENCE, "auto")

@@ -84,7 +84,7 @@ def test_a_change_of_the_data_starts_a_run_and_one_started_with_curl_has_nothing
 
     assert "ratchet.data.changed (data/sample)" in said
     run = wait_for("a run of improve-on-data", lambda: server.runs("improve/improve-on-data"))[0]["id"]
-    assert "detector@v1.0.0" in server.ended(run, "Registered")["message"]
+    assert "detector@v1.0.0" in server.ended(run, "Registered: PROMOTE")["message"]
     address = f"{server.url}/deployments/{server.deployment('improve/improve')['id']}/create_flow_run"
     curl = ["curl", "-fsS", "-X", "POST", address, "-H", "Content-Type: application/json", "-d", "{}"]
     again = json.loads(subprocess.run(curl, capture_output=True, text=True, check=True).stdout)["id"]
@@ -114,7 +114,7 @@ def test_a_run_that_died_is_found_frees_its_slot_and_can_be_retried(setup: Setup
     server.post(f"/flow_runs/{run}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=False)
     wait_for("the second attempt", lambda: server.state(run)["name"] not in ("Crashed", "AwaitingRetry"))
     setup.deploy(flow={"lost_after_s": PLENTY_S})
-    server.ended(run, "Registered")
+    server.ended(run, "Registered: PROMOTE")
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ def test_a_worker_with_nothing_but_an_empty_folder_improves_in_a_clone_and_promo
     setup.new_worker(tmp_path / "empty")
 
     first = server.start("improve/improve")
-    server.ended(first, "Registered")
+    server.ended(first, "Registered: PROMOTE")
     again = server.start("improve/improve")
     server.ended(again, "Unchanged")
 

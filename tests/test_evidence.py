@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.evidence import MAX_IMAGES, MAX_ROWS, page
-from tasks.measure.decision import Level, Slice, Verdict
+from tasks.measure.decision import Level, Reign, Slice, Verdict
 from tasks.measure.errors import Confusion, Counts, Errors, Worsened
 from tasks.measure.exported import Exported, ExportedFormat
 from tasks.measure.intervals import Interval
@@ -51,7 +51,7 @@ def test_the_same_evidence_has_the_same_digest() -> None:
 def test_the_page_shows_verdict_metrics_guards_slices_and_hash() -> None:
     text = unpadded(page(EVIDENCE))
 
-    assert "# Shall `detector@v1.1.0` go into production?" in text
+    assert "## Shall `detector@v1.1.0` go into production?" in text
     assert "**PROMOTE**: box.mAP50" in text
     assert "In production now: `detector@v1.0.0`." in text
     row = re.search(r"^\| mask\.mAP50-95 \|.*$", text, re.MULTILINE)
@@ -62,6 +62,33 @@ def test_the_page_shows_verdict_metrics_guards_slices_and_hash() -> None:
     assert f"## Guards: {sum(g.passed for g in DECISION.guards)} of {len(DECISION.guards)} hold" in text
     assert f"SHA-256 `{EVIDENCE.report_sha256}`" in text
     assert "git show detector@v1.1.0:reports/report.md" in text
+
+
+def test_the_first_lines_say_what_one_would_ask_first() -> None:
+    worse = replace(DECISION.metrics["box.mAP50"], change=-0.2, gain=-0.25, gain_interval=Interval(-0.3, -0.2))
+    counts = Counts(616, 293, 78)
+    errors = Errors(
+        before=counts, after=counts, images=256, improved=73, grown=(Confusion("nut", "washer", 27, 61),), worsened=()
+    )
+    decision = replace(DECISION, slices=(Slice("site", "3", worse),), reign=Reign("v1.0.0", 2, 0.2, None, None))
+    evidence = replace(EVIDENCE, decision=decision, errors=errors, exported=EXPORTED, answers=("Grace: no",), picture=b"<svg/>")
+
+    lines = page(evidence).splitlines()
+
+    values = r"- \*\*PROMOTE\*\*: box\.mAP50 0\.\d{4} to 0\.\d{4}, \+[\d.]+ % over the champion"
+    assert lines[0] == "## Shall `detector@v1.1.0` go into production?"
+    assert re.fullmatch(rf"{values}, at least \+[\d.]+ % with 0\.95 confidence", lines[2])
+    assert lines[3:8] == [
+        "- **Lost most**: site 3: -25.00 % (-30.00 % to -20.00 %)",
+        "- **Confusion that grew most**: nut as washer, 27 to 61",
+        "- **Images**: 0 of 256 got worse, 73 better",
+        "- **Other runtimes**: kept: onnx; skipped: engine",
+        "- **Look**: 2 at champion v1.0.0: 17 % of its budget of 20 % is spent",
+    ]
+    assert "[The whole report](../../artifacts/key/detector-report-v1-1-0)" in lines[9]
+    assert lines[11:14] == ["## Answered before", "", "- Grace: no"]
+    assert lines[15] == "## Images that got worse most"
+    assert "](data:image/svg+xml;base64," in lines[17]
 
 
 def test_every_slice_that_got_worse_is_listed_worst_first_and_no_other() -> None:

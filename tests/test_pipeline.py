@@ -61,13 +61,13 @@ def test_progress_metrics_and_report_are_artifacts(ran: tuple[Path, str]) -> Non
     with sqlite3.connect(ran[0] / ".prefect/prefect.db") as db:
         rows = db.execute("select key, type, data from artifact").fetchall()
 
-    assert {key for key, _, _ in rows} >= {"baseline-progress", "finetune-progress", "metrics", "report"}
-    assert {float(data) for key, _, data in rows if key == "baseline-progress"} == {100.0}
+    assert {key for key, _, _ in rows} >= {"detector-baseline-progress", "detector-finetune-progress", "detector-metrics", "detector-report"}
+    assert {float(data) for key, _, data in rows if key == "detector-baseline-progress"} == {100.0}
 
 
 def test_the_label_checks_are_an_artifact(ran: tuple[Path, str]) -> None:
     with sqlite3.connect(ran[0] / ".prefect/prefect.db") as db:
-        kind, text = db.execute("select type, data from artifact where key = 'labels'").fetchone()
+        kind, text = db.execute("select type, data from artifact where key = 'detector-labels'").fetchone()
 
     assert kind == "markdown"
     assert "**passed**. 272 images" in text
@@ -230,7 +230,7 @@ def test_the_watch_finds_that_the_champion_is_worse_on_dark_images(ran: tuple[Pa
     assert next(drift["feature"] for drift in found["drifts"] if drift["is_real"]) == "brightness"
     assert "there is no deployment improve/improve on this server" in output
     with sqlite3.connect(root / ".prefect/prefect.db") as db:
-        shown = db.execute("select data from artifact where key = 'watch'").fetchone()[0]
+        shown = db.execute("select data from artifact where key = 'detector-watch'").fetchone()[0]
     assert "# DROP: champion" in shown
     assert "data:image/svg+xml;base64," in shown
     assert "Least like registration" in (root / "runs/watch/watch.html").read_text()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import checkout
-from tests.serving import Served, browser_tab, fill, resume_dialog, serving, submit, wait_for
+from tests.serving import Served, browser_tab, choose, fill, resume_dialog, serving, submit, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -36,10 +35,8 @@ def test_a_person_reads_the_evidence_approves_and_the_version_becomes_champion(s
     dialog.get_by_text(f"Shall detector@{version} go into production?").wait_for()
     text = dialog.inner_text()
 
-    dialog.get_by_role("switch").click()
+    choose(page, "approve")
     fill(dialog, "Ada Lovelace", "The gain is real")
-    if folder := os.environ.get("RATCHET_SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/approval.png")
     submit(served, dialog, run)
 
     served.wait(run, "Promoted")
@@ -61,16 +58,23 @@ def test_a_rejection_keeps_the_champion_and_is_recorded(served: Served, page: An
     dialog = resume_dialog(served, page, run)
 
     dialog.get_by_role("button", name="Submit").click()
-    dialog.get_by_text("'reviewer' is a required property").wait_for()
+    for name in ("answer", "reviewer"):
+        dialog.get_by_text(f"'{name}' is a required property").wait_for()
+    choose(page, "reject")
+    fill(dialog, "Grace Hopper", "")
+    dialog.get_by_role("button", name="Submit").click()
+    page.get_by_text("Validation failed for field 'note'").wait_for()
+    assert served.state(run) == "Suspended"
     fill(dialog, "Grace Hopper", "The labels of site 3 are wrong")
     submit(served, dialog, run)
 
     served.wait(run, "Rejected")
     assert served.champion() == before
-    words = f"detector@{version} rejected. Grace Hopper rejected: The labels of site 3 are wrong"
+    words = f"detector {version} rejected. Grace Hopper rejected: The labels of site 3 are wrong"
     served.logged(run, words)
     artifacts = served.post("/artifacts/filter", artifacts={"flow_run_id": {"any_": [run]}})
-    assert {a["description"] for a in artifacts} == {words, f"The report of detector@{version}"}
+    assert {a["description"] for a in artifacts} == {words, f"The report of detector {version}"}
+    assert {a["key"] for a in artifacts} == {"detector-promotion", f"detector-report-{version.replace('.', '-')}"}
     last = json.loads(served.registry("history", "--json"))[-1]
     champion = None if before.endswith("no champion yet") else before.partition("@")[2]
     assert (last["version"], last["outcome"], last["champion"]) == (version, "rejected", champion)
@@ -78,6 +82,11 @@ def test_a_rejection_keeps_the_champion_and_is_recorded(served: Served, page: An
     assert "rejected" in served.registry("show", version)
     assert "rejected" not in checkout.run(served.root, "gto", "show", "detector")
     assert served.time_outs(run) == []
+    again = served.start(version=version)
+    text = served.question(again, 1)
+    assert f"{version} rejected, kept {champion or 'none'}" in text.partition("## Answered before")[2].partition("##")[0]
+    assert served.get(f"/flow_runs/{again}")["name"] == f"detector {version} waits: Resume opens the question"
+    served.post(f"/flow_runs/{again}/set_state", state={"type": "CANCELLED"}, force=True)
 
 
 def test_an_answer_without_a_name_is_refused_and_the_run_waits_on(served: Served) -> None:
@@ -85,9 +94,11 @@ def test_an_answer_without_a_name_is_refused_and_the_run_waits_on(served: Served
     run = served.start()
     served.question(run, 1)
 
-    assert served.answer(run, approve=True) == "REJECT"
-    assert served.answer(run, approve=True, reviewer="  ") == "REJECT"
+    assert served.answer(run, answer="approve") == "REJECT"
+    assert served.answer(run, answer="approve", reviewer="  ") == "REJECT"
     assert served.answer(run, reviewer="Ada Lovelace") == "REJECT"
+    assert served.answer(run, answer="reject", reviewer="Ada Lovelace") == "REJECT"
+    assert served.answer(run, answer="reject", reviewer="Ada Lovelace", note=" ") == "REJECT"
     assert served.state(run) == "Suspended"
 
 
@@ -97,10 +108,11 @@ def test_an_approval_does_not_count_for_a_newer_version(served: Served) -> None:
     assert f"`detector@{first}` go" in served.question(run, 1)
     second = served.register("second of two")
 
-    assert served.answer(run, approve=True, reviewer="Ada Lovelace") == "ACCEPT"
+    assert served.answer(run, answer="approve", reviewer="Ada Lovelace") == "ACCEPT"
 
     text = served.question(run, 2)
     assert text.startswith("> **Asked again**")
+    assert "It was: Ada Lovelace approved." in text.partition("\n")[0]
     assert f"`detector@{second}` go" in text
     assert served.champion() == before
 
@@ -112,7 +124,7 @@ def test_an_approval_does_not_count_against_another_champion(served: Served) -> 
     older = "v1.0.0" if served.champion() != "detector@v1.0.0" else "v1.1.0"
     served.registry("promote", older, "--approver", "Somebody", "--reason", "a way back")
 
-    served.answer(run, approve=True, reviewer="Ada Lovelace")
+    served.answer(run, answer="approve", reviewer="Ada Lovelace")
 
     text = served.question(run, 2)
     assert text.startswith("> **Asked again**")
@@ -127,13 +139,13 @@ def test_the_second_reviewer_must_be_somebody_else(served: Served) -> None:
     try:
         run = served.start()
         served.question(run, 1)
-        served.answer(run, approve=True, reviewer="Ada Lovelace", note="one")
+        served.answer(run, answer="approve", reviewer="Ada Lovelace", note="one")
         assert "> **Second review**: Ada Lovelace approved. one" in served.question(run, 1, "second")
-        served.answer(run, approve=True, reviewer=" ada  lovelace")
+        served.answer(run, answer="approve", reviewer=" ada  lovelace")
         assert "must be somebody else" in served.question(run, 2, "second")
         assert served.champion() != f"detector@{version}"
 
-        served.answer(run, approve=True, reviewer="Grace Hopper", note="two")
+        served.answer(run, answer="approve", reviewer="Grace Hopper", note="two")
 
         served.wait(run, "Promoted")
         assert served.champion() == f"detector@{version}"
@@ -164,7 +176,7 @@ def test_silence_is_recorded_and_keeps_the_champion_and_a_retry_asks_anew(served
     served.question(half, 1)
     checkout.set_params(served.root, {"promote": {"timeout_h": 0.002}})
     try:
-        served.answer(half, approve=True, reviewer="Ada Lovelace", note="one")
+        served.answer(half, answer="approve", reviewer="Ada Lovelace", note="one")
         silent = served.start()
         for run in (silent, half):
             wait_for("the time-out", lambda run=run: served.state(run) == "Failed")  # type: ignore[misc]
@@ -189,12 +201,12 @@ def test_approving_twice_changes_nothing(served: Served) -> None:
     runs = [served.start(), served.start()]
     for run in runs:
         served.question(run, 1)
-    served.answer(runs[0], approve=True, reviewer="Ada Lovelace")
+    served.answer(runs[0], answer="approve", reviewer="Ada Lovelace")
     served.wait(runs[0], "Promoted")
     tags = checkout.run(served.root, "git", "tag")
 
-    assert served.answer(runs[0], approve=True, reviewer="Grace Hopper") == "ABORT"
-    assert served.answer(runs[1], approve=True, reviewer="Grace Hopper") == "ACCEPT"
+    assert served.answer(runs[0], answer="approve", reviewer="Grace Hopper") == "ABORT"
+    assert served.answer(runs[1], answer="approve", reviewer="Grace Hopper") == "ACCEPT"
 
     served.wait(runs[1], "Unchanged")
     assert served.champion() == f"detector@{version}"
@@ -215,7 +227,7 @@ def test_a_killed_worker_and_a_restarted_server_change_nothing_between_question_
     served.ready()
 
     assert served.question(run, 1) == asked
-    assert served.answer(run, approve=True, reviewer="Ada Lovelace") == "ACCEPT"
+    assert served.answer(run, answer="approve", reviewer="Ada Lovelace") == "ACCEPT"
     served.wait(run, "Promoted")
     assert served.champion() == f"detector@{version}"
 

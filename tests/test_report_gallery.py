@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tasks.common.page.picture import LINE_PX, TAG_PX, Picture, tags
 from tasks.common.page.svg import Canvas, text_width
 from tasks.measure.errors import Errors
 from tasks.report import listing
+from tasks.report.gallery import MAX_PICTURE_BYTES, NUM_IN_PICTURE
 from tests.report_data import SITUATIONS, tiny_run
 from tests.serving import browser_tab
 
@@ -76,6 +79,23 @@ def test_segmentation_shows_masks_and_detection_boxes(workspace: Path) -> None:
     assert not re.search(r'<rect [^>]*class="box (right|false)"', masks)
     assert re.search(r'<rect [^>]*class="box (right|false)"', boxes)
     assert "evenodd" not in boxes
+
+
+def test_the_worst_images_are_one_picture_for_places_without_a_page(workspace: Path) -> None:
+    settings = SITUATIONS["weak spots"]().write(workspace)
+    report.run(settings)
+
+    svg = (workspace / "reports/worsened.svg").read_text()
+
+    worst = [image.image for image in Errors.read().worsened[:NUM_IN_PICTURE]]
+    names = re.findall(r'class="m">(\S+?): ', svg)
+    assert names == [name for name in worst if name in names], "those of them that are on this machine, the worst first"
+    assert svg.count("<image ") == len(names) > 0
+    assert svg.count("<use ") == 2 * len(names), "reference and candidate are drawn on the same pixels"
+    assert len(svg.encode()) < MAX_PICTURE_BYTES
+    ET.fromstring(svg)
+    report.run(replace(settings, report=replace(settings.report, gallery_images=0)))
+    assert (workspace / "reports/worsened.svg").read_text() == ""
 
 
 def test_each_drawing_can_be_enlarged_and_closed_without_a_script(workspace: Path) -> None:

@@ -221,6 +221,12 @@ def kinds_in(markdown: str) -> set[str]:
     return {token.type for token in tokens} | {child.type for token in tokens for child in token.children or ()}
 
 
+def test_time_left_is_as_exact_as_such_a_guess_is() -> None:
+    assert [text.time_left(seconds) for seconds in (0.4, 89, 91, 3500, 3599, 7800, 90_000)] == [
+        *("0 s", "89 s", "2 min", "58 min", "1 h 0 min", "2 h 10 min", "25 h 0 min"),
+    ]
+
+
 def test_a_number_is_followed_by_the_word_that_goes_with_it() -> None:
     assert [text.counted(number, "image") for number in (0, 1, 2462)] == ["0 images", "1 image", "2,462 images"]
     assert [text.counted(number, "box", "boxes") for number in (1, 2)] == ["1 box", "2 boxes"]

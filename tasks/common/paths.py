@@ -32,6 +32,7 @@ OPERATING = REPORTS / "operating.npz"
 REPORT = REPORTS / "report.md"
 ERRORS = REPORTS / "errors.json"
 REPORT_PAGE = REPORTS / "report.html"
+WORSENED = REPORTS / "worsened.svg"
 CURVES = REPORTS / "curves.csv"
 
 MODELS = Path("models")

@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
+
+from tasks.common.text import time_left
 
 log = logging.getLogger(__name__)
 INTERVAL_S = 1.0
+NUM_SLOW = 2
+"""Batches at the start of a training, slow while everything is set up, that do not count once there are others."""
+VALIDATION_SHARE = 2 / 3
+"""What a batch of a validation takes of a batch of training, before the first one was measured: it has twice the images and no
+backward pass."""
 
 
 class Progress:
@@ -36,12 +43,15 @@ class Progress:
         """Begin before the first batch; `trainer.start_epoch` epochs were done before."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text("", encoding="utf-8")
-        self._started = self._last_write = time.monotonic()
+        self._started = self._last_write = self._last_batch = time.monotonic()
         self._first_batch = self._batch = trainer.start_epoch * len(trainer.train_loader)
+        self._training_s = self._validation_s = 0.0
+        self._num_timed = self._num_validations = 0
+        self._epochs_done = trainer.start_epoch
         if sys.stderr.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.name, total=self.epochs * len(trainer.train_loader), loss="")
+            texts = [TextColumn(f"{{task.{name}}}") for name in ("description", "fields[loss]", "fields[left]")]
+            self._bar = Bar(texts[0], BarColumn(), *texts[1:], console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self.name, total=self.epochs * len(trainer.train_loader), loss="", left="")
             self._bar.update(self._task, completed=self._batch)
             self._bar.start()
 
@@ -51,18 +61,28 @@ class Progress:
             self._bar.stop()
 
     def end_batch(self, trainer: Any) -> None:
+        now = time.monotonic()
         self._batch += 1
+        if self._batch - self._first_batch == NUM_SLOW + 1:
+            self._training_s, self._num_timed = 0.0, 0
+        self._training_s, self._num_timed = self._training_s + now - self._last_batch, self._num_timed + 1
+        self._last_batch = now
         self._loss = sum(float(value) for value in trainer.tloss.values())
         if self._bar:
             label = f"{self.name} epoch {trainer.epoch + 1}/{self.epochs}"
             shown = self._metrics.get("metrics/mAP50(B)")
             text = f"loss {self._loss:.3f}" + (f", mAP50 {shown:.4f}" if shown is not None else "")
-            self._bar.update(self._task, description=label, completed=self._batch, loss=text)
+            left = self._left(trainer)
+            words = "" if left is None else f"{time_left(left)} left"
+            self._bar.update(self._task, description=label, completed=self._batch, loss=text, left=words)
         if time.monotonic() - self._last_write >= INTERVAL_S:
             self._write(trainer)
 
     def end_epoch(self, trainer: Any) -> None:
         """After a validation; epoch 0 is that of the start weights."""
+        now = time.monotonic()
+        self._validation_s, self._num_validations = self._validation_s + now - self._last_batch, self._num_validations + 1
+        self._last_batch, self._epochs_done = now, trainer.epoch + 1
         self._metrics = {key: float(value) for key, value in trainer.metrics.items()}
         losses = ", ".join(f"{key} {float(value):.3f}" for key, value in (trainer.tloss or {}).items()) or "the start weights"
         left = self._left(trainer)
@@ -70,7 +90,7 @@ class Progress:
             "%s epoch %d/%d: %s; validation box mAP50 %.4f, mAP50-95 %.4f; %.0f s%s",
             *(self.name, trainer.epoch + 1, self.epochs, losses),
             *(self._metrics["metrics/mAP50(B)"], self._metrics["metrics/mAP50-95(B)"], self._seconds),
-            "" if left is None or trainer.stop else f", {left:.0f} s left",
+            "" if left is None or trainer.stop else f", {time_left(left)} left",
         )
         self._write(trainer)
 
@@ -79,9 +99,21 @@ class Progress:
         return time.monotonic() - self._started
 
     def _left(self, trainer: Any) -> float | None:
-        """Seconds that the rest will take at the pace so far; None before the first batch."""
-        done = self._batch - self._first_batch
-        return self._seconds / done * (self.epochs * len(trainer.train_loader) - self._batch) if done else None
+        """Seconds that the rest will take, batches and validations each at their pace; None before there is one.
+
+        One pace for both would count the first validation as training: the guess would fall to a third within an epoch.
+        """
+        if not self._num_timed:
+            return None
+        batch_s = self._training_s / self._num_timed
+        validation_s = self._validation_s / self._num_validations if self._num_validations else self._guess(trainer, batch_s)
+        batches: int = self.epochs * len(trainer.train_loader) - self._batch
+        return batch_s * batches + validation_s * (self.epochs - self._epochs_done)
+
+    @staticmethod
+    def _guess(trainer: Any, batch_s: float) -> float:
+        num_batches: int = len(trainer.test_loader)
+        return batch_s * VALIDATION_SHARE * num_batches
 
     def _write(self, trainer: Any) -> None:
         self._last_write = time.monotonic()

@@ -46,6 +46,14 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
+def time_left(seconds: float) -> str:
+    """How long something will take, as exact as such a guess is: `8 s`, `4 min`, `2 h 10 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60) if seconds < 3600 else round(seconds / 600) * 10
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def markdown(text: object) -> str:
     """`text` inside a paragraph, a list or a table of Markdown, where it is no markup and no link.
 

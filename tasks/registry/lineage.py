@@ -97,16 +97,28 @@ class Champions(Copies):
         scores = self.result(version, Scores)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / STATISTICS.name
-            lock = self.read_file(version, dvcfiles.DVC_LOCK.as_posix()).decode()
-            md5 = dvcfiles.file_md5(dvcfiles.settings().cache, STATISTICS, lock)
+            path.write_bytes(self.output(version, STATISTICS))
             try:
-                if md5 is None or not objects.copy_file(md5, path):
-                    raise RegistryError("it is in no DVC cache and on no remote")
                 return decode(scores, read_arrays(path))
+            except PipelineError as error:
+                raise _unreadable(version, STATISTICS, error.what) from None
+
+    def output(self, version: Version, path: Path) -> bytes:
+        """A file that DVC keeps, such as reports/report.html, as `version` holds it.
+
+        Raises:
+            RegistryError: the version has no such file, or it is in no DVC cache and on no remote that can be reached.
+        """
+        lock = self.read_file(version, dvcfiles.DVC_LOCK.as_posix()).decode()
+        md5 = dvcfiles.file_md5(dvcfiles.settings().cache, path, lock)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / path.name
+            try:
+                if md5 is not None and objects.copy_file(md5, copy):
+                    return copy.read_bytes()
             except (PipelineError, OSError) as error:
-                what = error.what if isinstance(error, PipelineError) else str(error)
-                fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
-                raise RegistryError(f"its {STATISTICS} cannot be read: {what}", where=version.tag, fix=fix) from None
+                raise _unreadable(version, path, error.what if isinstance(error, PipelineError) else str(error)) from None
+        raise _unreadable(version, path, "it is in no DVC cache and on no remote")
 
     def lineage(self, champion: str | None) -> Lineage:
         """The line of `champion`: the pinned one if nothing is missing. The weights of its first version and splits are brought.
@@ -161,6 +173,11 @@ class Champions(Copies):
                     raise RegistryError("its gate split is not the one that was judged", where=version.tag, fix=fix)
             log.info("kept the gate split of %s, %d images, in %s", version.version, len(evaluation.images), folder)
         return KeptSplit(version.version, folder.as_posix(), sha256)
+
+
+def _unreadable(version: Version, path: Path, what: str) -> RegistryError:
+    fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
+    return RegistryError(f"its {path} cannot be read: {what}", where=version.tag, fix=fix)
 
 
 def _pinned(champion: str | None, *, is_auto: bool) -> Lineage | None:

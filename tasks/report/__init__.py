@@ -5,6 +5,7 @@ reads   reports/{dataset,validation,evaluation,speed,decision,export,export_spee
         the images and labels of the gate split for the gallery, where they are here
 writes  reports/report.md      every section, readable in a terminal and on GitHub
         reports/report.html    the same with pictures, self-contained
+        reports/worsened.svg   the images that got worse most, for places that show a picture and no page
         reports/errors.json    counts of errors in service, confusions that grew, and every image that got worse
         reports/curves.csv     a row an epoch, both phases on one axis, for `dvc plots`
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import logging
 
 from tasks.common.params import Params
-from tasks.common.paths import CURVES, REPORT, REPORT_PAGE
+from tasks.common.paths import CURVES, REPORT, REPORT_PAGE, WORSENED
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def run(params: Params) -> None:
     """
     from tasks.common.page import render as page
     from tasks.common.page.document import Cell, Document
-    from tasks.report import inputs, markdown, sections
+    from tasks.report import gallery, inputs, markdown, sections
     from tasks.report.curves import curves_csv
     from tasks.report.facts import Facts
     from tasks.report.sections.brief import TONES
@@ -41,5 +42,6 @@ def run(params: Params) -> None:
     badge = Cell(facts.words(f"verdict.{verdict}"), TONES[verdict])
     document = Document(facts.words("document.title"), headline(facts), badge, sections.write(facts))
     text, html, table = markdown.render(document, facts.words), page.render(document, facts.words), curves_csv(facts.all_epochs)
-    facts.errors.write({CURVES: table.encode(), REPORT_PAGE: html.encode(), REPORT: text.encode()})
+    files = {CURVES: table, REPORT_PAGE: html, REPORT: text, WORSENED: gallery.worsened(facts)}
+    facts.errors.write({path: content.encode() for path, content in files.items()})
     log.info("report: %s, %s %s -> %s, %s", verdict, facts.metric, facts.words.gain(facts.decision.gain), REPORT, REPORT_PAGE)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tasks.common.dataset import label_file
 from tasks.common.page.document import Block, Gallery, Panel, Paragraph, Shot, Tone
+from tasks.common.page.montage import montage
 from tasks.common.page.picture import Picture, read_picture, tags
 from tasks.common.page.svg import Canvas
 from tasks.common.paths import EVALUATION, OPERATING
@@ -30,6 +31,21 @@ ZOOM_PX = 720
 """Longer side of a picture in the report, pixels: a drawing can be enlarged to it."""
 SAME_IOU = 0.9
 """A row of a label file whose box overlaps a labelled object by more is that object."""
+
+
+PICTURE_PX = 300
+"""Longer side of an image in `worsened`, pixels: 30 kB an image."""
+NUM_IN_PICTURE = 6
+MAX_PICTURE_BYTES = 240_000
+"""Base64 adds a third, and Prefect's database bears 500 kB with the text beside it."""
+
+
+def worsened(facts: Facts) -> str:
+    """An SVG of the images that got worse most; without a drawing where there is none, or none of the images is here."""
+    change = facts.tallies["candidate"].f1 - facts.tallies[facts.reference].f1
+    most = min(facts.report_params.gallery_images, NUM_IN_PICTURE)
+    worst = [int(i) for i in np.argsort(change, kind="stable") if change[i] < 0][:most]
+    return montage(shots_of(facts, worst, PICTURE_PX), MAX_PICTURE_BYTES)
 
 
 def blocks(facts: Facts) -> tuple[Block, ...]:
