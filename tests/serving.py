@@ -19,6 +19,7 @@ import yaml
 
 from tasks.gate import decide
 from tasks.measure.decision import Level, Reign
+from tasks.measure.errors import Confusion, Counts, Errors
 from tests import checkout
 from tests import workspace as ws
 from tests.api import Api, free_port
@@ -161,12 +162,19 @@ def make_root(root: Path) -> Path:
     checkout.make(root, {})
     layout = json.loads(json.dumps(ws.DVC_YAML))
     layout["stages"]["gate"]["cmd"] = "cp control/decision.json reports/decision.json"
+    report = layout["stages"]["report"]
+    report["cmd"] = "python stage.py report && cp control/errors.json control/worsened.svg reports/"
+    report["outs"] += [{"reports/errors.json": {"cache": False}}, "reports/worsened.svg"]
     (root / "dvc.yaml").write_text(yaml.safe_dump(layout, sort_keys=False))
     (root / "stage.py").write_text(ws.STAGE)
     (root / "control").mkdir()
     level = Level(0.005, 0.01)
     decision = replace(decide(random_evaluation(), gate_params("slices=[site]")), reign=Reign("v1.0.0", 1, 0.2, level, level))
     (root / "control/decision.json").write_bytes(decision.encode())
+    counts, grown = Counts(616, 293, 78), (Confusion("nut", "washer", 27, 61),)
+    errors = Errors(before=counts, after=counts, images=256, improved=73, grown=grown, worsened=())
+    (root / "control/errors.json").write_bytes(errors.encode())
+    (root / "control/worsened.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="900" height="300"/>')
     checkout.run(root, "git", "add", "-A")
     checkout.run(root, "git", "commit", "-qm", "Stages that take no time")
     return root
@@ -193,7 +201,7 @@ def browser_tab() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        tab = browser.new_page(viewport={"width": 1280, "height": 1400}, reduced_motion="reduce")
+        tab = browser.new_page(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
         tab.set_default_timeout(120_000)
         yield tab
         browser.close()
@@ -205,6 +213,21 @@ def resume_dialog(served: Served, page: Any, run: str) -> Any:
     page.goto(f"{served.url}/runs/flow-run/{run}")
     page.get_by_role("button", name="Resume").click()
     return page.get_by_role("dialog")
+
+
+FIRST = ("PROMOTE", "Lost most", "nut as washer, 27 to 61", "0 of 256 got worse, 73 better", "1 at champion", "The whole report")
+"""What the question begins with."""
+IN_SIGHT = """e => {
+    const box = e.getBoundingClientRect()
+    return e.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2))
+}"""
+
+
+def require_in_sight(dialog: Any, *texts: str) -> None:
+    """Each text of the question can be read without scrolling, and the picture is one that the browser draws."""
+    for text in texts:
+        assert dialog.get_by_text(text).first.evaluate(IN_SIGHT), text
+    assert dialog.locator("img").evaluate("e => e.complete && e.naturalWidth > 0")
 
 
 def choose(page: Any, answer: str) -> None:

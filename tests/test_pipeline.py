@@ -61,7 +61,12 @@ def test_progress_metrics_and_report_are_artifacts(ran: tuple[Path, str]) -> Non
     with sqlite3.connect(ran[0] / ".prefect/prefect.db") as db:
         rows = db.execute("select key, type, data from artifact").fetchall()
 
-    assert {key for key, _, _ in rows} >= {"detector-baseline-progress", "detector-finetune-progress", "detector-metrics", "detector-report"}
+    assert {key for key, _, _ in rows} >= {
+        "detector-baseline-progress",
+        "detector-finetune-progress",
+        "detector-metrics",
+        "detector-report",
+    }
     assert {float(data) for key, _, data in rows if key == "detector-baseline-progress"} == {100.0}
 
 

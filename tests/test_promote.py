@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import checkout
-from tests.serving import Served, browser_tab, choose, fill, resume_dialog, serving, submit, wait_for
+from tests.serving import FIRST, Served, browser_tab, choose, fill, require_in_sight, resume_dialog, serving, submit, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +33,7 @@ def test_a_person_reads_the_evidence_approves_and_the_version_becomes_champion(s
     run = served.start()
     dialog = resume_dialog(served, page, run)
     dialog.get_by_text(f"Shall detector@{version} go into production?").wait_for()
+    require_in_sight(dialog, *FIRST)
     text = dialog.inner_text()
 
     choose(page, "approve")

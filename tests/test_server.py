@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests import checkout, postgres
-from tests.serving import Served, browser_tab, choose, fill, serving, submit
+from tests.serving import FIRST, Served, browser_tab, choose, fill, require_in_sight, serving, submit
 
 pytestmark = pytest.mark.slow
 USER = ("ratchet", secrets.token_hex(16))  # not in this file, which the checkout holds
@@ -67,6 +67,7 @@ def test_a_person_logs_in_approves_and_the_version_becomes_champion(served: Serv
         page.get_by_role("menuitem", name="Resume").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_text(f"Shall detector@{version} go into production?").wait_for()
+        require_in_sight(dialog, *FIRST)
         choose(page, "approve")
         fill(dialog, "Ada Lovelace", "The gain is real")
         submit(served, dialog, run, "Resume")
