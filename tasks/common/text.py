@@ -46,6 +46,12 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
+def gain(share: float) -> str:
+    """A relative change, 0.0838 for one twelfth, as people read it everywhere: +8.38%."""
+    percent = round(share * 100, 2)
+    return f"{percent or 0.0:+.2f}%"
+
+
 def markdown(text: object) -> str:
     """`text` inside a paragraph, a list or a table of Markdown, where it is no markup and no link.
 
