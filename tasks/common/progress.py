@@ -1,4 +1,4 @@
-"""Say how far a training is: a bar in a terminal, a line an epoch, and a JSON line a second for the flow.
+"""Say how far work is: a bar in a terminal; of a training also a line an epoch, and a JSON line a second for the flow.
 
 writes  runs/progress.jsonl (the flow reads it while training writes it)
 """
@@ -9,15 +9,23 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn, track
 from rich.progress import Progress as Bar
 
 log = logging.getLogger(__name__)
 INTERVAL_S = 1.0
+Item = TypeVar("Item")
+
+
+def tracked(items: Iterable[Item], words: str, total: int) -> Iterable[Item]:
+    """The `total` items one by one, with a bar in a terminal that says how far it is."""
+    hidden = not sys.stderr.isatty()
+    return track(items, words, total, console=Console(stderr=True), disable=hidden, transient=True)
 
 
 class Progress:
