@@ -12,8 +12,8 @@ from typing import Any
 from tasks.common import dvcfiles
 from tasks.common.errors import WorkspaceError
 from tasks.common.params import Params
-from tasks.common.paths import REPORT
-from tasks.common.text import line
+from tasks.common.paths import REPORT_PAGE
+from tasks.common.text import gain, line
 from tasks.gate.wording import cumulative_words
 from tasks.measure.decision import Decision, Verdict
 from tasks.measure.files import Scores
@@ -37,13 +37,13 @@ def summarise(params: Params, version: Version | None, is_known: bool = False) -
     rows = [
         ("data", f"{_data_version(params)}  {params.data.path}, gate split {split['name']} of {split['images']} images"),
         *((name, f"{part} {metric} {score:.4f}") for name, score in scores.items()),
-        ("gain", f"{decision.gain:+.2%} over the {decision.reference_model} (threshold {decision.threshold:+.2%})"),
+        ("gain", f"{gain(decision.gain)} over the {decision.reference_model} (threshold {gain(decision.threshold)})"),
         *([("in all", cumulative_words(decision.cumulative))] if decision.cumulative else []),
         *([("classes", decision.classes.summary())] if decision.classes else []),
         ("verdict", decision.verdict + ("" if decision.verdict is Verdict.PROMOTE else f": {why(decision)}")),
         ("version", _version(params, version, is_known) if version else "none registered; the reference stays"),
         *(("warning", text) for text in (Registry(params).since_judged(version, today=decision) if version else ())),
-        ("report", str(REPORT)),
+        ("report", str(REPORT_PAGE)),
     ]
     if version and params.registry.stage not in version.stages:
         command = f"python -m tasks.registry promote {version.version} --approver NAME --reason WHY"
@@ -57,7 +57,7 @@ def _version(params: Params, version: Version, is_known: bool) -> str:
         return version.tag
     stages = f", in {' and '.join(version.stages)}" if version.stages else ""
     then = Registry(params).decision_of(version)
-    at = "" if then is None else f" at a threshold of {then.threshold:+.2%}"
+    at = "" if then is None else f" at a threshold of {gain(then.threshold)}"
     judged = f"; judged then {version.record.summary()}{at}" if version.record else ""
     return f"this model is {version.tag} already (registered {version.created[:10]}{stages}){judged}"
 
@@ -69,7 +69,7 @@ def _is_champion_too(name: str, models: Mapping[str, Mapping[str, Any]]) -> bool
 
 
 def _data_version(params: Params) -> str:
-    out = dvcfiles.tracked(Path(params.data.path)) or dvcfiles.locked_outputs().get(params.data.path)
-    if out is None:
+    version = dvcfiles.data_version(Path(params.data.path))
+    if version is None:
         raise WorkspaceError("DVC does not know the dataset", where=params.data.path, fix="Run `python -m tasks.snapshot`.")
-    return out.md5[:12]
+    return version[:12]

@@ -187,7 +187,7 @@ def test_auto_promotes_only_what_speaks_for_itself(change: dict[str, Any], expec
 def test_the_page_says_in_which_runtimes_the_version_was_kept() -> None:
     text = unpadded(page(replace(EVIDENCE, exported=EXPORTED)))
 
-    assert "| onnx | kept | -0.10 % | -0.20 % to +0.00 % | |" in text
+    assert "| onnx | kept | -0.10% | -0.20% to +0.00% | |" in text
     assert "| engine | skipped | none | " in text
     assert "tensorrt is not \\| installed |" in text
     assert "In other runtimes" not in page(EVIDENCE)

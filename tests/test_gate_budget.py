@@ -73,7 +73,7 @@ def test_a_gain_that_passes_as_the_only_look_is_inconclusive_as_the_fortieth() -
     assert late.reign.level.significance == pytest.approx(significance(40, 0.05))
     assert alone.verdict is Verdict.PROMOTE
     assert late.verdict is Verdict.INCONCLUSIVE
-    assert late.reasons[0].startswith("look 40 at champion v1.3.0: 80 % of its budget of 5 % is spent; with 99.98 % confidence")
+    assert late.reasons[0].startswith("look 40 at champion v1.3.0: 80% of its budget of 5% is spent; with 99.98% confidence")
     assert "it would pass as the only look; a person may decide" in late.reasons
     assert "look      40 at champion v1.3.0" in block(late)
     assert Decision.of(json.loads(late.encode())) == late

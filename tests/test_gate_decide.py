@@ -85,7 +85,7 @@ def test_a_clear_loss_is_rejected_with_the_classes_it_lost():
     decision = decide(random_evaluation(num_images=80, found=(0.9, 0.6)), gate_params())
 
     assert decision.verdict is Verdict.REJECT
-    assert "is below the threshold of +1.00 %" in decision.reasons[0]
+    assert "is below the threshold of +1.00%" in decision.reasons[0]
     assert any(reason.startswith("max_class_drop: class 0, box") for reason in decision.reasons)
 
 
@@ -173,7 +173,7 @@ def test_not_even_all_resamples_are_certainty(share, percent):
 def test_a_gain_in_all_resamples_is_said_to_be_in_more_than_99_9_percent():
     decision = decide(random_evaluation(num_images=80, found=(0.6, 0.9)), gate_params())
 
-    assert "the candidate is better in > 99.9 % of 1000 resamples" in " ".join(decision.reasons)
+    assert "the candidate is better in > 99.9% of 1000 resamples" in " ".join(decision.reasons)
 
 
 def test_the_champion_is_the_reference_where_there_is_one():

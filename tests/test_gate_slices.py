@@ -88,7 +88,7 @@ def test_what_got_worse_is_found_and_said():
     gains = {part.value: part.comparison.gain for part in decision.slices}
     assert gains["small"] > 0.2
     assert gains["large"] == -1
-    assert any(reason.startswith("size large got worse: -100.00 %") for reason in decision.reasons)
+    assert any(reason.startswith("size large got worse: -100.00%") for reason in decision.reasons)
 
 
 def test_a_slice_is_the_evaluation_of_its_images_alone():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -510,6 +511,29 @@ class TestFetch:
         monkeypatch.chdir(tmp_path / "clone")
 
         assert Registry(params).fetch("v1.0.0").read_text() == "first weights"
+
+    def test_the_report_of_a_version_says_in_a_frame_what_became_of_it(
+        self, shared: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Registry(params).register()
+        ws.run_stages(shared, weights="second weights")
+        sh("git", "clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
+        monkeypatch.chdir(tmp_path / "clone")
+        Registry(params).promote("v1.0.0", approver="<b>Ada</b>", reason="it holds")
+
+        path = Registry(params).report("v1.0.0")
+
+        text = path.read_text()
+        assert path == Path("runs/reports/detector@v1.0.0.html")
+        assert text.endswith("</dl></aside><p>first weights")
+        assert re.search(r"晋级</dt><dd[^>]*>20\d\d-.*v1\.0\.0  &lt;b&gt;Ada&lt;/b&gt;: it holds</dd>", text)
+        assert re.search(r"阶段</dt><dd[^>]*>production</dd>", text)
+        assert Registry(params).report("v1.0.0", Path("here.html")).read_text() == text
+        for cached in (shared / ".dvc/cache", tmp_path / "store", Path(".dvc")):
+            for file in cached.rglob("*"):
+                if file.is_file() and file.read_bytes().endswith(b"<p>first weights"):
+                    file.unlink()
+        assert "neither in the DVC cache nor on a remote" in the_error(lambda: Registry(params).report("v1.0.0")).what
 
     def test_what_is_here_and_right_is_kept_and_what_is_wrong_is_replaced(self, root: Path, params: Params) -> None:
         Registry(params).register()

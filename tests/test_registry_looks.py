@@ -65,7 +65,7 @@ def test_a_repetition_is_the_same_look_and_another_candidate_or_split_is_another
     assert [look(params, candidate) for candidate in ("a", "b", "a", "b")] == [1, 2, 1, 2]
     assert look(params, "a", split="1" * 64) == 3
     assert Looks.read().number(Subject("a", "1" * 64, "box.mAP50")) == 3
-    assert Registry(params).budget() == "look 3 at champion v1.0.0: 23 % of its budget of 20 % is spent"
+    assert Registry(params).budget() == "look 3 at champion v1.0.0: 23% of its budget of 20% is spent"
     assert list(chain.faults("detector")) == []
 
 
@@ -163,4 +163,4 @@ def test_experiments_on_the_gate_split_are_looks_too(
     assert {event.subject.candidate for event in Registry(params).looks()} == {"2" * 64, "1" * 64}
     assert "Sweep with `-S evaluate.split=val`" in caplog.text
     main(["history"])
-    assert "look 2 at champion v1.0.0: 17 % of its budget of 20 % is spent" in capsys.readouterr().out
+    assert "look 2 at champion v1.0.0: 17% of its budget of 20% is spent" in capsys.readouterr().out

@@ -240,6 +240,25 @@ class TestRegister:
         assert not Path("again").exists()
         assert "models/export/onnx/model.onnx in MLflow" in [fault.what for fault in Registry(params).verify()]
 
+    def test_the_report_is_kept_with_the_version_and_comes_back_elsewhere(
+        self, bare: Path, params: Params, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = bare / "reports/report.html"
+        page.write_text('<html lang="en"><body><p>the report')
+        sh("git", "add", "-Af", "reports")
+        sh("git", "commit", "-qm", "Report")
+        version = make_version(params, "one", files=dict.fromkeys(("reports/report.md", "reports/report.html"), ""))
+        other = tmp_path / "other"
+        (other / ".dvc").mkdir(parents=True)
+        monkeypatch.chdir(other)
+
+        text = Registry(params).report(version).read_text()
+
+        assert text.endswith("</dl></aside><p>the report")
+        assert f"<strong>{params.registry.name}@{version}</strong>" in text
+        stored(server, "report.html").write_text("something else")
+        assert "reports/report.html has SHA-256" in the_error(lambda: Registry(params).report(version)).what
+
     def test_a_version_without_artifacts_says_so(self, bare: Path, params: Params) -> None:
         Exported(verdict=Verdict.PROMOTE, exported=True, reason="", formats={}).write()
         sh("git", "add", "-A", "reports")

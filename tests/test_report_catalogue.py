@@ -60,7 +60,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
                 report.run(settings)
                 patch.setattr(listing, "MOST_IMAGES", 1 if name == "weak spots" else 300)
                 listing.run(settings)
-                facts = Facts(inputs.read(), settings.report)
+                facts = Facts(inputs.read(), settings.report, settings.finetune.recipe)
         for errors in (errors_of(missed=2), errors_of(grown=(Confusion("nut", "washer", 27, 61),)), errors_of()):
             vars(facts)["errors"] = errors  # in the place of the cached property
             brief.counted_risk(facts)
@@ -89,7 +89,7 @@ def test_the_languages_fill_in_the_same_values() -> None:
 
 @pytest.mark.slow
 def test_every_text_is_used(used: set[str]) -> None:
-    assert texts("en").keys() - used == set()
+    assert {key for key in texts("en").keys() - used if not key.startswith("count.") or key.endswith(".many")} == set()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

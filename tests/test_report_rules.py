@@ -203,8 +203,8 @@ def test_a_duration_is_written_in_its_language(seconds: float, en: str, zh: str)
 def test_numbers_are_written_in_their_language() -> None:
     english, chinese = catalogue.load("en"), catalogue.load("zh")
 
-    assert (english.gain(0.03536), chinese.gain(0.03536)) == ("+3.54 %", "+3.54%")
-    assert (english.gain(-0.000001), english.gain(None), english.value(float("nan"))) == ("+0.00 %", "\u2013", "\u2013")
+    assert (english.gain(0.03536), chinese.gain(0.03536)) == ("+3.54%", "+3.54%")
+    assert (english.gain(-0.000001), english.gain(None), english.value(float("nan"))) == ("+0.00%", "\u2013", "\u2013")
     assert [english.size(size) for size in (0, 999, 595604, 1.2e9)] == ["0 B", "999 B", "596 kB", "1.2 GB"]
 
 

@@ -104,7 +104,7 @@ def row(text: str, head: str) -> list[str]:
     ("judge", "verdict", "cause"),
     [
         pytest.param(good, "PROMOTE", "", id="a gain"),
-        pytest.param(lucky, "INCONCLUSIVE", r": .* the gain is at least -[\d.]+ %, which is not above zero.*", id="luck"),
+        pytest.param(lucky, "INCONCLUSIVE", r": .* the gain is at least -[\d.]+%, which is not above zero.*", id="luck"),
         pytest.param(few, "INCONCLUSIVE", ": 4 independent groups of images show nothing, .*", id="few groups"),
         pytest.param(itself, "INCONCLUSIVE", ": candidate and reference have the same tensors", id="itself"),
         pytest.param(below, "REJECT", r": .* is below the threshold of .* \(\d+ guards fail too\)", id="below the threshold"),

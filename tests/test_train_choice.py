@@ -90,7 +90,7 @@ train.plan.Plan.fitness = fitness
 
     result = training.result(root, "finetune")
     assert (result["epochs_run"], result["best_epoch"]) == (4, 1)
-    assert "finetune: stopped after epoch 4 of 5: a gain of 2.00 % was held for 2 epochs" in done.stderr
+    assert "finetune: stopped after epoch 4 of 5: a gain of 2.00% was held for 2 epochs" in done.stderr
 
 
 def test_a_fine_tune_that_gains_is_not_the_start(root: Path) -> None:

@@ -68,6 +68,7 @@ elif name == "gate":
     Decision(reference_model=reference, confidence=0.95, tensors_sha256=tensors, reign=reign, **said, **parts).write()
 elif name == "report":
     write("reports/report.md", "the report of " + read("weights", "first weights"))
+    write("reports/report.html", '<html lang="zh"><body><p>' + read("weights", "first weights"))
 '''
 
 DVC_YAML = {
@@ -88,7 +89,7 @@ DVC_YAML = {
         "report": {
             "cmd": "python stage.py report",
             "deps": ["reports/decision.json", "reports/evaluation.json"],
-            "outs": [{"reports/report.md": {"cache": False}}],
+            "outs": [{"reports/report.md": {"cache": False}}, "reports/report.html"],
         },
     },
     "artifacts": {"detector": {"path": "models/finetune/best.pt", "type": "model", "desc": "The candidate of a run"}},

@@ -39,9 +39,9 @@ def words(num_test: int, gate: GateParams) -> str:
     error = SPREAD / num_test**0.5
     gain = minimum_detectable_gain(error, student_margin(error, gate.confidence or 0.5, num_test), gate.min_gain)
     needed = _needed(gate)
-    more = f"; about {needed:,} would show +{gate.min_gain:.2%}" if needed > num_test else ""
+    more = f"; about {needed:,} would detect {gate.min_gain:.2%}" if needed > num_test else ""
     images = counted(num_test, "image")
-    return f"{images} show a true gain of about +{gain:.1%} in 80 % of cases{more} (roughly, until there is a model)"
+    return f"{images} reliably detect gains of about {gain:.1%} or more{more} (roughly, until there is a model)"
 
 
 def _needed(gate: GateParams) -> int:

@@ -165,6 +165,16 @@ def tracked(path: Path) -> Output | None:
     return _output(content["outs"][0], path.as_posix(), "") if content else None
 
 
+def data_version(path: Path) -> str | None:
+    """DVC's hash of the dataset in the folder `path`, 32 hexadecimal digits; None where DVC does not know it.
+
+    Raises:
+        WorkspaceError: see `tracked` and `locked_outputs`.
+    """
+    out = tracked(path) or locked_outputs().get(path.as_posix())
+    return out.md5.removesuffix(".dir") if out else None
+
+
 def dvc_file(path: Path) -> Path:
     """Where DVC tracks the folder or file `path` that no stage makes."""
     return path.with_name(f"{path.name}.dvc")

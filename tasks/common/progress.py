@@ -1,4 +1,4 @@
-"""Say how far a training is: a bar in a terminal, a line an epoch, and a JSON line a second for the flow.
+"""Say how far work is: a bar in a terminal; of a training also a line an epoch, and a JSON line a second for the flow.
 
 writes  runs/progress.jsonl (the flow reads it while training writes it)
 """
@@ -9,11 +9,12 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn, track
 from rich.progress import Progress as Bar
 
 from tasks.common.text import time_left
@@ -25,6 +26,13 @@ NUM_SLOW = 2
 VALIDATION_SHARE = 2 / 3
 """What a batch of a validation takes of a batch of training, before the first one was measured: it has twice the images and no
 backward pass."""
+Item = TypeVar("Item")
+
+
+def tracked(items: Iterable[Item], words: str, total: int) -> Iterable[Item]:
+    """The `total` items one by one, with a bar in a terminal that says how far it is."""
+    hidden = not sys.stderr.isatty()
+    return track(items, words, total, console=Console(stderr=True), disable=hidden, transient=True)
 
 
 class Progress:

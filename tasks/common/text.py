@@ -54,6 +54,12 @@ def time_left(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def gain(share: float) -> str:
+    """A relative change, 0.0838 for one twelfth, as people read it everywhere: +8.38%."""
+    percent = round(share * 100, 2)
+    return f"{percent or 0.0:+.2f}%"
+
+
 def markdown(text: object) -> str:
     """`text` inside a paragraph, a list or a table of Markdown, where it is no markup and no link.
 

@@ -3,7 +3,7 @@
 reads   reports/dataset.json, the gate split, models/{baseline,finetune}/best.pt, champion.yaml, lineage.json
 writes  reports/evaluation.json   per model: box and mask metrics, in all and per class; split and settings
         reports/evaluation.npz    per image: detections, matches and targets, from which the gate resamples
-        reports/metrics.json      the headline figures, for `dvc metrics`
+        reports/metrics.json      the headline figures of every model
         reports/speed.json        measured latency; apart, so that the other files are the same after every repeat
 
 The metrics are Ultralytics' own (`ap_per_class`), over images in the order of their names.

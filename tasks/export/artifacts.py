@@ -15,6 +15,7 @@ from tasks.common.accepted import Accepted, accepted_dataset
 from tasks.common.params import Params
 from tasks.common.paths import CANDIDATE, EXPORT, RUNS
 from tasks.common.stage import write_json, write_text
+from tasks.common.text import gain
 from tasks.common.weights import require_weights
 from tasks.export import accuracy, convert, measure, operating
 from tasks.export.card import KEYS, card, markdown
@@ -183,14 +184,19 @@ def _described(files: Iterable[Path], folder: Path) -> dict[str, Any]:
     return entries
 
 
+def speed_words(ratio: float) -> str:
+    """How many times as fast as the .pt a format is."""
+    return f"{ratio:.1f}x faster than .pt" if ratio >= 1 else f"{1 / ratio:.1f}x slower than .pt"
+
+
 def line(artifact: Artifact, speed: Mapping[str, Any], metric: str) -> str:
     """Status, figures and reasons of an artifact, in one line."""
     if "changes" not in artifact.facts:
         return f"{artifact.status}: {'; '.join(artifact.reasons)}"
     change = artifact.facts["changes"][metric]
-    text = f"{artifact.status}, {metric} {change['candidate']:.4f} ({change['gain'] or 0.0:+.2%})"
+    text = f"{artifact.status}, {metric} {change['candidate']:.4f} ({gain(change['gain'] or 0.0)})"
     text += f", {artifact.facts['bytes'] / 1e6:.2f} MB"
     latency, reference = (speed.get(name, {}).get("batch_1") for name in (artifact.name, PT))
     if latency and reference:
-        text += f", {latency['p50_ms']:.2f} ms, {reference['p50_ms'] / latency['p50_ms']:.1f} x .pt"
+        text += f", {latency['p50_ms']:.2f} ms, {speed_words(reference['p50_ms'] / latency['p50_ms'])}"
     return text + (f": {'; '.join(artifact.reasons)}" if artifact.reasons else "")

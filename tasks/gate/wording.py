@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.params import GateParams
+from tasks.common.text import gain
 from tasks.measure.budget import standing
 from tasks.measure.compare import Comparison
 from tasks.measure.decision import Cumulative, Decision, Evidence, Guard, Reign, Slice, Verdict, percent_of_resamples
 from tasks.measure.intervals import MIN_GROUPS, Interval, at_least
+
+share = gain
+"""A relative figure as text, as everywhere: +1.24%."""
 
 
 def reasons(
@@ -56,7 +60,7 @@ def _evidence(evidence: Evidence, gate_params: GateParams) -> str:
     if evidence.percentile is None or evidence.probability_of_gain is None:
         return _too_few(evidence)
     place = "above" if evidence.lower_bound > 0 else "not above"
-    better = f"{percent_of_resamples(evidence.probability_of_gain)} % of {evidence.resamples} resamples"
+    better = f"{percent_of_resamples(evidence.probability_of_gain)}% of {evidence.resamples} resamples"
     return (
         f"with {gate_params.confidence:.4g} confidence the gain is at least {share(evidence.lower_bound)}, which is {place} "
         f"zero; the candidate is better in {better}"
@@ -70,7 +74,7 @@ def look_words(reign: Reign) -> str:
         return text
     bound, confidence = reign.level.lower_bound, (1 - reign.level.significance) * 100
     place = "above" if bound > 0 else "not above"
-    return f"{text}; with {confidence:.2f} % confidence the gain is at least {share(bound)}, {place} zero"
+    return f"{text}; with {confidence:.2f}% confidence the gain is at least {share(bound)}, {place} zero"
 
 
 def cumulative_words(cumulative: Cumulative) -> str:
@@ -95,9 +99,9 @@ def _power(evidence: Evidence, min_gain: float) -> list[str]:
     """What this split can show; nothing where all resamples agree or there are too few groups."""
     if evidence.minimum_detectable_gain is None:
         return []
-    text = f"this split shows a true gain of {share(evidence.minimum_detectable_gain)} in {evidence.power * 100:.0f} % of cases"
+    text = f"this split reliably detects gains of {evidence.minimum_detectable_gain:.2%} or more"
     if evidence.images_needed is not None:
-        text += f"; about {evidence.images_needed:,} images would show {share(min_gain)}"
+        text += f"; about {evidence.images_needed:,} images would detect {min_gain:.2%}"
     return [text]
 
 
@@ -151,11 +155,6 @@ def block(decision: Decision) -> str:
     return "\n".join(lines)
 
 
-def share(value: float) -> str:
-    """A relative figure as text: +1.24 %."""
-    return f"{value * 100:+.2f} %"
-
-
 def interval(span: Interval | None) -> str:
-    """An interval as text: -0.31 % to +2.79 %."""
+    """An interval as text: -0.31% to +2.79%."""
     return "no interval" if span is None else f"{share(span.low)} to {share(span.high)}"

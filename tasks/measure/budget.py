@@ -26,4 +26,4 @@ def standing(champion: str, look: int, budget: float | None) -> str:
     text = f"look {look} at champion {champion}"
     if budget is None:
         return f"{text}; no budget limits the looks (gate.reign_budget or gate.confidence is null)"
-    return f"{text}: {share_spent(look) * 100:.0f} % of its budget of {budget * 100:.3g} % is spent"
+    return f"{text}: {share_spent(look) * 100:.0f}% of its budget of {budget * 100:.3g}% is spent"

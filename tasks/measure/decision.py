@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.common.errors import EvaluationError
 from tasks.common.paths import DECISION
@@ -214,10 +214,13 @@ class Decision(Stored):
         """The verdict with its first reason, for one line."""
         return f"{self.verdict}: {self.reasons[0]}"
 
-    def headline(self) -> dict[str, float]:
-        """The few figures that people compare between runs."""
-        figures = {"reference": self.reference, "candidate": self.candidate, "gain": self.gain, "threshold": self.threshold}
-        return figures | ({"lower_bound": self.evidence.lower_bound} if self.evidence else {})
+    def headline(self) -> dict[str, Any]:
+        """The few figures that people compare between runs, so few that `dvc metrics show` fits a terminal."""
+        figures: dict[str, Any] = {"gain": self.gain} | ({"lower_bound": self.evidence.lower_bound} if self.evidence else {})
+        for metric, comparison in self.metrics.items():
+            kind, name = metric.split(".")
+            figures.setdefault(kind, {})[name] = comparison.candidate
+        return figures
 
 
 def class_metric(metric: str) -> str:

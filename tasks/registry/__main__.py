@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.getLogger().setLevel(logging.INFO)
     typed_in = root.enter()
     isolation.apply()
-    if args.verb == "artifacts":
+    if getattr(args, "to", None):
         args.to = Path(os.path.relpath(typed_in / args.to))
     with stage.user_errors():
         content, text = _do(args, Registry(params.load(overrides=args.set)))
@@ -48,9 +48,8 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
             promoted = {assignment.version: assignment for assignment in registry.history()}
             lines = "\n".join(_listed(v, promoted.get(v.version)) for v in versions)
             return [_data(v) for v in versions], lines or _none(args, registry, f"no version of {name} yet")
-        case "fetch" | "artifacts":
-            is_weights = args.verb == "fetch"
-            path = registry.fetch(args.version) if is_weights else registry.artifacts(args.version, args.to)
+        case "fetch" | "artifacts" | "report":
+            path = _written(args, registry)
             return {"path": str(path)}, str(path)
         case "champion":
             current = registry.pin_champion() if args.pin else registry.champion()
@@ -71,6 +70,17 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
         case _:
             version = _version(args, registry)
             return _shown(version, registry) if args.verb == "show" else (_data(version), version.summary())
+
+
+def _written(args: argparse.Namespace, registry: Registry) -> Path:
+    """Where a verb has put what it brings of a version."""
+    match args.verb:
+        case "fetch":
+            return registry.fetch(args.version)
+        case "artifacts":
+            return registry.artifacts(args.version, args.to)
+        case _:
+            return registry.report(args.version, args.to)
 
 
 def _version(args: argparse.Namespace, registry: Registry) -> Version:
@@ -193,6 +203,8 @@ def _parser() -> argparse.ArgumentParser:
     out = verb("artifacts", "the exported artifacts and the model card of a version, to a new folder")
     out.add_argument("version", nargs="?", metavar="vX.Y.Z", help="the champion by default")
     out.add_argument("--to", type=Path, required=True, metavar="FOLDER")
+    page = verb("report", "the report of a version as one page, with who promoted it and when", version_argument)
+    page.add_argument("--to", type=Path, metavar="FILE", help="runs/reports/NAME@vX.Y.Z.html by default")
     verb("champion", "the version in production").add_argument(
         "--pin", action="store_true", help="also write champion.yaml and fetch its weights"
     )

@@ -63,15 +63,15 @@ def describe(params: Params, md5: str) -> Record:
     """The record of the candidate, from the files of the run."""
     decision, scores = Decision.read(), Scores.read()
     figures = scores.candidate
-    data = dvcfiles.locked_outputs().get(params.data.path) or dvcfiles.tracked(Path(params.data.path))
-    if data is None:
+    data_version = dvcfiles.data_version(Path(params.data.path))
+    if data_version is None:
         fix = "Run `python -m tasks.snapshot`."
         raise RegistryError("the dataset is not under DVC", where=params.data.path, fix=fix)
     return Record(
         weights=CANDIDATE.as_posix(),
         md5=md5,
         data=params.data.path,
-        data_version=data.md5.removesuffix(".dir"),
+        data_version=data_version,
         verdict=decision.verdict.value,
         metric=decision.metric,
         reference=decision.reference,

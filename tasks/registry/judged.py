@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from tasks.common.errors import PipelineError
 from tasks.common.params import GateParams
+from tasks.common.text import gain
 from tasks.measure.decision import Decision
 from tasks.registry.record import Version
 from tasks.registry.versions import Versions
@@ -53,9 +54,9 @@ def gate_changes(gate_params: GateParams, then: Decision) -> tuple[str, ...]:
     if then.metric != gate_params.metric:
         words.append(f"it was judged by {then.metric}, gate.metric is {gate_params.metric} today")
     if abs(then.threshold - gate_params.min_gain) > TOLERANCE:
-        text = f"it was judged at a threshold of {then.threshold:+.2%}, gate.min_gain is {gate_params.min_gain:+.2%} today"
+        text = f"it was judged at a threshold of {gain(then.threshold)}, gate.min_gain is {gain(gate_params.min_gain)} today"
         if then.metric == gate_params.metric and then.gain < gate_params.min_gain - TOLERANCE:
-            text += f", which its gain of {then.gain:+.2%} does not reach"
+            text += f", which its gain of {gain(then.gain)} does not reach"
         words.append(text)
     if then.confidence != gate_params.confidence:
         spelt = ["none" if value is None else f"{value:.4g}" for value in (then.confidence, gate_params.confidence)]

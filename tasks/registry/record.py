@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from tasks.common.text import line
+from tasks.common.text import gain, line
 
 NUMBER = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 Number = tuple[int, int, int]
@@ -61,9 +61,9 @@ class Record:
     def summary(self) -> str:
         """Verdict and figures in one line; of an INCONCLUSIVE one also the bound that made it so."""
         bound = self.lower_bound if self.verdict == "INCONCLUSIVE" else None
-        luck = "" if bound is None else f", at least {bound:+.2%}" if bound > -1 else ", too few images to tell"
+        luck = "" if bound is None else f", at least {gain(bound)}" if bound > -1 else ", too few images to tell"
         on = f" on {len(self.names) - len(self.new_names)} of {len(self.names)} classes" if self.new_names else ""
-        return f"{self.verdict}, {self.metric} {self.reference:.4f} -> {self.candidate:.4f} ({self.gain:+.2%}{luck}){on}"
+        return f"{self.verdict}, {self.metric} {self.reference:.4f} -> {self.candidate:.4f} ({gain(self.gain)}{luck}){on}"
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,20 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from tasks.common import dvcfiles
 from tasks.common.champion import CARD_KEYS
 from tasks.common.errors import RegistryError, WorkspaceError
-from tasks.common.paths import EXPORTED, REGISTERED
-from tasks.common.replace import replacing
+from tasks.common.paths import EXPORTED, REGISTERED, REPORT_PAGE, VERSION_REPORTS
+from tasks.common.replace import replace_files, replacing
 from tasks.common.stage import DISK_FULL
 from tasks.common.weights import md5_of
 from tasks.measure.exported import Exported
+from tasks.registry import objects
+from tasks.registry.framed import framed
 from tasks.registry.looks import Counting
 from tasks.registry.record import Version
 
@@ -89,6 +93,53 @@ class Copies(Counting):
             ) from None
         log.info("%s holds the artifacts and the model card of %s", target, registered.tag)
         return target
+
+    def report(self, version: str, target: Path | None = None) -> Path:
+        """The file with the report of the version, which says in a frame what became of it.
+
+        Args:
+            version: `v1.2.0` or `NAME@v1.2.0`.
+            target: where to write it; runs/reports/NAME@vX.Y.Z.html by default. What is there is replaced.
+
+        Raises:
+            RegistryError: there is no such version, its report cannot be found or is not the one that was registered, or
+                `target` cannot be written.
+        """
+        registered = self.show(version)
+        path = target or VERSION_REPORTS / f"{registered.tag}.html"
+        promoted = [assignment for assignment in self.history() if assignment.version == registered.version]
+        page = framed(self._report_page(registered).decode(), registered, promoted, self.refusals(registered.version))
+        try:
+            replace_files({path: page.encode()})
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            fix = "Name another file with --to."
+            raise RegistryError(f"cannot be written: {error.strerror}", where=str(path), fix=fix) from None
+        log.info("%s holds the report of %s", path, registered.tag)
+        return path
+
+    def _report_page(self, version: Version) -> bytes:
+        """The bytes of reports/report.html: with the version's files, else by its hash in dvc.lock, from a cache or a remote."""
+        name, pinned = REPORT_PAGE.as_posix(), version.record.files if version.record else {}
+        if name in pinned:
+            content = self.backend.read_file(version, name)
+            if (digest := hashlib.sha256(content).hexdigest()) != pinned[name]:
+                what = f"{name} has SHA-256 {digest}, registered was {pinned[name]}"
+                raise RegistryError(what, where=version.tag, fix="Restore it from a backup.")
+            return content
+        out = dvcfiles.locked_outputs(self.backend.read_file(version, dvcfiles.DVC_LOCK.as_posix()).decode()).get(name)
+        if out is None:
+            raise RegistryError(f"its dvc.lock names no {name}", where=version.tag, fix="Read its reports/report.md.")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, REPORT_PAGE.name)
+            if not objects.copy_file(out.md5, file):
+                fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
+                raise RegistryError("its report is neither in the DVC cache nor on a remote", where=version.tag, fix=fix)
+            if (md5 := md5_of(file)) != out.md5:
+                what = f"the stored report has MD5 {md5}, registered was {out.md5}"
+                raise RegistryError(what, where=version.tag, fix="Restore it from a backup.")
+            return file.read_bytes()
 
     def card(self, version: Version) -> str:
         """The line of champion.yaml with the thresholds that the version ships; '' where it has no model card."""

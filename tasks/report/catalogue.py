@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tasks.common.text import gain
 from tasks.measure.decision import percent_of_resamples
 from tasks.measure.intervals import Interval
 
@@ -58,6 +59,10 @@ class Words:
         """The heads of the columns `names`."""
         return tuple(self(f"column.{name}") for name in names)
 
+    def count(self, what: str, number: int) -> str:
+        """A number with what it counts: 1 epoch, 2,462 images."""
+        return self(f"count.{what}.{'one' if number == 1 else 'many'}", number=f"{number:,}")
+
     def value(self, value: float | None, digits: int = 4) -> str:
         """A value as text: 0.8767."""
         return self.none if _absent(value) else f"{value:.{digits}f}"
@@ -67,23 +72,23 @@ class Words:
         return self.none if _absent(change) else f"{_unsigned_zero(change, 4):+.4f}"
 
     def gain(self, share: float | None) -> str:
-        """A relative change as text: +3.54 %."""
+        """A relative change as text: +3.54%."""
         if share is None or _absent(share):
             return self.none
-        return self("format.percent", value=f"{_unsigned_zero(share * 100, 2):+.2f}")
+        return gain(share)
 
     def share(self, share: float | None, digits: int = 1) -> str:
-        """A part of a whole as text: 95.0 %."""
+        """A part of a whole as text: 95.0%."""
         if share is None or _absent(share):
             return self.none
         return self("format.percent", value=f"{share * 100:.{digits}f}")
 
     def resamples(self, share: float | None) -> str:
-        """A share of the resamples as text: 97.3 %, and > 99.9 % for all of them."""
+        """A share of the resamples as text: 97.3%, and > 99.9% for all of them."""
         return self.none if share is None else self("format.percent", value=percent_of_resamples(share))
 
     def gains(self, interval: Interval | None) -> str:
-        """An interval of a relative change as text: -0.31 % to +2.79 %."""
+        """An interval of a relative change as text: -0.31% to +2.79%."""
         return self.none if interval is None else self("format.range", low=self.gain(interval.low), high=self.gain(interval.high))
 
     def changes(self, interval: Interval | None) -> str:

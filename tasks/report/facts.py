@@ -29,6 +29,8 @@ class Facts:
 
     inputs: Inputs
     report_params: ReportParams
+    recipe: str
+    """`finetune.recipe`, the strategy of the fine-tune."""
 
     @cached_property
     def words(self) -> Words:
@@ -142,6 +144,12 @@ class Facts:
     def pair_heads(self) -> tuple[str, str]:
         """The same in the reader's language, as heads of columns."""
         return self.model(self.reference), self.model("candidate")
+
+    @property
+    def data_version(self) -> str:
+        """The version of the data in words, by the digits with which the registry names it too."""
+        version = self.inputs.validation.get("data_version")
+        return self.words("document.version", version=version[:12]) if version else self.words("document.no_version")
 
     @property
     def metric(self) -> str:

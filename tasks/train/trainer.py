@@ -207,7 +207,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             self.progress.end_epoch(self)
         if self.stop and self.epoch + 1 < self.epochs and RANK in {-1, 0}:
             why = (
-                f"a gain of {100 * (self.plan.stop_at_gain or 0):.2f} % was held for {self.plan.stop_hold_epochs} epochs"
+                f"a gain of {100 * (self.plan.stop_at_gain or 0):.2f}% was held for {self.plan.stop_hold_epochs} epochs"
                 if self.has_gained
                 else f"{self.plan.choose_by} was not better for {self.args.patience} epochs"
             )

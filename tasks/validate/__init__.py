@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.common import stage
+from tasks.common import dvcfiles, stage
 from tasks.common.accepted import metadata_sha256, remember_accepted, require_content
 from tasks.common.dataset import Dataset, digest, read_dataset, without
 from tasks.common.manifest import AcceptedSplit, Manifest
@@ -154,7 +154,9 @@ def reports(path: str, verdict: Verdict) -> dict[str, bytes]:
     worst = shots(verdict.outcomes, verdict.dataset.root, verdict.dataset.names)
     html = page(path, counts(verdict), verdict.outcomes, verdict.tables.frames, worst, verdict.passed, verdict.excess)
     return {
-        VALIDATION.name: stage.as_json(results.summary(path, verdict.passed, counts(verdict), verdict.outcomes)),
+        VALIDATION.name: stage.as_json(
+            results.summary(path, dvcfiles.data_version(Path(path)), verdict.passed, counts(verdict), verdict.outcomes)
+        ),
         ISSUES.name: verdict.issues.write_csv().encode(),
         ISSUES.with_suffix(".parquet").name: parquet.getvalue(),
         VALIDATION_PAGE.name: html.encode(),

@@ -1,4 +1,4 @@
-"""Check a dataset, and list or make the mends that lose nothing.
+"""Check a dataset, and list or apply safe fixes.
 
 `python -m tasks.validate` checks the dataset of params.yaml. With `--set data.path=FOLDER` it checks another folder, and the
 evidence of the pipeline stays as it is.
@@ -22,6 +22,4 @@ def check(params: Params, *, fix: bool, write: bool) -> None:
         run(params, REPORTS if params.data.path == load().data.path else CHECKED)
 
 
-stage.main(
-    check, flags={"fix": "list the mends of label files that lose nothing", "write": "with --fix: make them, originals are kept"}
-)
+stage.main(check, flags={"fix": "list safe fixes of label files", "write": "with --fix: apply them, originals are kept"})

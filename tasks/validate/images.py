@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -12,18 +11,15 @@ from pathlib import Path
 from typing import get_type_hints
 
 import polars as pl
-from rich.console import Console
-from rich.progress import track
 
 from tasks.common import filecache
 from tasks.common.dataset import SPLITS, Dataset, label_path, name_problem, shown
+from tasks.common.progress import tracked
 from tasks.validate import cache
 from tasks.validate.leakage import nearest_across_splits
 from tasks.validate.picture import Picture, read_picture
 from tasks.validate.strays import Strays
 
-NUM_WITH_PROGRESS = 2000
-"""From this many images on, a terminal shows a progress bar."""
 CACHED = "images"
 KINDS = {str: pl.String, str | None: pl.String, float: pl.Float64, int: pl.Int64, bytes: pl.Binary}
 SCHEMA = {name: KINDS[kind] for name, kind in get_type_hints(Picture).items()}
@@ -99,10 +95,8 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
 def _read(files: Sequence[Path]) -> list[Picture]:
     """`read_picture` of each file, in order, on all cores (Pillow decodes outside Python's lock)."""
     warnings.filterwarnings("ignore", module="PIL")
-    hidden = len(files) < NUM_WITH_PROGRESS or not sys.stderr.isatty()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(read_picture, files)
-        return list(track(done, "Reading images", len(files), console=Console(stderr=True), disable=hidden, transient=True))
+        return list(tracked(pool.map(read_picture, files), "Reading images", len(files)))
 
 
 def _with_copies(table: pl.DataFrame) -> pl.DataFrame:

@@ -12,6 +12,7 @@ import polars as pl
 
 from tasks.common import filecache
 from tasks.common.dataset import Dataset, shown
+from tasks.common.progress import tracked
 from tasks.validate import cache
 from tasks.validate.lines import LabelFile, label_files, orphans, parse, read_text
 from tasks.validate.overlaps import overlap_columns
@@ -51,7 +52,8 @@ def label_table(
     labels = list(label_files(dataset, images))
     frames: list[pl.DataFrame] = []
     hashes: dict[str, str] = {}
-    for files, stats, now in _chunks(labels):
+    chunks = list(_chunks(labels))
+    for files, stats, now in tracked(chunks, "Measuring labels", len(chunks)):
         frame, sha256 = _chunk(files, stats, now, dataset.root, coord_tolerance, imgsz)
         frames.append(frame)
         hashes.update((str(file.path), sha) for file, sha in zip(files, sha256, strict=True) if sha)

@@ -161,11 +161,11 @@ def _report(mends: Sequence[Mend], dataset: Dataset, folder: Path, *, write: boo
     write_text(folder / "fixes.csv", pl.DataFrame(rows, schema=schema, orient="row").write_csv())
     for file, line, what, *_ in rows[:20]:
         log.info("%s:%s: %s", file, line or 0, what)
-    count = counted(len(mends), "mend")
+    count = counted(len(mends), "safe fix", "safe fixes")
     more = f" (the first 20 of {len(rows)} are above)" if len(rows) > 20 else ""
     if not mends:
-        log.info("fix: nothing that can be mended without a person -> %s", folder / "fixes.csv")
+        log.info("fix: nothing that is safe to fix without a person -> %s", folder / "fixes.csv")
     elif write:
-        log.info("fix: %s made%s; the originals are in %s -> %s", count, more, folder / "original", folder / "fixes.csv")
+        log.info("fix: %s applied%s; the originals are in %s -> %s", count, more, folder / "original", folder / "fixes.csv")
     else:
-        log.info("fix: %s, none made%s; add --write to make them -> %s", count, more, folder / "fixes.csv")
+        log.info("fix: %s, none applied%s; add --write to apply them -> %s", count, more, folder / "fixes.csv")

@@ -24,8 +24,10 @@ ISSUE_COLUMNS = {
 }  # fmt: skip
 
 
-def summary(path: str, passed: bool, counts: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The content of validation.json."""
+def summary(
+    path: str, data_version: str | None, passed: bool, counts: Mapping[str, Any], outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
+    """The content of validation.json; `data_version` is DVC's hash of the dataset, where DVC knows it."""
     checks = [
         {
             "id": outcome.check.id,
@@ -39,7 +41,7 @@ def summary(path: str, passed: bool, counts: Mapping[str, Any], outcomes: Sequen
         }
         for outcome in outcomes
     ]
-    return {"passed": passed, "dataset": path, "counts": counts, "checks": checks}
+    return {"passed": passed, "dataset": path, "data_version": data_version, "counts": counts, "checks": checks}
 
 
 def issues_table(outcomes: Iterable[Outcome]) -> pl.DataFrame:

@@ -83,7 +83,8 @@ def _areas(
     where = np.flatnonzero(is_polygon)[crossed]
     crossing: list[str | None] = [None] * len(counts)
     for i, reason in zip(where, shapely.is_valid_reason(polygons[crossed]), strict=True):
-        crossing[i] = str(reason).partition("[")[2].rstrip("]") or str(reason).lower()
+        place = str(reason).partition("[")[2].rstrip("]").split()
+        crossing[i] = " ".join(f"{float(value):.4g}" for value in place) or str(reason).lower()
     crosses = np.zeros(len(counts), dtype=np.int64)
     crosses[where] = 1
     valid = np.full(len(counts), None, dtype=object)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tasks.common.errors import PipelineError
+from tasks.common.progress import tracked
 from tasks.validate.expectations import Check, refuse_unknown
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def evaluate(checks: Sequence[Check], frames: Mapping[str, pl.DataFrame]) -> lis
             refuse_unknown(column, frames[check.table].columns, f"check `{check.id}`: column", check.where)
     context = _context()
     outcomes: dict[str, Outcome] = {}
-    for table, frame in frames.items():
+    for table, frame in tracked(frames.items(), "Checking tables", len(frames)):
         if table_checks := {check.id: check for check in checks if check.table == table}:
             for result in _results(context, table, frame, table_checks.values()):
                 check = table_checks[result.expectation_config.meta["id"]]

@@ -61,7 +61,7 @@ def go_on_unchanged(facts: Facts) -> Iterator[Item]:
         values = {
             "slope": facts.words.gain(finding.figures["slope"]),
             "metric": facts.metric_name,
-            "window": str(facts.report_params.slope_epochs),
+            "window": facts.words.count("epochs", facts.report_params.slope_epochs),
         }
         yield Item("same_again", values, facts.curve_source)
 

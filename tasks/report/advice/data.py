@@ -68,7 +68,7 @@ def untangle_pair(facts: Facts) -> Iterator[Item]:
         values = {
             "labelled": markdown(facts.inputs.names[i]),
             "detected": markdown(facts.inputs.names[j]),
-            "count": f"{count:,}",
+            "count": facts.words.count("times", count),
             "point": facts.point("candidate"),
             "iou": facts.min_iou,
         }
@@ -113,7 +113,11 @@ def mend_masks(facts: Facts) -> Iterator[Item]:
 def mend_data(facts: Facts) -> Iterator[Item]:
     failed = failed_checks(facts)
     if failed:
-        values = {"name": code(failed[0][0]), "count": f"{failed[0][2]:,}", "checks": str(len(failed))}
+        values = {
+            "name": code(failed[0][0]),
+            "count": facts.words.count("times", failed[0][2]),
+            "checks": facts.words.count("checks", len(failed)),
+        }
         yield Item("mend_data", values, f"{VALIDATION}: checks", "python -m tasks.validate --fix")
 
 

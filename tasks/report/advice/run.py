@@ -50,7 +50,7 @@ def mend_guards(facts: Facts) -> Iterator[Item]:
 def make_test_split(facts: Facts) -> Iterator[Item]:
     split = facts.inputs.evaluation.split
     if split["name"] == "val":
-        yield Item("test_split", {"images": f"{split['images']:,}"}, f"{EVALUATION}: split.name")
+        yield Item("test_split", {"images": facts.words.count("images", split["images"])}, f"{EVALUATION}: split.name")
 
 
 def enlarge_split(facts: Facts) -> Iterator[Item]:
@@ -60,9 +60,9 @@ def enlarge_split(facts: Facts) -> Iterator[Item]:
     images = int(facts.inputs.evaluation.split["images"])
     if decision.evidence.images_needed > images:
         values = {
-            "images": f"{images:,}",
-            "needed": f"{decision.evidence.images_needed:,}",
-            "detectable": facts.words.gain(decision.evidence.minimum_detectable_gain),
+            "images": facts.words.count("images", images),
+            "needed": facts.words.count("images", decision.evidence.images_needed),
+            "detectable": facts.words.share(decision.evidence.minimum_detectable_gain, 2),
             "target": facts.words.gain(decision.threshold),
         }
         yield Item("larger_split", values, f"{DECISION}: evidence.minimum_detectable_gain, evidence.images_needed")
@@ -75,7 +75,7 @@ def train_longer(facts: Facts) -> Iterator[Item]:
         if finding.verdict == "rising":
             values = {
                 "slope": facts.words.gain(finding.figures["slope"]),
-                "epochs": str(phase.training["epochs_run"]),
+                "epochs": facts.words.count("epochs", phase.training["epochs_run"]),
                 "phase": phase.name,
                 "metric": facts.metric_name,
                 "window": str(facts.report_params.slope_epochs),
@@ -92,7 +92,7 @@ def stop_earlier(facts: Facts) -> Iterator[Item]:
             "slope": facts.words.gain(finding.figures["slope"]),
             "metric": facts.metric_name,
             "best": str(phase.training["best_epoch"]),
-            "epochs": str(phase.training["epochs_run"]),
+            "epochs": facts.words.count("epochs", phase.training["epochs_run"]),
         }
         fewer = rerun(f"finetune.epochs={max(int(phase.training['best_epoch']), 1)}")
         yield Item("stop_earlier", values, facts.curve_source, fewer)
@@ -109,7 +109,7 @@ def raise_rate(facts: Facts) -> Iterator[Item]:
         values = {
             "change": facts.words.gain(last / first - 1),
             "rate": f"{facts.inputs.finetune.arguments.get('lr0')}",
-            "epochs": str(len(epochs)),
+            "epochs": facts.words.count("epochs", len(epochs)),
         }
         yield Item("bolder_rate", values, f"{CURVES}: train_*; models/finetune/args.yaml: lr0", _rate(facts, 3))
 

@@ -2,7 +2,20 @@
 
 from tasks.common.page.document import Section
 from tasks.report.facts import Facts
-from tasks.report.sections import advice, assets, compute, decision, errors, metrics, outcome, parts, quality, training
+from tasks.report.sections import (
+    advice,
+    assets,
+    compute,
+    conclusion,
+    decision,
+    errors,
+    metrics,
+    outcome,
+    parts,
+    quality,
+    strategy,
+    training,
+)
 
 __all__ = ["write"]
 
@@ -16,6 +29,7 @@ def write(facts: Facts) -> tuple[Section, ...]:
         decision.section(facts),
         parts.section(facts),
         errors.section(facts),
+        strategy.section(facts),
         training.losses_section(facts),
         training.epochs_section(facts),
         training.milestones_section(facts),
@@ -23,5 +37,6 @@ def write(facts: Facts) -> tuple[Section, ...]:
         compute.section(facts),
         advice.worth_section(facts),
         advice.avoid_section(facts),
+        conclusion.section(facts),
         assets.section(facts),
     )

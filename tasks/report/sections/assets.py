@@ -69,7 +69,12 @@ def _data(facts: Facts) -> Table:
         header,
         tuple(rows),
         f"{DATASET}: splits",
-        words("assets.data", dataset=code(dataset.path), classes=len(dataset.names)),
+        words(
+            "assets.data",
+            dataset=code(dataset.path),
+            version=facts.data_version,
+            classes=words.count("classes", len(dataset.names)),
+        ),
     )
 
 
@@ -86,7 +91,10 @@ def failed_checks(facts: Facts) -> list[tuple[str, str, int]]:
 def _checks(facts: Facts) -> Paragraph | Table:
     words, failed = facts.words, failed_checks(facts)
     if not failed:
-        return Paragraph(words("assets.checks_hold", checks=len(facts.inputs.validation["checks"])), f"{VALIDATION}: checks")
+        return Paragraph(
+            words("assets.checks_hold", checks=words.count("checks", len(facts.inputs.validation["checks"]))),
+            f"{VALIDATION}: checks",
+        )
     header = (words("column.check"), words("column.severity"), words("column.count"))
     rows: tuple[tuple[Cell | str, ...], ...] = tuple(
         (f"`{id_}`", Cell(severity, "warn"), f"{count:,}") for id_, severity, count in failed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Bullets, Cell, Paragraph, Section, Table, blocks
+from tasks.common.page.document import Bullets, Cell, Section, Table, blocks
 from tasks.common.paths import DECISION
 from tasks.common.text import code, markdown
 from tasks.measure.budget import share_spent
@@ -15,7 +15,7 @@ from tasks.report.sections.parts import class_comparisons, is_lost
 def section(facts: Facts) -> Section:
     words = facts.words
     reasons = Bullets(tuple(_reasons(facts)), f"{DECISION}: verdict, gain, threshold, evidence, guards, slices")
-    return Section("decision", words("decision.title"), blocks(reasons, _evidence(facts), _guards(facts), _verbatim(facts)))
+    return Section("decision", words("decision.title"), blocks(reasons, _evidence(facts), _guards(facts)))
 
 
 def _reasons(facts: Facts) -> list[str]:
@@ -56,7 +56,9 @@ def _class_lists(facts: Facts) -> list[str]:
     for name, new in classes.new.items():
         values = words.listing([f"{class_metric(metric)} {words.value(value)}" for metric, value in new.ap.items()])
         key = "new" if new.instances else "new_unseen"
-        reasons.append(words(f"decision.{key}", name=markdown(name), values=values, objects=f"{new.instances:,}"))
+        reasons.append(
+            words(f"decision.{key}", name=markdown(name), values=values, objects=words.count("objects", new.instances))
+        )
     for old, name in classes.renamed.items():
         reasons.append(words("decision.renamed", name=markdown(name), old=markdown(old), reference=reference))
     return reasons + [words("decision.gone", name=markdown(name), reference=reference) for name in classes.gone]
@@ -89,11 +91,17 @@ def _cumulative(facts: Facts, cumulative: Cumulative) -> list[str]:
     if comparison.gain_interval:
         gain = words("format.spread", gain=gain, interval=words.gains(comparison.gain_interval))
     if cumulative.on_golden:
-        texts = [words("decision.cumulative_golden", first=cumulative.first, images=f"{comparison.images:,}", gain=gain)]
+        texts = [
+            words(
+                "decision.cumulative_golden", first=cumulative.first, images=words.count("images", comparison.images), gain=gain
+            )
+        ]
     else:
         texts = [words("decision.cumulative_split", first=cumulative.first, gain=gain)]
     if cumulative.beside is not None:
-        texts.append(words("decision.steps", num=cumulative.num_steps, together=words.gain(cumulative.beside)))
+        texts.append(
+            words("decision.steps", num=words.count("steps", cumulative.num_steps), together=words.gain(cumulative.beside))
+        )
     return texts
 
 
@@ -101,12 +109,12 @@ def _power(facts: Facts, evidence: Evidence) -> list[str]:
     words = facts.words
     if evidence.minimum_detectable_gain is None:
         return []
-    values = {"gain": words.gain(evidence.minimum_detectable_gain), "power": words.share(evidence.power, 0)}
+    gain = words.share(evidence.minimum_detectable_gain, 2)
     images = facts.decision.split.get("images", evidence.groups)
-    reasons = [words("decision.power", images=images, **values)]
+    reasons = [words("decision.power", images=words.count("images", images), gain=gain)]
     if evidence.images_needed is not None:
         target = words.gain(facts.decision.threshold)
-        reasons.append(words("decision.images_needed", images=f"{evidence.images_needed:,}", target=target))
+        reasons.append(words("decision.images_needed", images=words.count("images", evidence.images_needed), target=target))
     return reasons
 
 
@@ -179,9 +187,3 @@ def _guard(facts: Facts, guard: Guard) -> tuple[Cell | str, ...]:
 
 def _times(ratio: float) -> str:
     return f"{ratio:.3f} : 1"
-
-
-def _verbatim(facts: Facts) -> Paragraph:
-    """The gate's own sentences; they are English in every language."""
-    reasons = "; ".join(markdown(reason) for reason in facts.decision.reasons)
-    return Paragraph(facts.words("decision.verbatim", reasons=reasons), f"{DECISION}: reasons")

@@ -26,6 +26,12 @@ def block(facts: Facts) -> Paragraph | Table:
     return Table(head, rows, source, words("export.caption", imgsz=exported.card["imgsz"]), num_text_columns=2)
 
 
+def _speed(facts: Facts, ratio: float) -> str:
+    """How many times as fast as the .pt a format is, in words."""
+    faster, slower = facts.words.value(ratio, 1), facts.words.value(1 / ratio, 1)
+    return facts.words("export.faster" if ratio >= 1 else "export.slower", ratio=faster, slowness=slower)
+
+
 def _pt(facts: Facts) -> tuple[Cell | str, ...]:
     """The row of the candidate itself (.pt), on the same images."""
     words, result, latency = facts.words, facts.inputs.exported.pt, facts.inputs.export_speed.get("pt", {}).get("batch_1")
@@ -42,6 +48,6 @@ def _row(facts: Facts, name: str, result: ExportedFormat) -> tuple[Cell | str, .
     latency, reference = (facts.inputs.export_speed.get(key, {}).get("batch_1") for key in (name, "pt"))
     times = (words.none, words.none)
     if latency and reference:
-        times = f"{latency['p50_ms']:.2f} ms", f"{reference['p50_ms'] / latency['p50_ms']:.1f} x"
+        times = f"{latency['p50_ms']:.2f} ms", _speed(facts, reference["p50_ms"] / latency["p50_ms"])
     value = f"{words.value(change.candidate)} ({words.gain(change.gain)})"
     return f"`{name}`", status, value, words.gains(change.gain_interval), *times, words.size(result.bytes or 0), why

@@ -44,7 +44,7 @@ def _row(facts: Facts, kind: str, name: str) -> tuple[Cell | str, ...]:
     gain = (candidate - reference) / reference if reference > 0 else None
     comparison = facts.decision.metrics.get(f"{kind}.{name}")
     interval = comparison.gain_interval if comparison else None
-    title = f"{kind} {name}"
+    title = f"{kind} {words(key)}" if words.has(key := f"metric.{name}") else f"{kind} {name}"
     return (
         f"**{title}**" if title == facts.metric_name else title,
         *(words.value(value) for value in values.values()),

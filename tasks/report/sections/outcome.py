@@ -7,7 +7,7 @@ from tasks.common.paths import DATASET, DECISION, EVALUATION
 from tasks.common.text import code
 from tasks.measure.decision import Decision, Verdict
 from tasks.report.facts import Facts
-from tasks.report.sections import brief
+from tasks.report.sections import brief, strategy
 
 
 def section(facts: Facts) -> Section:
@@ -32,11 +32,12 @@ def headline(facts: Facts) -> str:
     return facts.words(
         "document.subtitle",
         dataset=code(split["dataset"]),
-        data=facts.inputs.dataset.sha256[:8],
+        version=facts.data_version,
         task=facts.words(f"task.{evaluation.task}"),
         split=split["name"],
-        images=split["images"],
-        instances=split["instances"],
+        images=facts.words.count("images", split["images"]),
+        instances=facts.words.count("objects", split["instances"]),
+        strategy=strategy.summary(facts),
     )
 
 
@@ -69,7 +70,9 @@ def _cards(facts: Facts) -> Cards:
     if cumulative := decision.cumulative:
         note = ""
         if cumulative.beside is not None:
-            note = words("card.cumulative_steps", num=cumulative.num_steps, together=words.gain(cumulative.beside))
+            note = words(
+                "card.cumulative_steps", num=words.count("steps", cumulative.num_steps), together=words.gain(cumulative.beside)
+            )
         text = words("card.cumulative", metric=facts.metric_name, first=cumulative.first)
         cards.append(Card(words.gain(cumulative.comparison.gain), text, note))
     seconds = sum(float(phase.training["seconds"]) for phase in facts.inputs.phases)
@@ -81,9 +84,10 @@ def _cards(facts: Facts) -> Cards:
     )
 
 
-def _summary(facts: Facts) -> Paragraph:
+def summary(facts: Facts) -> str:
+    """What was reached, and what was wanted, in a sentence or two."""
     words, decision = facts.words, facts.decision
-    text = words(
+    return words(
         f"outcome.{cause(facts)}",
         metric=facts.metric_name,
         reference=words.value(decision.reference),
@@ -93,21 +97,24 @@ def _summary(facts: Facts) -> Paragraph:
         bound=words.gain(decision.evidence.lower_bound if decision.evidence else decision.gain),
         guards=words.listing([code(guard.name) for guard in decision.guards if not guard.passed]),
     )
-    return Paragraph(text, f"{DECISION}: verdict, reference, candidate, gain, threshold, guards")
+
+
+def _summary(facts: Facts) -> Paragraph:
+    return Paragraph(summary(facts), f"{DECISION}: verdict, reference, candidate, gain, threshold, guards")
 
 
 def _how(facts: Facts) -> Paragraph:
     baseline, finetune = facts.inputs.phases
     shown = {
         "weights": code(baseline.training["weights"]),
-        "finetune_epochs": finetune.training["epochs_run"],
+        "finetune_epochs": facts.words.count("epochs", finetune.training["epochs_run"]),
         "finetune_rate": _argument(finetune.arguments.get("lr0")),
-        "images": finetune.training["num_images"],
+        "images": facts.words.count("images", finetune.training["num_images"]),
         "reference": facts.model(facts.reference),
     }
     if baseline.training["epochs"]:
         shown |= {
-            "baseline_epochs": baseline.training["epochs_run"],
+            "baseline_epochs": facts.words.count("epochs", baseline.training["epochs_run"]),
             "baseline_rate": _argument(baseline.arguments.get("lr0")),
         }
     text = facts.words("outcome.how" if baseline.training["epochs"] else "outcome.taken_over", **shown)
@@ -128,7 +135,9 @@ def _kept_start(facts: Facts) -> Callout | None:
     start = next(epoch.metric(facts.metric) for epoch in facts.starts if epoch.phase == phase.name)
     values = {"metric": facts.metric_name, "start": facts.words.value(start), "best": facts.words.value(best)}
     key = "kept_start" if chosen_by == facts.metric else "kept_start_by"
-    text = facts.words(f"outcome.{key}", epochs=phase.training["epochs_run"], chosen_by=chosen_by, **values)
+    text = facts.words(
+        f"outcome.{key}", epochs=facts.words.count("epochs", phase.training["epochs_run"]), chosen_by=chosen_by, **values
+    )
     return Callout(
         text, "warn", "models/finetune/training.json: best_epoch, start_metrics, choose_by; models/finetune/results.csv"
     )
@@ -146,5 +155,7 @@ def _other_data(facts: Facts) -> Callout | None:
     stale = [phase.name for phase in facts.inputs.phases if phase.training["data_sha256"] != current]
     if not stale:
         return None
-    text = facts.words("outcome.other_data", phases=facts.words.listing([f"`{name}`" for name in stale]), data=current[:8])
+    text = facts.words(
+        "outcome.other_data", phases=facts.words.listing([f"`{name}`" for name in stale]), version=facts.data_version
+    )
     return Callout(text, "warn", f"models/*/training.json: data_sha256; {DATASET}: sha256")

@@ -71,8 +71,11 @@ def _summary(facts: Facts) -> Bullets | None:
     if facts.decision.confidence is not None:
         lost = lost_parts(facts)
         metrics = words.listing([class_metric(metric) for metric in _metrics(facts)])
-        counts = {"classes": f"{len(comparisons):,}", "slices": f"{len(facts.decision.slices):,}", "metrics": metrics}
-        items.append(words("parts.tested", **counts))
+        counts = {
+            "classes": words.count("classes", len(comparisons)),
+            "slices": words.count("slices", len(facts.decision.slices)),
+        }
+        items.append(words("parts.tested", **counts, metrics=metrics))
         items.append(words("parts.lost", names=_named(facts, lost)) if lost else words("parts.none_lost"))
     return Bullets((*items, *_counted(facts)), f"{DECISION}: per_class, slices; {ERRORS}")
 

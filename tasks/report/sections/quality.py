@@ -17,7 +17,12 @@ def section(facts: Facts) -> Section:
         "gap": words.share(report_params.max_loss_gap),
     }
     rules = {
-        "convergence": words("quality.rule.convergence", epochs=report_params.slope_epochs, metric=facts.metric_name, **shares),
+        "convergence": words(
+            "quality.rule.convergence",
+            epochs=words.count("epochs", report_params.slope_epochs),
+            metric=facts.metric_name,
+            **shares,
+        ),
         "overfitting": words("quality.rule.overfitting", **shares),
         "balance": words("quality.rule.balance", difference=f"{report_params.max_imbalance:g}"),
     }

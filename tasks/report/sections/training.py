@@ -11,7 +11,7 @@ from tasks.report.figures import Series
 
 
 def losses_section(facts: Facts) -> Section:
-    """Every loss component of both phases: first epoch, last epoch, change."""
+    """The validation losses before and after, and every loss component of both phases: first epoch, last epoch, change."""
     words = facts.words
     columns = ("phase", "component", "train_first", "train_last", "train_change", "val_first", "val_last", "val_change")
     rows = []
@@ -34,8 +34,32 @@ def losses_section(facts: Facts) -> Section:
     return Section(
         "losses",
         words("losses.title"),
-        blocks(Paragraph(words("losses.note"), "models/*/args.yaml: mosaic, scale, hsv_*"), table, _loss_figure(facts)),
+        blocks(
+            _before_and_after(facts),
+            Paragraph(words("losses.note"), "models/*/args.yaml: mosaic, scale, hsv_*"),
+            table,
+            _loss_figure(facts),
+        ),
     )
+
+
+def _before_and_after(facts: Facts) -> Table:
+    """Each loss component on the validation split of the weights that the fine-tune began with, and of those it ended with."""
+    words, finetune = facts.words, facts.inputs.finetune
+    before, after = finetune.start or facts.inputs.baseline.best or {}, finetune.best or {}
+    names = [name for name in components((before, after)) if f"val/{name}" in before and f"val/{name}" in after]
+    pairs = [(name, before[f"val/{name}"], after[f"val/{name}"]) for name in names]
+    known = [(name, old, new) for name, old, new in pairs if old is not None and new is not None]
+    if len(known) > 1:
+        known.append((words("losses.sum"), sum(old for _, old, _ in known), sum(new for _, _, new in known)))
+    rows = []
+    for name, old, new in known:
+        gain = (new - old) / old if old > 0 else None
+        change = Cell(words.gain(gain), tone_of(None if gain is None else -gain))
+        rows.append((name, words.value(old), words.value(new), words.points(new - old), change))
+    header = (*words.columns("component", "before", "after", "change", "gain"),)
+    source = "models/{baseline,finetune}/results.csv: val/*; models/finetune/training.json: start_metrics, best_epoch"
+    return Table(header, tuple(rows), source, words("losses.before_after"), empty=words("losses.none"))
 
 
 def _loss_figure(facts: Facts) -> Figure | None:
