@@ -13,6 +13,7 @@ from prefect import State, flow
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed
 
+from flows import history
 from flows.effects import publish_evidence, register_model, snapshot_data, take_look
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
@@ -50,6 +51,7 @@ def improve() -> State[str]:
     code.require_same(code_before)
     publish_evidence()
     version, is_known = register_model(params)
+    history.publish(Registry(params))
     outcome = "Rejected" if version is None else "AlreadyRegistered" if is_known else "Registered"
     return ended(outcome, summary.summarise(params, version, is_known))
 

@@ -12,7 +12,7 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import approval, unanswered
+from flows import approval, history, unanswered
 from flows.evidence import read as read_evidence
 from tasks.common.params import load as load_params
 from tasks.registry import Registry, is_approver
@@ -49,6 +49,7 @@ def promote(
         answers = approval.ask(evidence, params.promote)
         if not answers[-1].approve:
             approval.reject(registry, evidence, answers)
+            history.publish(registry)
             return approval.finish("Rejected", evidence, answers)
     registry.promote(
         evidence.version.version,
@@ -57,4 +58,5 @@ def promote(
         expected_champion=evidence.champion,
         via="UI" if answers else "gate",
     )
+    history.publish(registry)
     return approval.finish("Promoted", evidence, answers)
