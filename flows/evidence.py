@@ -111,7 +111,8 @@ def _answers(registry: Registry, version: Version) -> tuple[str, ...]:
 
 def _picture(registry: Registry, version: Version) -> bytes:
     try:
-        return registry.output(version, WORSENED)
+        with registry.output(version, WORSENED) as file:
+            return file.read_bytes()
     except (RegistryError, WorkspaceError):  # a version of an earlier release, or of a machine that pushed nothing
         return b""
 

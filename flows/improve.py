@@ -13,7 +13,7 @@ from prefect import State, flow
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed
 
-from flows import naming
+from flows import history, naming
 from flows.effects import publish_evidence, register_model, snapshot_data, take_look
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
@@ -52,6 +52,7 @@ def improve() -> State[str]:
     code.require_same(code_before)
     publish_evidence(params)
     version, is_known = register_model(params)
+    history.publish(Registry(params))
     word = "Kept the reference" if version is None else "Known version" if is_known else "Registered"
     return ended(f"{word}: {Decision.read().verdict}", summary.summarise(params, version, is_known))
 

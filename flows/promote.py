@@ -12,7 +12,7 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import approval, naming, unanswered
+from flows import approval, history, naming, unanswered
 from flows.evidence import read as read_evidence
 from tasks.common.params import load as load_params
 from tasks.registry import Registry, is_approver
@@ -48,6 +48,7 @@ def promote(
         answers = approval.ask(evidence, params.promote)
         if not answers[-1].is_yes:
             approval.reject(registry, evidence, answers)
+            history.publish(registry)
             return approval.finish("Rejected", evidence, answers)
     registry.promote(
         evidence.version.version,
@@ -56,4 +57,5 @@ def promote(
         expected_champion=evidence.champion,
         via="UI" if answers else "gate",
     )
+    history.publish(registry)
     return approval.finish("Promoted", evidence, answers)

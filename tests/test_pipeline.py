@@ -62,13 +62,10 @@ def test_progress_metrics_and_report_are_artifacts(ran: tuple[Path, str]) -> Non
     with sqlite3.connect(ran[0] / ".prefect/prefect.db") as db:
         rows = db.execute("select key, type, data from artifact").fetchall()
 
-    assert {key for key, _, _ in rows} >= {
-        "detector-baseline-progress",
-        "detector-finetune-progress",
-        "detector-metrics",
-        "detector-report",
-    }
+    names = ("baseline-progress", "finetune-progress", "metrics", "report", "history")
+    assert {key for key, _, _ in rows} >= {f"detector-{name}" for name in names}
     assert {float(data) for key, _, data in rows if key == "detector-baseline-progress"} == {100.0}
+    assert "waits for a decision" in (ran[0] / "runs/history.html").read_text()
 
 
 def test_the_label_checks_are_an_artifact(ran: tuple[Path, str]) -> None:

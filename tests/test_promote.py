@@ -74,8 +74,10 @@ def test_a_rejection_keeps_the_champion_and_is_recorded(served: Served, page: An
     words = f"detector {version} rejected. Grace Hopper rejected: The labels of site 3 are wrong"
     served.logged(run, words)
     artifacts = served.post("/artifacts/filter", artifacts={"flow_run_id": {"any_": [run]}})
-    assert {a["description"] for a in artifacts} == {words, f"The report of detector {version}"}
-    assert {a["key"] for a in artifacts} == {"detector-promotion", f"detector-report-{version.replace('.', '-')}"}
+    history, report = "Every version of detector, and who decided", f"The report of detector {version}"
+    assert {a["description"] for a in artifacts} == {words, report, history}
+    names = ("promotion", "history", f"report-{version.replace('.', '-')}")
+    assert {a["key"] for a in artifacts} == {f"detector-{name}" for name in names}
     last = json.loads(served.registry("history", "--json"))[-1]
     champion = None if before.endswith("no champion yet") else before.partition("@")[2]
     assert (last["version"], last["outcome"], last["champion"]) == (version, "rejected", champion)

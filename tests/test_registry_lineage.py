@@ -22,26 +22,17 @@ from tasks.measure.evaluation import Evaluation
 from tasks.registry import Registry
 from tests import workspace as ws
 from tests.gate_data import random_evaluation
+from tests.history_data import CACHE, cached
 from tests.registry_data import RECORD, WHO
 from tests.workspace import sh
 
 pytestmark = pytest.mark.slow
-CACHE = Path(".dvc/cache/files/md5")
 DATA = Path("data/kept")
 
 
 @pytest.fixture
 def params() -> Params:
     return params_module.load(ws.ROOT / "params.yaml", ["evaluate.golden=auto"])
-
-
-def cached(content: bytes, suffix: str = "") -> str:
-    """The md5 of an object that DVC's cache holds now."""
-    md5 = hashlib.md5(content).hexdigest() + suffix
-    file = CACHE / md5[:2] / md5[2:]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
-    return md5
 
 
 def tracked_data(mark: str) -> tuple[str, Evaluation]:

@@ -55,7 +55,7 @@ class Progress:
         self._first_batch = self._batch = trainer.start_epoch * len(trainer.train_loader)
         self._training_s = self._validation_s = 0.0
         self._num_timed = self._num_validations = 0
-        self._epochs_done = trainer.start_epoch
+        self._epochs_done: int = trainer.start_epoch
         if sys.stderr.isatty():
             texts = [TextColumn(f"{{task.{name}}}") for name in ("description", "fields[loss]", "fields[left]")]
             self._bar = Bar(texts[0], BarColumn(), *texts[1:], console=Console(stderr=True), transient=True)

@@ -79,6 +79,14 @@ def load_text(text: str) -> Any:
     return YAML(typ="safe").load(text)
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """{`train.imgsz`: `640`}: the values of nested mappings as text, by their keys joined with dots."""
+    texts: dict[str, str] = {}
+    for key, value in values.items():
+        texts |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+    return texts
+
+
 class _ExceededError(Exception):
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -78,13 +79,13 @@ def encode(images: tuple[str, ...], operated: Mapping[str, Operated]) -> bytes:
     return content.getvalue()
 
 
-def read(evaluation: Evaluation, points: Mapping[str, OperatingPoint]) -> dict[str, Operated]:
-    """What reference and candidate detect at `points`, by name of the model.
+def read(evaluation: Evaluation, points: Mapping[str, OperatingPoint], path: Path = OPERATING) -> dict[str, Operated]:
+    """What reference and candidate detect at `points`, by name of the model, as `path` holds it.
 
     Raises:
         EvaluationError: the file is missing or broken, or is about other models or images than `evaluation`.
     """
-    arrays = read_arrays(OPERATING, REPEAT)
+    arrays = read_arrays(path, REPEAT)
     if tuple(map(str, arrays.get("images", ()))) != evaluation.images:
         raise EvaluationError("not the images that were evaluated", where=str(OPERATING), fix=REPEAT)
     return {model.name: _decode(arrays, model.name, evaluation, points) for model in evaluation.pair}

@@ -14,6 +14,7 @@ from typing import Any
 
 from tasks.common import isolation, params, root, stage
 from tasks.common.errors import PipelineError
+from tasks.common.paths import HISTORY
 from tasks.common.text import line
 from tasks.measure.exported import Exported
 from tasks.registry import Assignment, Look, Refusal, Registry, Version
@@ -48,9 +49,8 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
             promoted = {assignment.version: assignment for assignment in registry.history()}
             lines = "\n".join(_listed(v, promoted.get(v.version)) for v in versions)
             return [_data(v) for v in versions], lines or _none(args, registry, f"no version of {name} yet")
-        case "fetch" | "artifacts" | "report":
-            path = _written(args, registry)
-            return {"path": str(path)}, str(path)
+        case "fetch" | "artifacts" | "report" | "page" | "diff":
+            return _written(args, registry)
         case "champion":
             current = registry.pin_champion() if args.pin else registry.champion()
             text = f"{name}@{current}" if current else _none(args, registry, f"{name} has no champion yet")
@@ -72,15 +72,26 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
             return _shown(version, registry) if args.verb == "show" else (_data(version), version.summary())
 
 
-def _written(args: argparse.Namespace, registry: Registry) -> Path:
-    """Where a verb has put what it brings of a version."""
+def _written(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
+    """The result of a verb that writes a file or a folder: its path, and of `diff` what it says."""
     match args.verb:
         case "fetch":
-            return registry.fetch(args.version)
+            path = registry.fetch(args.version)
         case "artifacts":
-            return registry.artifacts(args.version, args.to)
+            path = registry.artifacts(args.version, args.to)
+        case "report":
+            path = registry.report(args.version, args.to)
+        case "page":
+            from tasks.history import page
+
+            page.write(registry)
+            path = HISTORY
         case _:
-            return registry.report(args.version, args.to)
+            from tasks.history import diff
+
+            both, path = diff.write(registry, args.version, args.other)
+            return diff.content(both, path), diff.console(both, path)
+    return {"path": str(path)}, str(path)
 
 
 def _version(args: argparse.Namespace, registry: Registry) -> Version:
@@ -187,6 +198,10 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("list", "every version, a line each")
     verb("show", "one version", version_argument)
+    verb("page", "every version, what it gained and who decided, as runs/history.html")
+    verb("diff", "two versions side by side, with the images on which they differ", version_argument).add_argument(
+        "other", metavar="vX.Y.Z"
+    )
     verb("register", "make the candidate a version").add_argument(
         "--allow-inconclusive", action="store_true", help="register a candidate whose gain is not proven"
     )

@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tasks.common import dvcfiles
 from tasks.common.dataset import digest, label_path
 from tasks.common.errors import PipelineError, RegistryError
 from tasks.common.lineage import First, KeptSplit, Lineage, Step
@@ -95,30 +93,8 @@ class Champions(Copies):
             RegistryError: it holds no evaluation, or the arrays of it cannot be found.
         """
         scores = self.result(version, Scores)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / STATISTICS.name
-            path.write_bytes(self.output(version, STATISTICS))
-            try:
-                return decode(scores, read_arrays(path))
-            except PipelineError as error:
-                raise _unreadable(version, STATISTICS, error.what) from None
-
-    def output(self, version: Version, path: Path) -> bytes:
-        """A file that DVC keeps, such as reports/report.html, as `version` holds it.
-
-        Raises:
-            RegistryError: the version has no such file, or it is in no DVC cache and on no remote that can be reached.
-        """
-        lock = self.read_file(version, dvcfiles.DVC_LOCK.as_posix()).decode()
-        md5 = dvcfiles.file_md5(dvcfiles.settings().cache, path, lock)
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / path.name
-            try:
-                if md5 is not None and objects.copy_file(md5, copy):
-                    return copy.read_bytes()
-            except (PipelineError, OSError) as error:
-                raise _unreadable(version, path, error.what if isinstance(error, PipelineError) else str(error)) from None
-        raise _unreadable(version, path, "it is in no DVC cache and on no remote")
+        with self.output(version, STATISTICS) as path:
+            return decode(scores, read_arrays(path))
 
     def lineage(self, champion: str | None) -> Lineage:
         """The line of `champion`: the pinned one if nothing is missing. The weights of its first version and splits are brought.
@@ -173,11 +149,6 @@ class Champions(Copies):
                     raise RegistryError("its gate split is not the one that was judged", where=version.tag, fix=fix)
             log.info("kept the gate split of %s, %d images, in %s", version.version, len(evaluation.images), folder)
         return KeptSplit(version.version, folder.as_posix(), sha256)
-
-
-def _unreadable(version: Version, path: Path, what: str) -> RegistryError:
-    fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
-    return RegistryError(f"its {path} cannot be read: {what}", where=version.tag, fix=fix)
 
 
 def _pinned(champion: str | None, *, is_auto: bool) -> Lineage | None:

@@ -7,12 +7,13 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.common import dvcfiles
 from tasks.common.champion import CARD_KEYS
-from tasks.common.errors import RegistryError, WorkspaceError
+from tasks.common.errors import PipelineError, RegistryError, WorkspaceError
 from tasks.common.paths import EXPORTED, REGISTERED, REPORT_PAGE, VERSION_REPORTS
 from tasks.common.replace import replace_files, replacing
 from tasks.common.stage import DISK_FULL
@@ -108,7 +109,8 @@ class Copies(Counting):
         registered = self.show(version)
         path = target or VERSION_REPORTS / f"{registered.tag}.html"
         promoted = [assignment for assignment in self.history() if assignment.version == registered.version]
-        page = framed(self._report_page(registered).decode(), registered, promoted, self.refusals(registered.version))
+        with self.output(registered, REPORT_PAGE) as file:
+            page = framed(file.read_text(encoding="utf-8"), registered, promoted, self.refusals(registered.version))
         try:
             replace_files({path: page.encode()})
         except OSError as error:
@@ -119,27 +121,33 @@ class Copies(Counting):
         log.info("%s holds the report of %s", path, registered.tag)
         return path
 
-    def _report_page(self, version: Version) -> bytes:
-        """The bytes of reports/report.html: with the version's files, else by its hash in dvc.lock, from a cache or a remote."""
-        name, pinned = REPORT_PAGE.as_posix(), version.record.files if version.record else {}
-        if name in pinned:
-            content = self.backend.read_file(version, name)
-            if (digest := hashlib.sha256(content).hexdigest()) != pinned[name]:
-                what = f"{name} has SHA-256 {digest}, registered was {pinned[name]}"
-                raise RegistryError(what, where=version.tag, fix="Restore it from a backup.")
-            return content
-        out = dvcfiles.locked_outputs(self.backend.read_file(version, dvcfiles.DVC_LOCK.as_posix()).decode()).get(name)
-        if out is None:
-            raise RegistryError(f"its dvc.lock names no {name}", where=version.tag, fix="Read its reports/report.md.")
+    @contextmanager
+    def output(self, version: Version, path: Path) -> Iterator[Path]:
+        """A copy, while the block runs, of a file that DVC keeps, such as reports/report.html, with the bytes that were registered.
+
+        Raises:
+            RegistryError: the version has no such file, it is nowhere or has other bytes, or the block cannot read it.
+        """
+        name, pinned = path.as_posix(), version.record.files if version.record else {}
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, REPORT_PAGE.name)
-            if not objects.copy_file(out.md5, file):
+            copy = Path(folder) / path.name
+            try:
+                if name in pinned:  # the backend keeps it, as MLflow does the report
+                    copy.write_bytes(self.backend.read_file(version, name))
+                    digests = pinned[name], hashlib.sha256(copy.read_bytes()).hexdigest()
+                else:
+                    lock = self.backend.read_file(version, dvcfiles.DVC_LOCK.as_posix()).decode()
+                    md5 = dvcfiles.file_md5(dvcfiles.settings().cache, path, lock)
+                    if md5 is None or not objects.copy_file(md5, copy):
+                        raise RegistryError("it is in no DVC cache and on no remote")
+                    digests = md5, md5_of(copy)
+                if digests[0] != digests[1]:
+                    raise RegistryError(f"it has the hash {digests[1]}, registered was {digests[0]}")
+                yield copy
+            except (PipelineError, OSError) as error:
+                what = error.what if isinstance(error, PipelineError) else str(error)
                 fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
-                raise RegistryError("its report is neither in the DVC cache nor on a remote", where=version.tag, fix=fix)
-            if (md5 := md5_of(file)) != out.md5:
-                what = f"the stored report has MD5 {md5}, registered was {out.md5}"
-                raise RegistryError(what, where=version.tag, fix="Restore it from a backup.")
-            return file.read_bytes()
+                raise RegistryError(f"its {path} cannot be read: {what}", where=version.tag, fix=fix) from None
 
     def card(self, version: Version) -> str:
         """The line of champion.yaml with the thresholds that the version ships; '' where it has no model card."""

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from tasks.common.dataset import label_file
 from tasks.common.page.document import Block, Gallery, Panel, Paragraph, Shot, Tone
 from tasks.common.page.montage import montage
-from tasks.common.page.picture import Picture, read_picture, tags
+from tasks.common.page.picture import Picture, box, outlined, read_picture, tags
 from tasks.common.page.svg import Canvas
 from tasks.common.paths import EVALUATION, OPERATING
 from tasks.common.rows import Row, lines_of, read_rows
 from tasks.common.text import code
 from tasks.measure.boxes import box_iou
-from tasks.measure.operating import Operated
 from tasks.report.facts import Facts
 
 MOST_TAGS = 8
@@ -132,20 +131,12 @@ def _detections(facts: Facts, image: int, model: str, rows: list[Row], picture: 
     for t in np.flatnonzero((facts.labels.img == image) & ~outcome.found):
         _missed(canvas, facts.labels.box_xyxy[t], int(facts.labels.cls[t]), rows, picture)
     for d in numbers:
-        _shape(canvas, operated, int(d), picture, "box right" if outcome.right[d] else "box false")
+        outlined(canvas, operated.outlines[d], detections.box_xyxy[d], picture, "box right" if outcome.right[d] else "box false")
     if len(numbers) <= MOST_TAGS:
         left_top = [detections.box_xyxy[d][:2] * picture.scale_xy for d in numbers]
         shown = [f"{facts.inputs.names[detections.cls[d]]} {detections.conf[d]:.2f}" for d in numbers]
         tags(canvas, [(float(left), float(top), name) for (left, top), name in zip(left_top, shown, strict=True)])
     return canvas.svg(f"{facts.inputs.evaluation.images[image]}, {facts.model(model)}")
-
-
-def _shape(canvas: Canvas, operated: Operated, detection: int, picture: Picture, style: str) -> None:
-    """The mask of a detection, or its box where it has none."""
-    if outline := operated.outlines[detection]:
-        canvas.rings([[(float(x), float(y)) for x, y in ring * picture.scale_xy] for ring in outline], style)
-    else:
-        _box(canvas, operated.detections.box_xyxy[detection], picture, style)
 
 
 def _missed(canvas: Canvas, box_xyxy: NDArray[np.float32], cls: int, rows: list[Row], picture: Picture) -> None:
@@ -157,9 +148,4 @@ def _missed(canvas: Canvas, box_xyxy: NDArray[np.float32], cls: int, rows: list[
     if len(overlap) and overlap.max() > SAME_IOU:
         canvas.polygon(_corners(same[int(overlap.argmax())], picture), "box missed")
     else:
-        _box(canvas, box_xyxy, picture, "box missed")
-
-
-def _box(canvas: Canvas, box_xyxy: NDArray[np.float32], picture: Picture, style: str) -> None:
-    x1, y1, x2, y2 = box_xyxy.astype(float) * (*picture.scale_xy, *picture.scale_xy)
-    canvas.rect(x1, y1, x2 - x1, y2 - y1, style)
+        box(canvas, box_xyxy, picture, "box missed")

@@ -119,6 +119,8 @@ class Figure:
     """CSS class of the mark, and what it stands for."""
     wide: bool = False
     """The panels want the whole width, one below the other on a phone."""
+    full: bool = False
+    """Its one panel takes all of the width, whatever that is."""
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,22 @@ def tags(canvas: Canvas, places: Sequence[tuple[float, float, str]]) -> None:
         canvas.text(x + 2, y, text, "tag")
 
 
+def box(canvas: Canvas, box_xyxy: NDArray[np.float32], picture: Picture, style: str) -> None:
+    """A box (4,), corners in pixels of the original."""
+    x1, y1, x2, y2 = box_xyxy.astype(float) * (*picture.scale_xy, *picture.scale_xy)
+    canvas.rect(x1, y1, x2 - x1, y2 - y1, style)
+
+
+def outlined(
+    canvas: Canvas, outline: Sequence[NDArray[np.float32]], box_xyxy: NDArray[np.float32], picture: Picture, style: str
+) -> None:
+    """The `outline` of a mask, rings (P, 2) in pixels of the original, or the box where it has none."""
+    if outline:
+        canvas.rings([[(float(x), float(y)) for x, y in ring * picture.scale_xy] for ring in outline], style)
+    else:
+        box(canvas, box_xyxy, picture, style)
+
+
 def on_picture(corners: NDArray[np.float64], canvas: Canvas, most: int) -> list[tuple[float, float]]:
     """Corners (K, 2), shares of the sides, on the canvas: none far outside, and none that moves the outline by less than
     TOLERANCE_PX; of what is more noise than outline every so many, at most `most`.

@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.common import dvcfiles, git
 from tasks.common.errors import RegistryError
 from tasks.common.paths import EXPORT, PARAMS, REPORT_PAGE
-from tasks.common.yaml import parse_scalar
+from tasks.common.yaml import flat, parse_scalar
 from tasks.registry.candidate import EVIDENCE
 from tasks.registry.in_mlflow.client import MAJOR, RECORD, Client
 from tasks.registry.record import Record, Version, next_number, parse_number, to_json
@@ -134,7 +134,7 @@ def _log(client: MlflowClient, run: str, record: Record, contents: Mapping[str, 
 
     now = int(datetime.now(UTC).timestamp() * 1000)
     client.log_batch(run, metrics=[Metric(key, value, now, 0) for key, value in figures(record).items()])
-    values = _flat(parse_scalar(contents[PARAMS.as_posix()].decode()) if PARAMS.as_posix() in contents else {})
+    values = flat(parse_scalar(contents[PARAMS.as_posix()].decode()) if PARAMS.as_posix() in contents else {})
     rows = [Param(key, value[:MAX_VALUE]) for key, value in values.items()]
     for start in range(0, len(rows), BATCH):
         client.log_batch(run, params=rows[start : start + BATCH])
@@ -145,13 +145,6 @@ def figures(record: Record) -> dict[str, float]:
     values = {"gate/reference": record.reference, "gate/candidate": record.candidate, "gate/gain": record.gain}
     values |= {f"{kind}/{name}": value for kind, metrics in record.metrics.items() for name, value in metrics.items()}
     return {name: float(value) for name, value in values.items() if math.isfinite(value)}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
-    return flat
 
 
 def _major(versions: tuple[Version, ...], record: Record) -> int:
