@@ -56,9 +56,7 @@ def test_the_page_shows_verdict_metrics_guards_slices_and_hash() -> None:
     assert "In production now: `detector@v1.0.0`." in text
     row = re.search(r"^\| mask\.mAP50-95 \|.*$", text, re.MULTILINE)
     assert row
-    assert re.fullmatch(
-        r"\| mask\.mAP50-95 \| [+-]\d+\.\d\d % \| [+-][\d.]+ % to [+-][\d.]+ % \| 0\.\d{4} \| 0\.\d{4} \|", row[0]
-    )
+    assert re.fullmatch(r"\| mask\.mAP50-95 \| [+-]\d+\.\d\d% \| [+-][\d.]+% to [+-][\d.]+% \| 0\.\d{4} \| 0\.\d{4} \|", row[0])
     assert f"## Guards: {sum(g.passed for g in DECISION.guards)} of {len(DECISION.guards)} hold" in text
     assert f"SHA-256 `{EVIDENCE.report_sha256}`" in text
     assert "git show detector@v1.1.0:reports/report.md" in text
@@ -75,15 +73,15 @@ def test_the_first_lines_say_what_one_would_ask_first() -> None:
 
     lines = page(evidence).splitlines()
 
-    values = r"- \*\*PROMOTE\*\*: box\.mAP50 0\.\d{4} to 0\.\d{4}, \+[\d.]+ % over the champion"
+    values = r"- \*\*PROMOTE\*\*: box\.mAP50 0\.\d{4} to 0\.\d{4}, \+[\d.]+% over the champion"
     assert lines[0] == "## Shall `detector@v1.1.0` go into production?"
-    assert re.fullmatch(rf"{values}, at least \+[\d.]+ % with 0\.95 confidence", lines[2])
+    assert re.fullmatch(rf"{values}, at least \+[\d.]+% with 0\.95 confidence", lines[2])
     assert lines[3:8] == [
-        "- **Lost most**: site 3: -25.00 % (-30.00 % to -20.00 %)",
+        "- **Lost most**: site 3: -25.00% (-30.00% to -20.00%)",
         "- **Confusion that grew most**: nut as washer, 27 to 61",
         "- **Images**: 0 of 256 got worse, 73 better",
         "- **Other runtimes**: kept: onnx; skipped: engine",
-        "- **Look**: 2 at champion v1.0.0: 17 % of its budget of 20 % is spent",
+        "- **Look**: 2 at champion v1.0.0: 17% of its budget of 20% is spent",
     ]
     assert "[The whole report](../../artifacts/key/detector-report-v1-1-0)" in lines[9]
     assert lines[11:14] == ["## Answered before", "", "- Grace: no"]

@@ -102,7 +102,7 @@ def test_every_version_has_a_row_with_data_gain_verdict_and_who_decided_why() ->
     text, content = page.short(trail_of(turns)), html(trail_of(turns))
 
     rows = [re.sub(" +", " ", row) for row in text.splitlines() if row.startswith("| `v")]
-    assert rows[0] == "| `v1.3.0` | 2026-01-26 | `0000000` | 0.5400 | +20.00 % | PROMOTE | waits for a decision |"
+    assert rows[0] == "| `v1.3.0` | 2026-01-26 | `0000000` | 0.5400 | +20.00% | PROMOTE | waits for a decision |"
     assert rows[1].endswith("| rejected 2026-01-05 by B: misses bolts |")
     assert rows[2].endswith("| **champion** since 2026-01-12 by A. &lt;b>: it holds |")
     assert "promote v1.3.0 --approver NAME" in text

@@ -43,7 +43,7 @@ def test_a_person_reads_the_evidence_approves_and_the_version_becomes_champion(s
     served.wait(run, "Promoted")
     assert served.champion() == f"detector@{version}"
     assert "PROMOTE: box.mAP50" in text
-    assert re.search(r"mask\.mAP50-95\s+[+-][\d.]+ %\s+[+-][\d.]+ % to [+-][\d.]+ %\s+0\.\d{4}\s+0\.\d{4}", text)
+    assert re.search(r"mask\.mAP50-95\s+[+-][\d.]+%\s+[+-][\d.]+% to [+-][\d.]+%\s+0\.\d{4}\s+0\.\d{4}", text)
     assert re.search(r"Guards: \d+ of \d+ hold", text)
     assert "What got worse" in text
     report = checkout.run(served.root, "git", "show", f"detector@{version}:reports/report.md")

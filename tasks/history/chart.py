@@ -64,7 +64,7 @@ def gains(trail: Trail, width: float) -> str:
         low, high, gain = (100 * value for value in _gain_ends(cumulative))
         x, tone = area.x(i), "good" if low > 0 else "bad" if high < 0 else "flat"
         _bar(area, x, low, high, tone)
-        words = f"{trail.turns[i].version.version}: {gain:+.2f} % since {cumulative.first}"
+        words = f"{trail.turns[i].version.version}: {gain:+.2f}% since {cumulative.first}"
         area.canvas.dot(x, area.y(gain), tone, words, _radius(area))
     return area.canvas.svg(f"Gain since the first version of {trail.name}, in percent")
 

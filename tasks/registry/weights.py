@@ -123,7 +123,7 @@ class Copies(Counting):
 
     @contextmanager
     def output(self, version: Version, path: Path) -> Iterator[Path]:
-        """A copy, while the block runs, of a file that DVC keeps, such as reports/report.html, with the bytes that were registered.
+        """A copy, while the block runs, of a file that DVC keeps, such as reports/report.html, with the bytes as registered.
 
         Raises:
             RegistryError: the version has no such file, it is nowhere or has other bytes, or the block cannot read it.
