@@ -76,12 +76,12 @@ def test_the_label_checks_are_an_artifact(ran: tuple[Path, str]) -> None:
     assert "**passed**. 272 images" in text
 
 
-def test_the_review_ranks_labels_of_train_and_val(ran: tuple[Path, str]) -> None:
+def test_a_model_of_few_epochs_is_too_weak_to_review_labels_and_lists_none(ran: tuple[Path, str]) -> None:
     found = json.loads((ran[0] / "reports/review.json").read_text())
 
-    assert (found["model"], found["reviewed"]) == ("baseline", 224)
-    assert found["doubts"] == sum(found["kinds"].values()) == (ran[0] / "reports/review.csv").read_text().count("\n") - 1
-    assert "Look at these first" in (ran[0] / "reports/review.html").read_text()
+    assert (found["model"], found["reviewed"], found["too_weak"]) == ("baseline", 224, True)
+    assert found["doubts"] == sum(found["kinds"].values()) == (ran[0] / "reports/review.csv").read_text().count("\n") - 1 == 0
+    assert "TOO WEAK TO JUDGE" in (ran[0] / "reports/review.html").read_text()
 
 
 def test_dvc_repro_after_the_flow_is_a_no_op(ran: tuple[Path, str]) -> None:

@@ -134,6 +134,23 @@ def test_a_hostile_name_is_text_on_the_page(tmp_path: Path) -> None:
     assert 'class="box fault"' in html
 
 
+def test_a_judge_that_is_too_weak_says_so_and_lists_nothing() -> None:
+    html = page("data/tiny", "baseline", [], 688, RULE, 0.4)
+
+    assert "The baseline agrees with 40% of the labels of 688 images. It is too weak to judge them" in html
+    assert "TOO WEAK TO JUDGE" in html
+    assert not re.search(r"<table|<svg", html)
+
+
+def test_a_doubt_is_said_in_plain_words(tmp_path: Path) -> None:
+    validate_data.draw(tmp_path / "0.jpg", 0)
+
+    html = page("data/tiny", "baseline", ranked([replace(image("a", "train", "spurious"), file=tmp_path / "0.jpg")]), 1, RULE)
+
+    assert "line 1: model sees no nut here" in html
+    assert "1 doubt in 1 of 1 image" in html
+
+
 def test_switched_off_it_writes_empty_results_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     validate_data.copy_settings(tmp_path)

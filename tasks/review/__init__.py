@@ -56,13 +56,15 @@ def run(params: Params) -> None:
     with accepted_dataset(params, *SPLITS) as accepted:
         reviewed = review_images(accepted.dataset, weights, params)
         ranked = doubts.ranked(reviewed)
+        agreed = doubts.agreed_share(reviewed)
+        is_weak = agreed < WEAK_SHARE
+        ranked = [] if is_weak else ranked
         content = doubts.summary(params.data.path, model, weights.as_posix(), ranked, reviewed, review_params)
-        is_weak = content["agreed_share"] < WEAK_SHARE
-        html = page(params.data.path, model, ranked, len(reviewed), review_params, is_weak)
-    write(content, doubts.table(ranked), html)
+        html = page(params.data.path, model, ranked, len(reviewed), review_params, agreed if is_weak else None)
+    write(content | {"too_weak": is_weak}, doubts.table(ranked), html)
     if is_weak:
-        words = "review: the %s agrees with %.0f %% of the labels: too weak to judge, %s says little"
-        log.warning(words, model, 100 * content["agreed_share"], REVIEW_PAGE)
+        words = "review: the %s agrees with %.0f%% of the labels: below %.0f%% it is too weak to judge them, so none is listed"
+        log.warning(words, model, 100 * agreed, 100 * WEAK_SHARE)
         return
     worst = f", first {ranked[0].place()}" if ranked else ""
     log.info("review: the %s doubts %d labels in %d images%s -> %s", model, len(ranked), content["images"], worst, REVIEW_PAGE)

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tasks.common.page.document import (
-    Block,
     Callout,
     Card,
     Cards,
@@ -26,7 +25,7 @@ from tasks.common.page.document import (
 from tasks.common.page.picture import on_picture, read_picture, tag
 from tasks.common.page.render import English, render
 from tasks.common.params import ReviewParams
-from tasks.common.text import code, markdown
+from tasks.common.text import code, counted, markdown
 from tasks.review.doubts import Doubt
 
 MAX_BYTES = 1_000_000
@@ -35,24 +34,40 @@ NUM_DETAILS = 4
 NUM_ROWS = 40
 MOST_CORNERS, MOST_ROWS, MOST_TAGS = 240, 400, 12
 LEGEND = (
-    ("box fault", "spurious or swapped"), ("box doubt", "badly located"), ("box missed", "overlooked: what the model sees"),
+    ("box fault", "not seen, or of another class"), ("box doubt", "seen elsewhere"), ("box missed", "seen without a label"),
     ("box other", "labels the model agrees with"),
 )  # fmt: skip
 MEANING = {
-    "overlooked": "the model is sure of an object that has no label",
-    "spurious": "the model sees nothing where the label is",
-    "swapped class": "the model is sure of another class there",
-    "badly located": "the model puts the object elsewhere, or gives it another size",
+    "overlooked": ("without a label", "the model is sure of an object that has no label"),
+    "spurious": ("not seen", "the model sees nothing where the label is"),
+    "swapped class": ("of another class", "the model is sure of another class there"),
+    "badly located": ("elsewhere", "the model puts the object elsewhere, or gives it another size"),
 }
 
 
 def page(
-    path: str, model: str | None, doubts: Sequence[Doubt], num_images: int, review_params: ReviewParams, is_weak: bool = False
+    path: str,
+    model: str | None,
+    doubts: Sequence[Doubt],
+    num_images: int,
+    review_params: ReviewParams,
+    weak_share: float | None = None,
 ) -> str:
-    """The content of review.html. `model` is None if the review is switched off, `is_weak` if it agrees with too few labels."""
+    """The content of review.html. `model` is None if the review is switched off.
+
+    `weak_share` is the share of the labels that the model agrees with where that is too little to judge them; else None.
+    """
     if model is None:
         off = Section("off", "Switched off", (Paragraph("`review.enabled` is false in `params.yaml`."),))
         return render(Document(f"Review of {path}", "", Cell("OFF", "warn"), (off,)), English())
+    if weak_share is not None:
+        weak = (
+            f"The {model} agrees with {weak_share:.0%} of the labels of {counted(num_images, 'image')}. It is too weak to judge "
+            f"them: most of its doubts would be its own mistakes, so none is listed. Train it longer, or "
+            f"wait for a better champion."
+        )
+        glance = Section("glance", "At a glance", (Callout(weak, "warn", ""),))
+        return render(Document(f"Review of {path}", "Nothing is listed", Cell("TOO WEAK TO JUDGE", "warn"), (glance,)), English())
     kinds: Counter[str] = Counter(doubt.finding.kind for doubt in doubts)
     images = _by_image(doubts)
     intro = (
@@ -60,16 +75,14 @@ def page(
         f"forgives some mistakes of split train. It is sure from confidence {review_params.conf:g}, "
         f"and agrees from IoU {review_params.iou:g}."
     )
-    cards = Cards(tuple(Card(f"{kinds[kind]:,}", kind, text) for kind, text in MEANING.items()), "")
-    weak = f"The {model} agrees with less than half of the labels: it is too weak to judge them, and this page says little."
-    warned: tuple[Block, ...] = (Callout(weak, "bad", ""),) if is_weak else ()
-    sections = [Section("glance", "At a glance", (*warned, cards, Paragraph(intro)))]
+    cards = Cards(tuple(Card(f"{kinds[kind]:,}", name, text) for kind, (name, text) in MEANING.items()), "")
+    sections = [Section("glance", "At a glance", (cards, Paragraph(intro)))]
     if shots := tuple(_shots(list(images.values())[: review_params.page_images])):
-        title = "Numbers are lines of the label file; rest the pointer on a shape to read more"
+        title = "Numbers are lines of the label file"
         sections.append(Section("worst", "Look at these first", (Gallery(title, shots, "", LEGEND),)))
     if doubts:
         sections.append(Section("list", "The list", (_table(doubts),)))
-    words = f"{len(doubts):,} doubts in {len(images):,} of {num_images:,} images"
+    words = f"{counted(len(doubts), 'doubt')} in {len(images):,} of {counted(num_images, 'image')}"
     badge = Cell("FOR REVIEW", "warn") if doubts else Cell("AGREED", "good")
     return render(Document(f"Review of {path}", words, badge, tuple(sections)), English())
 
@@ -121,10 +134,12 @@ def _shot(doubts: Sequence[Doubt]) -> Shot | None:
 def _words(doubt: Doubt) -> str:
     f, place = doubt.finding, f"line {doubt.line}: " if doubt.line else ""
     if f.kind == "overlooked":
-        return f"overlooked: {doubt.model_says}, confidence {doubt.conf:.2f}"
+        return f"model sees a {doubt.model_says} without a label ({doubt.conf:.2f})"
     if f.kind == "swapped class":
-        return f"{place}labelled {doubt.label}, the model says {doubt.model_says} ({doubt.conf:.2f})"
-    return f"{place}{doubt.label} {f.kind}" + (f", IoU {f.iou:.2f}" if f.kind == "badly located" else "")
+        return f"{place}labelled {doubt.label}, model sees a {doubt.model_says} ({doubt.conf:.2f})"
+    if f.kind == "badly located":
+        return f"{place}model sees this {doubt.label} elsewhere (IoU {f.iou:.2f})"
+    return f"{place}model sees no {doubt.label} here"
 
 
 def _tone(doubt: Doubt) -> Tone:

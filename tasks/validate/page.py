@@ -34,7 +34,7 @@ def page(
     num_critical = sum(outcome.check.severity == "critical" for outcome in failed)
     sections = [Section("glance", "At a glance", glance(counts, outcomes, failed, passed, excess))]
     if shots:
-        title = "Checks take turns, the gravest first; rest the pointer on a shape to read what is wrong with it"
+        title = "Checks take turns, the gravest first; numbers are lines of the label file"
         sections.append(Section("worst", "The worst labels", (Gallery(title, tuple(shots), "", LEGEND),)))
     if failed:
         sections.append(Section("failed", "What to mend", tuple(block for outcome in failed for block in about(outcome))))
@@ -75,7 +75,7 @@ def glance(
         blocks.append(Callout(f"{counted(left_out, 'image')} left out of training: `quarantine.csv` lists them.", "warn", ""))
     if not passed:
         reason = "".join(f" {line}." for line in excess)
-        next_step = "Mend what is listed below, or re-grade a check in `expectations.yaml`."
+        next_step = "Mend what is listed below, or lower the severity of a check to warning in `expectations.yaml`."
         text = f"Training does not start on these labels.{reason} {next_step}"
         blocks.append(Callout(text, "bad", ""))
     return tuple(blocks)

@@ -6,6 +6,7 @@ reads   tasks/common/page/page.html.j2
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Protocol
@@ -13,13 +14,14 @@ from typing import Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks.common.page.document import Document, cell
+from tasks.common.page.document import Document, Panel, cell
 from tasks.common.text import line
 
 TEMPLATE = "page.html.j2"
 ESCAPED = re.compile(r"\\(.)")
 CODE = re.compile(r"`([^`]*)`")
 STRONG = re.compile(r"\*\*(.+?)\*\*")
+TIP = re.compile(r'<(?:polygon|rect|circle)[^>]*class="([^"]*)"[^>]*><title>([^<]*)</title>')
 GUARDED = 0xE000
 """Private-use characters that stand for escaped ones while markup is read."""
 
@@ -32,14 +34,14 @@ class Texts(Protocol):
         """The code of the document's language, as `<html lang>` takes it."""
 
     def __call__(self, key: str, **values: object) -> str:
-        """document.contents, document.note, and document.source with its `source`."""
+        """document.contents, document.note, document.values, and document.source with its `source`."""
 
 
 class English:
     """The frame of a page that is in English only."""
 
     language = "en"
-    texts = {"document.contents": "Contents", "document.note": "", "document.source": "{source}"}  # noqa: RUF012
+    texts = {"document.contents": "Contents", "document.note": "", "document.source": "{source}", "document.values": "As text"}  # noqa: RUF012
 
     def __call__(self, key: str, **values: object) -> str:
         return self.texts[key].format(**values)
@@ -60,8 +62,15 @@ def render(document: Document, words: Texts) -> str:
         "cell": cell,
         "kind": lambda block: type(block).__name__,
         "drawing": Markup,
+        "tips": tips,
     }
     return templates.get_template(TEMPLATE).render(document=document, words=words) + "\n"
+
+
+def tips(panels: Sequence[Panel]) -> list[Markup]:
+    """What a pointer shows over the shapes of drawings, for those who have none; labels that nothing is said of are left out."""
+    found = (match for panel in panels for match in TIP.finditer(panel.svg) if "box other" not in match[1])
+    return [Markup(text) for text in dict.fromkeys(match[2] for match in found)]  # noqa: S704 - escaped where it was drawn
 
 
 def inline(text: str) -> Markup:
