@@ -21,9 +21,9 @@ from tasks.common.errors import PipelineError, RegistryError
 from tasks.common.lineage import First, KeptSplit, Lineage, Step
 from tasks.common.manifest import Manifest
 from tasks.common.params.judging import AUTO
-from tasks.common.paths import CHAMPION, KEPT_SPLITS, REPORT, REPORT_PAGE, RUNS, STATISTICS
+from tasks.common.paths import CHAMPION, KEPT_SPLITS, STATISTICS
 from tasks.common.replace import replacing
-from tasks.common.stage import as_json, write_bytes, write_text
+from tasks.common.stage import as_json, write_text
 from tasks.common.weights import md5_of
 from tasks.measure.evaluation import Evaluation
 from tasks.measure.files import Scores, decode, read_arrays
@@ -118,23 +118,6 @@ class Champions(Copies):
                 what = error.what if isinstance(error, PipelineError) else str(error)
                 fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
                 raise RegistryError(f"its {output} cannot be read: {what}", where=version.tag, fix=fix) from None
-
-    def report(self, version: str) -> Path:
-        """The report of `version` in runs/: the page, or the text where the page cannot be had.
-
-        Raises:
-            RegistryError: there is no such version, or it keeps no report.
-        """
-        registered = self.show(version)
-        target = RUNS / f"report-{registered.version}{REPORT_PAGE.suffix}"
-        try:
-            with self.output(registered, REPORT_PAGE) as page:
-                content = page.read_bytes()
-        except RegistryError as error:
-            log.warning("%s; here is %s", error.what, REPORT)
-            target, content = target.with_suffix(REPORT.suffix), self.read_file(registered, REPORT.as_posix())
-        write_bytes(target, content)
-        return target
 
     def lineage(self, champion: str | None) -> Lineage:
         """The line of `champion`: the pinned one if nothing is missing. The weights of its first version and splits are brought.
