@@ -40,7 +40,7 @@ class Registry(Registration, Stages, Champions, Verification):
     Registration: register, registered.
     Stages: promote, rollback, deprecate, refuse; decision_of, gate_since and since_judged say how a version was judged, and
     what has changed since.
-    Champions: fetch, artifacts, report, line, lineage, evaluation, output, kept_split, pin_champion.
+    Champions: fetch, artifacts, line, lineage, evaluation, output, kept_split, pin_champion.
     Counting, the base of Registration and Champions: looks, budget, take_look, record_looks.
     Verification: verify.
     """

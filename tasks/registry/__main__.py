@@ -49,18 +49,15 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
             promoted = {assignment.version: assignment for assignment in registry.history()}
             lines = "\n".join(_listed(v, promoted.get(v.version)) for v in versions)
             return [_data(v) for v in versions], lines or _none(args, registry, f"no version of {name} yet")
-        case "fetch" | "artifacts" | "report" | "page" | "diff":
-            return _written(args, registry)
+        case "fetch" | "artifacts" | "report":
+            path = _written(args, registry)
+            return {"path": str(path)}, str(path)
         case "champion":
             current = registry.pin_champion() if args.pin else registry.champion()
             text = f"{name}@{current}" if current else _none(args, registry, f"{name} has no champion yet")
             return {"name": name, "version": current}, text
-        case "history":
-            past = _past(registry, args.on)
-            none = f"no version of {name} was in {registry.stage}"
-            rows = [event.summary() for event in past] + [text for text in (registry.budget(),) if text and args.on is None]
-            text = "\n".join(rows) or _none(args, registry, none)
-            return [asdict(event) for event in past], text
+        case "history" | "page" | "diff":
+            return _history(args, registry)
         case "verify":
             faults = registry.verify(args.version)
             good = f"{name} {args.version}: everything is as it was registered"
@@ -72,26 +69,35 @@ def _do(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
             return _shown(version, registry) if args.verb == "show" else (_data(version), version.summary())
 
 
-def _written(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
-    """The result of a verb that writes a file or a folder: its path, and of `diff` what it says."""
+def _written(args: argparse.Namespace, registry: Registry) -> Path:
+    """Where a verb has put what it brings of a version."""
     match args.verb:
         case "fetch":
-            path = registry.fetch(args.version)
+            return registry.fetch(args.version)
         case "artifacts":
-            path = registry.artifacts(args.version, args.to)
-        case "report":
-            path = registry.report(args.version, args.to)
+            return registry.artifacts(args.version, args.to)
+        case _:
+            return registry.report(args.version, args.to)
+
+
+def _history(args: argparse.Namespace, registry: Registry) -> tuple[Any, str]:
+    """What became of the versions: as lines, as a page, or of two of them side by side."""
+    match args.verb:
         case "page":
             from tasks.history import page
 
             page.write(registry)
-            path = HISTORY
-        case _:
+            return {"path": str(HISTORY)}, str(HISTORY)
+        case "diff":
             from tasks.history import diff
 
             both, path = diff.write(registry, args.version, args.other)
             return diff.content(both, path), diff.console(both, path)
-    return {"path": str(path)}, str(path)
+    past = _past(registry, args.on)
+    none = f"no version of {registry.name} was in {registry.stage}"
+    rows = [event.summary() for event in past] + [text for text in (registry.budget(),) if text and args.on is None]
+    text = "\n".join(rows) or _none(args, registry, none)
+    return [asdict(event) for event in past], text
 
 
 def _version(args: argparse.Namespace, registry: Registry) -> Version:
