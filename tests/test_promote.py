@@ -64,7 +64,7 @@ def test_a_rejection_keeps_the_champion_and_is_recorded(served: Served, page: An
     choose(page, "reject")
     fill(dialog, "Grace Hopper", "")
     dialog.get_by_role("button", name="Submit").click()
-    page.get_by_text("Validation failed for field 'note'").wait_for()
+    page.get_by_text("Validation failed for field 'note'").first.wait_for()
     assert served.state(run) == "Suspended"
     fill(dialog, "Grace Hopper", "The labels of site 3 are wrong")
     submit(served, dialog, run)
