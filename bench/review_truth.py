@@ -21,7 +21,7 @@ from tasks.common import isolation, params
 from tasks.common.dataset import read_dataset
 from tasks.measure import yolo
 from tasks.review import review_images
-from tasks.review.doubts import by_rank
+from tasks.review.doubts import agreed_share, by_rank
 
 SETS = {"nuclei-dsb2018": "yolov8n-seg-int8recon.pt", "bccd-det": "yolov8n-int8recon.pt"}
 EPOCHS = {"nuclei-dsb2018": 4, "bccd-det": 4}
@@ -60,7 +60,9 @@ def score(data: Path, work: Path) -> None:
         dataset = read_dataset(work / name)
         settings = params.load(overrides=(f"train.imgsz={IMGSZ_REVIEW[name]}", "evaluate.max_det=400"))
         weights = work / "models" / name / "weights/best.pt"
-        order = [one.file.stem for one in by_rank(review_images(dataset, weights, settings, tuple(dataset.splits)))]
+        reviewed = review_images(dataset, weights, settings, tuple(dataset.splits))
+        print(f"{name}: the model agrees with {agreed_share(reviewed):.3f} of the labels")
+        order = [one.file.stem for one in by_rank(reviewed)]
         halves = {"all": order}
         if name == "nuclei-dsb2018":
             halves["tuned on: id 0-7"] = [stem for stem in order if stem[0] in TUNED]

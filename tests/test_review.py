@@ -13,6 +13,7 @@ import pytest
 
 from tasks import review
 from tasks.common import params
+from tasks.common.page.wording import wording
 from tasks.common.params import ReviewParams
 from tasks.common.rows import read_rows
 from tasks.measure.evaluation import Detections, Targets
@@ -140,6 +141,18 @@ def test_a_judge_that_is_too_weak_says_so_and_lists_nothing() -> None:
     assert "The baseline agrees with 40% of the labels of 688 images. It is too weak to judge them" in html
     assert "TOO WEAK TO JUDGE" in html
     assert not re.search(r"<table|<svg", html)
+
+
+def test_the_review_is_in_the_language_of_the_report(tmp_path: Path) -> None:
+    validate_data.draw(tmp_path / "0.jpg", 0)
+    one = ranked([replace(image("a", "train", "spurious"), file=tmp_path / "0.jpg")])
+
+    html = page("data/tiny", "baseline", one, 1, RULE, words=wording("zh"))
+    weak = page("data/tiny", "baseline", [], 4, RULE, 0.4, wording("zh"))
+
+    assert "第 1 行：模型在此处没有见到 nut" in html  # noqa: RUF001 - as it is written
+    assert "4 张图像的标注中，基线模型只认同 40%。" in weak  # noqa: RUF001 - as it is written
+    assert not re.search(r">[^<]*\b(the|of|and|is)\b", re.sub(r"<style>.*?</style>", "", html + weak, flags=re.S))
 
 
 def test_a_doubt_is_said_in_plain_words(tmp_path: Path) -> None:

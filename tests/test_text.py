@@ -19,8 +19,9 @@ from tasks.common.errors import WorkspaceError
 from tasks.common.output import error_block, lines
 from tasks.common.page.document import Cell, Document, Gallery, Panel, Section, Shot
 from tasks.common.page.montage import CELL_PX, montage
-from tasks.common.page.render import English, inline, render
+from tasks.common.page.render import inline, render
 from tasks.common.page.svg import shortened
+from tasks.common.page.wording import ENGLISH
 from tasks.measure.decision import Slice
 from tasks.registry import __main__ as command
 from tasks.watch.drop import Drop
@@ -209,7 +210,7 @@ def test_the_caption_of_a_picture_is_the_name_itself(name: str) -> None:
     section = Section("images", "Images", (Gallery("Gallery", (shot,), ""),))
 
     drawn = montage([shot], 99_999)
-    html = render(Document("Title", "", Cell("badge"), (section,)), English())
+    html = render(Document("Title", "", Cell("badge"), (section,)), ENGLISH)
 
     assert f'class="m">{text.html(shortened(name, CELL_PX))}</text>' in drawn
     assert f"<code>{text.html(name)}</code>" in html

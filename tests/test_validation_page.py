@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import sys
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from flows import labels
+from tasks.common import page as page_package
 from tasks.common.page.montage import montage
 from tasks.common.page.picture import on_picture
 from tasks.common.page.svg import Canvas
@@ -94,6 +97,28 @@ def test_hostile_names_are_text_and_their_images_are_found(spoiled: Path) -> Non
 
 def test_an_image_that_cannot_be_read_is_a_blank(spoiled: Path) -> None:
     assert page(spoiled).count("the image cannot be shown") == 1
+
+
+def test_the_page_is_in_the_language_of_the_report(spoiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(spoiled)
+    check("report.language=zh")
+
+    html = page(spoiled)
+    check()
+
+    shown_text = re.sub(r"<code>.*?</code>|<title>.*?</title>|<style>.*?</style>|<[^>]*>", " ", html, flags=re.S)
+    assert '<html lang="zh">' in html
+    assert "data.yaml 中没有这个类别" in html
+    assert "标注有严重问题，不会开始训练。" in html  # noqa: RUF001 - as it is written
+    assert not re.search(r"\b(the|of|and|is)\b", shown_text.partition("类别与尺寸")[0].partition("需要修正之处")[0])
+
+
+def test_every_check_of_the_house_has_its_words_in_chinese() -> None:
+    texts = tomllib.loads((Path(page_package.__file__).parent / "zh.toml").read_text())["texts"]
+    checks = yaml.safe_load((validate_data.ROOT / "expectations.yaml").read_text())
+    words = {entry["meta"].get(key) for table in checks.values() for entry in table for key in ("why", "fix")} - {None}
+
+    assert words - texts.keys() == set()
 
 
 def test_the_artifact_holds_the_checks_and_the_gallery(spoiled: Path) -> None:

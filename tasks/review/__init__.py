@@ -22,6 +22,7 @@ from tasks.common.accepted import accepted_dataset
 from tasks.common.champion import pinned_weights
 from tasks.common.classes import class_ids, require_explained
 from tasks.common.dataset import Dataset, label_file, shown
+from tasks.common.page.wording import wording
 from tasks.common.params import Params
 from tasks.common.paths import BASELINE, REVIEW, REVIEW_LIST, REVIEW_PAGE, RUNS
 from tasks.common.replace import replace_files
@@ -46,9 +47,9 @@ def run(params: Params) -> None:
     """
     from tasks.review.page import page
 
-    review_params = params.review
+    review_params, words = params.review, wording(params.report.language)
     if not review_params.enabled:
-        write({"enabled": False}, doubts.table([]), page(params.data.path, None, [], 0, review_params))
+        write({"enabled": False}, doubts.table([]), page(params.data.path, None, [], 0, review_params, words=words))
         log.info("review: switched off (review.enabled)")
         return
     champion = pinned_weights()
@@ -60,11 +61,11 @@ def run(params: Params) -> None:
         is_weak = agreed < WEAK_SHARE
         ranked = [] if is_weak else ranked
         content = doubts.summary(params.data.path, model, weights.as_posix(), ranked, reviewed, review_params)
-        html = page(params.data.path, model, ranked, len(reviewed), review_params, agreed if is_weak else None)
+        html = page(params.data.path, model, ranked, len(reviewed), review_params, agreed if is_weak else None, words)
     write(content | {"too_weak": is_weak}, doubts.table(ranked), html)
     if is_weak:
-        words = "review: the %s agrees with %.0f%% of the labels: below %.0f%% it is too weak to judge them, so none is listed"
-        log.warning(words, model, 100 * agreed, 100 * WEAK_SHARE)
+        text = "review: the %s agrees with %.0f%% of the labels: below %.0f%% it is too weak to judge them, so none is listed"
+        log.warning(text, model, 100 * agreed, 100 * WEAK_SHARE)
         return
     worst = f", first {ranked[0].place()}" if ranked else ""
     log.info("review: the %s doubts %d labels in %d images%s -> %s", model, len(ranked), content["images"], worst, REVIEW_PAGE)

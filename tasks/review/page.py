@@ -23,9 +23,10 @@ from tasks.common.page.document import (
     Tone,
 )
 from tasks.common.page.picture import on_picture, read_picture, tag
-from tasks.common.page.render import English, render
+from tasks.common.page.render import render
+from tasks.common.page.wording import ENGLISH, Wording
 from tasks.common.params import ReviewParams
-from tasks.common.text import code, counted, markdown
+from tasks.common.text import code, markdown
 from tasks.review.doubts import Doubt
 
 MAX_BYTES = 1_000_000
@@ -33,6 +34,14 @@ MAX_BYTES = 1_000_000
 NUM_DETAILS = 4
 NUM_ROWS = 40
 MOST_CORNERS, MOST_ROWS, MOST_TAGS = 240, 400, 12
+TOO_WEAK = (
+    "The {model} agrees with {share} of the labels of {images}. It is too weak to judge them: most of its doubts would be its "
+    "own mistakes, so none is listed. Train it longer, or wait for a better champion."
+)
+INTRO = (
+    "These are suggestions, most doubtful image first; none stops a run. The {model} was trained on these labels, so it forgives "
+    "some mistakes of split train. It is sure from confidence {conf}, and agrees from IoU {iou}."
+)
 LEGEND = (
     ("box fault", "not seen, or of another class"), ("box doubt", "seen elsewhere"), ("box missed", "seen without a label"),
     ("box other", "labels the model agrees with"),
@@ -52,39 +61,36 @@ def page(
     num_images: int,
     review_params: ReviewParams,
     weak_share: float | None = None,
+    words: Wording = ENGLISH,
 ) -> str:
     """The content of review.html. `model` is None if the review is switched off.
 
     `weak_share` is the share of the labels that the model agrees with where that is too little to judge them; else None.
     """
+    say, heading = words.say, words.say("Review of {path}", path=path)
     if model is None:
-        off = Section("off", "Switched off", (Paragraph("`review.enabled` is false in `params.yaml`."),))
-        return render(Document(f"Review of {path}", "", Cell("OFF", "warn"), (off,)), English())
+        off = Section("off", say("Switched off"), (Paragraph(say("`review.enabled` is false in `params.yaml`.")),))
+        return render(Document(heading, "", Cell(say("OFF"), "warn"), (off,)), words)
     if weak_share is not None:
-        weak = (
-            f"The {model} agrees with {weak_share:.0%} of the labels of {counted(num_images, 'image')}. It is too weak to judge "
-            f"them: most of its doubts would be its own mistakes, so none is listed. Train it longer, or "
-            f"wait for a better champion."
-        )
-        glance = Section("glance", "At a glance", (Callout(weak, "warn", ""),))
-        return render(Document(f"Review of {path}", "Nothing is listed", Cell("TOO WEAK TO JUDGE", "warn"), (glance,)), English())
+        reviewed = words.counted(num_images, "image")
+        weak = say(TOO_WEAK, model=say(model), share=f"{weak_share:.0%}", images=reviewed)
+        glance = Section("glance", say("At a glance"), (Callout(weak, "warn", ""),))
+        return render(Document(heading, say("Nothing is listed"), Cell(say("TOO WEAK TO JUDGE"), "warn"), (glance,)), words)
     kinds: Counter[str] = Counter(doubt.finding.kind for doubt in doubts)
     images = _by_image(doubts)
-    intro = (
-        f"These are suggestions, most doubtful image first; none stops a run. The {model} was trained on these labels, so it "
-        f"forgives some mistakes of split train. It is sure from confidence {review_params.conf:g}, "
-        f"and agrees from IoU {review_params.iou:g}."
-    )
-    cards = Cards(tuple(Card(f"{kinds[kind]:,}", name, text) for kind, (name, text) in MEANING.items()), "")
-    sections = [Section("glance", "At a glance", (cards, Paragraph(intro)))]
-    if shots := tuple(_shots(list(images.values())[: review_params.page_images])):
-        title = "Numbers are lines of the label file"
-        sections.append(Section("worst", "Look at these first", (Gallery(title, shots, "", LEGEND),)))
+    intro = say(INTRO, model=say(model), conf=f"{review_params.conf:g}", iou=f"{review_params.iou:g}")
+    cards = tuple(Card(f"{kinds[kind]:,}", say(name), say(text)) for kind, (name, text) in MEANING.items())
+    sections = [Section("glance", say("At a glance"), (Cards(cards, ""), Paragraph(intro)))]
+    if shots := tuple(_shots(list(images.values())[: review_params.page_images], words)):
+        legend = tuple((mark, say(text)) for mark, text in LEGEND)
+        gallery = Gallery(say("Numbers are lines of the label file"), shots, "", legend)
+        sections.append(Section("worst", say("Look at these first"), (gallery,)))
     if doubts:
-        sections.append(Section("list", "The list", (_table(doubts),)))
-    words = f"{counted(len(doubts), 'doubt')} in {len(images):,} of {counted(num_images, 'image')}"
-    badge = Cell("FOR REVIEW", "warn") if doubts else Cell("AGREED", "good")
-    return render(Document(f"Review of {path}", words, badge, tuple(sections)), English())
+        sections.append(Section("list", say("The list"), (_table(doubts, words),)))
+    count, all_images = words.counted(len(doubts), "doubt"), words.counted(num_images, "image")
+    subtitle = say("{doubts} in {shown} of {images}", doubts=count, shown=f"{len(images):,}", images=all_images)
+    badge = Cell(say("FOR REVIEW"), "warn") if doubts else Cell(say("AGREED"), "good")
+    return render(Document(heading, subtitle, badge, tuple(sections)), words)
 
 
 def _by_image(doubts: Iterable[Doubt]) -> dict[str, list[Doubt]]:
@@ -94,10 +100,10 @@ def _by_image(doubts: Iterable[Doubt]) -> dict[str, list[Doubt]]:
     return by_image
 
 
-def _shots(images: Sequence[Sequence[Doubt]]) -> Iterable[Shot]:
+def _shots(images: Sequence[Sequence[Doubt]], words: Wording) -> Iterable[Shot]:
     size = 0
     for doubts in images:
-        shot = _shot(doubts)
+        shot = _shot(doubts, words)
         if shot is None:
             continue
         size += len(shot.panels[0].svg)
@@ -106,7 +112,7 @@ def _shots(images: Sequence[Sequence[Doubt]]) -> Iterable[Shot]:
         yield shot
 
 
-def _shot(doubts: Sequence[Doubt]) -> Shot | None:
+def _shot(doubts: Sequence[Doubt], words: Wording) -> Shot | None:
     image = doubts[0].image
     picture = read_picture(image.file)
     if picture is None:
@@ -117,40 +123,51 @@ def _shot(doubts: Sequence[Doubt]) -> Shot | None:
         if doubt is None:
             canvas.polygon(points, "box other", f"line {row.line}")
             continue
-        canvas.polygon(points, "box doubt" if doubt.finding.kind == "badly located" else "box fault", _words(doubt))
+        canvas.polygon(points, "box doubt" if doubt.finding.kind == "badly located" else "box fault", _words(doubt, words))
         if len(doubts) <= MOST_TAGS:
             tag(canvas, min(x for x, _ in points), max(min(y for _, y in points), 0), str(row.line))
     for doubt in (d for d in doubts if d.finding.label < 0):
         x1, y1, x2, y2 = (float(v) for v in image.detections.box_xyxy[doubt.finding.detection])
         left, top = x1 / image.size_wh[0] * canvas.width, y1 / image.size_wh[1] * canvas.height
         width, height = (x2 - x1) / image.size_wh[0] * canvas.width, (y2 - y1) / image.size_wh[1] * canvas.height
-        canvas.rect(left, top, width, height, "box missed", "", _words(doubt))
+        canvas.rect(left, top, width, height, "box missed", "", _words(doubt, words))
     hidden = len(doubts) - NUM_DETAILS
-    details = [Cell(markdown(_words(doubt)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
-    details += [Cell(f"and {hidden} more")] if hidden > 0 else []
-    return Shot(image.path, f"{image.score:.0%} agreed", "warn", (Panel("", canvas.svg(image.path)),), tuple(details))
+    details = [Cell(markdown(_words(doubt, words)), _tone(doubt)) for doubt in doubts[:NUM_DETAILS]]
+    details += [Cell(words.say("and {more} more", more=hidden))] if hidden > 0 else []
+    return Shot(
+        image.path,
+        words.say("{share} agreed", share=f"{image.score:.0%}"),
+        "warn",
+        (Panel("", canvas.svg(image.path)),),
+        tuple(details),
+    )
 
 
-def _words(doubt: Doubt) -> str:
-    f, place = doubt.finding, f"line {doubt.line}: " if doubt.line else ""
-    if f.kind == "overlooked":
-        return f"model sees a {doubt.model_says} without a label ({doubt.conf:.2f})"
-    if f.kind == "swapped class":
-        return f"{place}labelled {doubt.label}, model sees a {doubt.model_says} ({doubt.conf:.2f})"
-    if f.kind == "badly located":
-        return f"{place}model sees this {doubt.label} elsewhere (IoU {f.iou:.2f})"
-    return f"{place}model sees no {doubt.label} here"
+def _words(doubt: Doubt, words: Wording) -> str:
+    f, say = doubt.finding, words.say
+    place = say("line {line}: ", line=doubt.line) if doubt.line else ""
+    conf = f"{doubt.conf:.2f}"
+    match f.kind:
+        case "overlooked":
+            return say("model sees a {seen} without a label ({conf})", seen=doubt.model_says, conf=conf)
+        case "swapped class":
+            text = say("labelled {label}, model sees a {seen} ({conf})", label=doubt.label, seen=doubt.model_says, conf=conf)
+        case "badly located":
+            text = say("model sees this {label} elsewhere (IoU {iou})", label=doubt.label, iou=f"{f.iou:.2f}")
+        case _:
+            text = say("model sees no {label} here", label=doubt.label)
+    return place + text
 
 
 def _tone(doubt: Doubt) -> Tone:
     return "warn" if doubt.finding.kind == "badly located" else "bad"
 
 
-def _table(doubts: Sequence[Doubt]) -> Table:
+def _table(doubts: Sequence[Doubt], words: Wording) -> Table:
     rows = tuple(
-        (code(doubt.place()), markdown(_words(doubt)), doubt.image.split, f"{doubt.finding.score:.2f}")
+        (code(doubt.place()), markdown(_words(doubt, words)), doubt.image.split, f"{doubt.finding.score:.2f}")
         for doubt in doubts[:NUM_ROWS]
     )
     more = len(doubts) - len(rows)
-    rows += (("", f"and {more:,} more in `review.csv`", "", ""),) if more else ()
-    return Table(("where", "doubt", "split", "score"), rows, "", num_text_columns=3)
+    rows += (("", words.say("and {more} more in `review.csv`", more=f"{more:,}"), "", ""),) if more else ()
+    return Table(tuple(map(words.say, ("where", "doubt", "split", "score"))), rows, "", num_text_columns=3)

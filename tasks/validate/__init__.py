@@ -24,6 +24,7 @@ from tasks.common import dvcfiles, stage
 from tasks.common.accepted import metadata_sha256, remember_accepted, require_content
 from tasks.common.dataset import Dataset, digest, read_dataset, without
 from tasks.common.manifest import AcceptedSplit, Manifest
+from tasks.common.page.wording import ENGLISH, Wording, wording
 from tasks.common.params import Params
 from tasks.common.paths import (
     DATA_DOCS,
@@ -115,7 +116,7 @@ def run(params: Params, folder: Path = REPORTS) -> None:
     warnings = results.warnings(verdict.outcomes)
     for block in warnings:
         log.warning(block)
-    contents = reports(path, verdict)
+    contents = reports(path, verdict, wording(params.report.language))
     if not verdict.passed:
         replace_files({at / name: content for at in (folder, REFUSED) for name, content in contents.items()})
         (folder / DATASET.name).unlink(missing_ok=True)
@@ -143,16 +144,16 @@ def require_still(verdict: Verdict) -> None:
     require_content(verdict.dataset, now, verdict.tables.hashes)
 
 
-def reports(path: str, verdict: Verdict) -> dict[str, bytes]:
-    """{name: content} of validation.json, issues.csv and issues.parquet, and validation.html and validation.svg for a person."""
+def reports(path: str, verdict: Verdict, words: Wording = ENGLISH) -> dict[str, bytes]:
+    """{name: content} of validation.json, issues.csv and issues.parquet; validation.html and .svg in the reader's `words`."""
     from tasks.common.page.montage import montage
     from tasks.validate.page import page
     from tasks.validate.worst import shots
 
     parquet = io.BytesIO()
     verdict.issues.write_parquet(parquet)
-    worst = shots(verdict.outcomes, verdict.dataset.root, verdict.dataset.names)
-    html = page(path, counts(verdict), verdict.outcomes, verdict.tables.frames, worst, verdict.passed, verdict.excess)
+    worst = shots(verdict.outcomes, verdict.dataset.root, verdict.dataset.names, words)
+    html = page(path, counts(verdict), verdict.outcomes, verdict.tables.frames, worst, verdict.passed, verdict.excess, words)
     return {
         VALIDATION.name: stage.as_json(
             results.summary(path, dvcfiles.data_version(Path(path)), verdict.passed, counts(verdict), verdict.outcomes)

@@ -14,8 +14,9 @@ from tasks.common.dataset import label_file, shown
 from tasks.common.page.document import Cell, Panel, Shot, Tone
 from tasks.common.page.picture import on_picture, read_picture, tag
 from tasks.common.page.svg import Canvas
+from tasks.common.page.wording import ENGLISH, Wording
 from tasks.common.rows import Row, read_rows
-from tasks.common.text import code, counted, markdown
+from tasks.common.text import code, markdown
 from tasks.validate.lines import read_text
 from tasks.validate.suite import Issue, Outcome
 
@@ -52,12 +53,12 @@ class Files:
         return {name: file for file in self.root.rglob("*") if "\\" in (name := shown(file, self.root))}
 
 
-def shots(outcomes: Sequence[Outcome], root: Path, names: Sequence[str]) -> tuple[Shot, ...]:
+def shots(outcomes: Sequence[Outcome], root: Path, names: Sequence[str], words: Wording = ENGLISH) -> tuple[Shot, ...]:
     """The worst images with their rows: every failing check has its turn, critical ones first."""
     flaws = flaws_by_image(outcomes)
     files, drawn, size = Files(root), [], 0
     for image in chosen(outcomes, flaws)[:NUM_SHOTS]:
-        shot = draw(image, flaws[image], files.find(image), names)
+        shot = draw(image, flaws[image], files.find(image), names, words)
         size += len(shot.panels[0].svg)
         if size > MAX_BYTES:
             break
@@ -106,7 +107,7 @@ def _take(queue: Iterator[str], order: dict[str, None]) -> bool:
     return False
 
 
-def draw(name: str, flaws: Sequence[Flaw], file: Path, classes: Sequence[str]) -> Shot:
+def draw(name: str, flaws: Sequence[Flaw], file: Path, classes: Sequence[str], words: Wording) -> Shot:
     """The image with all its rows, the offending ones filled and numbered."""
     picture = read_picture(file)
     canvas = picture.drawn() if picture else _blank()
@@ -121,8 +122,8 @@ def draw(name: str, flaws: Sequence[Flaw], file: Path, classes: Sequence[str]) -
         _mark(canvas, row, marks[row.line], classes, is_crowded=len(flagged) > MOST_TAGS)
     hidden = len(flaws) - NUM_DETAILS
     details = [Cell(_words(name, flaw), _tone(flaw[0])) for flaw in flaws[:NUM_DETAILS]]
-    details += [Cell(f"and {hidden} more")] if hidden > 0 else []
-    count = f"{counted(len(flaws), 'issue')}, {counted(len(rows), 'row')}"
+    details += [Cell(words.say("and {more} more", more=hidden))] if hidden > 0 else []
+    count = f"{words.counted(len(flaws), 'issue')}, {words.counted(len(rows), 'row')}"
     return Shot(name, count, _tone(flaws[0][0]), (Panel("", canvas.svg(name)),), tuple(details))
 
 

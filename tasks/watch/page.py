@@ -22,7 +22,8 @@ from tasks.common.page.document import (
     blocks,
 )
 from tasks.common.page.forest import ALONE, Effect, forest
-from tasks.common.page.render import English, render
+from tasks.common.page.render import render
+from tasks.common.page.wording import ENGLISH
 from tasks.common.text import code, markdown, table
 from tasks.watch.drift import FEATURES, Drift
 from tasks.watch.drop import Drop
@@ -112,7 +113,7 @@ def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tu
     if shown:
         sections.append(Section("images", "Images", tuple(shown)))
     badge = Cell(watch.finding.replace("_", " "), TONES[watch.finding])
-    return render(Document(f"Watch of {watch.champion}", subtitle, badge, tuple(sections)), English())
+    return render(Document(f"Watch of {watch.champion}", subtitle, badge, tuple(sections)), ENGLISH)
 
 
 def _cards(watch: Watch) -> Cards | None:

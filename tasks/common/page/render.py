@@ -37,16 +37,6 @@ class Texts(Protocol):
         """document.contents, document.note, document.values, and document.source with its `source`."""
 
 
-class English:
-    """The frame of a page that is in English only."""
-
-    language = "en"
-    texts = {"document.contents": "Contents", "document.note": "", "document.source": "{source}", "document.values": "As text"}  # noqa: RUF012
-
-    def __call__(self, key: str, **values: object) -> str:
-        return self.texts[key].format(**values)
-
-
 def render(document: Document, words: Texts) -> str:
     """The whole file."""
     templates = Environment(
