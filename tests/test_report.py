@@ -593,7 +593,7 @@ def test_the_comment_on_a_pull_request_has_verdict_metrics_and_the_three_worst_t
     assert "| **box mAP50**" in shown
     worst = shown.partition("**What speaks against it**\n\n")[2].partition("\n\n")[0].splitlines()
     assert len(worst) == 3
-    assert worst[0].startswith("- `min_metric`: box.mAP50 is ")
+    assert worst[0].startswith("- `min_metric: box.mAP50`: ")
     assert "`python -m tasks.report --errors` draws every image" in shown
 
 
