@@ -72,3 +72,14 @@ def test_every_parameter_in_an_example_exists(page: Path) -> None:
 
     assert named
     assert named <= KEYS
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda file: file.name)
+def test_a_workflow_is_yaml_and_pins_its_actions_and_what_it_runs_exists(file: Path) -> None:
+    steps = [step for job in load_yaml(file)["jobs"].values() for step in job["steps"]]
+    commands = " ".join(str(step.get("run", "")) for step in steps)
+    modules = set(re.findall(r"python -m ([\w.]+)", commands))
+
+    assert all(re.search(r"@v\d+$", step["uses"]) for step in steps if "uses" in step)
+    assert all(importlib.util.find_spec(module) for module in modules)
+    assert modules or ".ci/run" in commands

@@ -591,3 +591,6 @@ def test_the_verbs_print_the_same_words_for_both_backends(root: Path, params: Pa
     assert verb("history").endswith("v1.1.0  A. Reviewer: holds")
     assert verb("verify") == f"{params.registry.name} all: everything is as it was registered"
     assert f"/#/models/{params.registry.name}/versions/1" in verb("show", "v1.1.0")
+    assert verb("page") == "runs/history.html"
+    assert "since" in (root / "runs/history.html").read_text().partition("Champion</dt>")[2][:200]
+    assert "its reports/evaluation.npz cannot be read" in verb("diff", "v1.1.0", "v1.1.0")

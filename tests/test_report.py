@@ -21,7 +21,7 @@ from tasks.common import params
 from tasks.common.errors import EvaluationError, WorkspaceError
 from tasks.common.page.document import Advice, Bullets, Cards, Figure, Gallery, Section, Table
 from tasks.measure.errors import Errors
-from tasks.report import catalogue, inputs, sections
+from tasks.report import catalogue, inputs, pullrequest, sections
 from tasks.report.facts import Facts
 from tasks.report.sections import errors as errors_section
 from tasks.report.sections import parts
@@ -616,3 +616,26 @@ def test_of_many_classes_the_best_the_worst_and_the_lost_are_shown(written) -> N
     assert {count for _, count in shown} == {shown[0][1]}
     assert int(shown[0][0]) > int(shown[1][0]) == parts.BEST_ROWS + parts.WORST_ROWS  # losses in the box alone
     assert re.search(r"Worse beyond noise: (class \d+, ){20}and \d+ more\.", text)
+
+
+def test_the_comment_on_a_pull_request_has_verdict_metrics_and_the_three_worst_things(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = SITUATIONS["guards"]().write(workspace)
+    pullrequest.run(settings)
+
+    shown = capsys.readouterr().out
+    assert shown.startswith("## Training report: REJECT\n")
+    assert "- **Largest risk**: guard `min_metric" in shown
+    assert "| **box mAP50**" in shown
+    worst = shown.partition("**What speaks against it**\n\n")[2].partition("\n\n")[0].splitlines()
+    assert len(worst) == 3
+    assert worst[0].startswith("- `min_metric: box.mAP50`: ")
+    assert "`python -m tasks.report --errors` draws every image" in shown
+
+
+def test_the_comment_says_where_nothing_speaks_against_the_candidate(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = SITUATIONS["same model"]().write(workspace)
+    pullrequest.run(settings)
+
+    assert "Nothing was found: no guard failed" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import pytest
 
 from tasks import report
 from tasks.measure.errors import Confusion, Counts, Errors
-from tasks.report import catalogue, inputs, listing
+from tasks.report import catalogue, inputs, listing, pullrequest
 from tasks.report.catalogue import FOLDER, Language, Words
 from tasks.report.facts import Facts
 from tasks.report.sections import brief
@@ -60,6 +60,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
                 report.run(settings)
                 patch.setattr(listing, "MOST_IMAGES", 1 if name == "weak spots" else 300)
                 listing.run(settings)
+                pullrequest.run(settings)
                 facts = Facts(inputs.read(), settings.report, settings.finetune.recipe)
         for errors in (errors_of(missed=2), errors_of(grown=(Confusion("nut", "washer", 27, 61),)), errors_of()):
             vars(facts)["errors"] = errors  # in the place of the cached property

@@ -21,7 +21,7 @@ def section(facts: Facts) -> Section:
         "metrics",
         facts.words("metrics.title"),
         (
-            _table(facts),
+            table(facts),
             Paragraph(facts.words("metrics.harness", **facts.inputs.evaluation.settings), f"{EVALUATION}: settings"),
             _gains(facts),
             _recall(facts),
@@ -29,7 +29,8 @@ def section(facts: Facts) -> Section:
     )
 
 
-def _table(facts: Facts) -> Table:
+def table(facts: Facts) -> Table:
+    """Every metric of the models in question, with the change from reference to candidate."""
     words, shown = facts.words, facts.inputs.models
     header = (words("column.metric"), *map(facts.model, shown), *words.columns("change", "gain"), facts.interval_name)
     rows = tuple(_row(facts, kind, name) for kind in facts.inputs.kinds for name in NAMES)
