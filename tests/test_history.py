@@ -16,6 +16,7 @@ import pytest
 from tasks.common import params as params_module
 from tasks.common.looks import Subject
 from tasks.common.page import render
+from tasks.common.page.wording import ENGLISH
 from tasks.common.params import Params
 from tasks.gate.wording import share
 from tasks.history import chart, page
@@ -73,7 +74,7 @@ def line_of(num_versions: int) -> list[Turn]:
 
 
 def html(trail: Trail) -> str:
-    return render.render(page.document(trail), render.English())
+    return render.render(page.document(trail), ENGLISH)
 
 
 def step_of(drawing: str) -> list[tuple[float, float]]:

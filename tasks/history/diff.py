@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common.page import render
+from tasks.common.page.wording import ENGLISH
 from tasks.common.paths import RUNS
 from tasks.common.replace import replace_files
 from tasks.common.text import counted, line, table
@@ -30,7 +31,7 @@ def write(registry: Registry, before: str, after: str) -> tuple[Diff, Path]:
     """
     diff = compare.read(registry, before, after)
     path = RUNS / f"diff-{diff.before.version}-{diff.after.version}.html"
-    replace_files({path: render.render(document(diff), render.English()).encode()})
+    replace_files({path: render.render(document(diff), ENGLISH).encode()})
     log.info("diff: %s and %s -> %s", diff.before.tag, diff.after.tag, path)
     return diff, path
 

@@ -19,6 +19,7 @@ from tasks.common.page.document import (
     Section,
     blocks,
 )
+from tasks.common.page.wording import ENGLISH
 from tasks.common.paths import HISTORY
 from tasks.common.replace import replace_files
 from tasks.common.text import counted, markdown, table
@@ -40,7 +41,7 @@ def write(registry: Registry) -> Trail:
         PipelineError: see `tasks.history.trail.read`.
     """
     trail = read(registry)
-    replace_files({HISTORY: render.render(document(trail), render.English()).encode()})
+    replace_files({HISTORY: render.render(document(trail), ENGLISH).encode()})
     log.info("history: %s of %s -> %s", counted(len(trail.turns), "version"), trail.name, HISTORY)
     return trail
 
