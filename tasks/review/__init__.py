@@ -31,8 +31,9 @@ from tasks.review.doubts import ReviewedImage
 
 log = logging.getLogger(__name__)
 SPLITS = ("train", "val")
-WEAK_SHARE = 0.5
-"""A model that agrees with a smaller share of the labels is too weak to judge them."""
+WEAK_SHARE = 0.57
+"""A model that agrees with a smaller share of the labels is too weak to judge them: its doubts are wrong labels less than twice
+as often as any label is (docs/review.md)."""
 MIN_CONF = 0.01
 """Detections of lower confidence are left out; they do not even support a label."""
 
