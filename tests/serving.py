@@ -19,7 +19,7 @@ import yaml
 
 from tasks.gate import decide
 from tasks.measure.decision import Level, Reign
-from tests import checkout
+from tests import checkout, warm
 from tests import workspace as ws
 from tests.api import Api, free_port
 from tests.gate_data import gate_params, random_evaluation
@@ -60,6 +60,8 @@ class Served(Api):
 
     def __init__(self, folder: Path, settings: Mapping[str, str], user: tuple[str, str] | None = None) -> None:
         self.root = make_root(folder / "checkout")
+        if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in settings:
+            checkout.put_database(self.root / ".prefect")
         self.log = folder / "serve.log"
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -74,7 +76,7 @@ class Served(Api):
 
     def begin(self) -> None:
         """Start it; `ready` waits until it serves."""
-        command = [sys.executable, "-m", "flows.serve"]  # none of it forked: `end` looks whether something lives on
+        command = [warm.python("dvc", "flows"), "-m", "flows.serve"]
         with self.log.open("wb") as stream:
             self.process = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
 
