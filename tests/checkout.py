@@ -54,15 +54,18 @@ def set_params(root: Path, changes: dict[str, dict[str, object]]) -> None:
 def run(root: Path, *command: str, ok: bool = True) -> str:
     """What `command` prints in the checkout, errors included; it must succeed, or fail if `ok` is false.
 
-    DVC, its stages and the verbs of the registry are forked from a process that has imported their libraries.
+    DVC and `python -m tasks.NAME`, stages and verbs, are forked from a process that has imported their libraries.
     """
     environment = ENVIRONMENT
     if command[0] == "dvc":
         folder = Path(warm.python("dvc", "stages") if {"repro", "exp"} & set(command) else warm.python("dvc")).parent
         environment = {**ENVIRONMENT, "PATH": os.pathsep.join([str(folder), ENVIRONMENT["PATH"]])}
         command = (sys.executable, "-m", *command)
-    if command[:2] == (sys.executable, "-m") and command[2] in ("dvc", "tasks.registry"):
-        command = (warm.python("dvc"), *command[1:])
+    if command[:2] == (sys.executable, "-m"):
+        if command[2] in ("dvc", "tasks.registry"):
+            command = (warm.python("dvc"), *command[1:])
+        elif command[2].startswith("tasks."):
+            command = (warm.python("dvc", "stages"), *command[1:])
     result = subprocess.run(
         command,
         check=False,
@@ -79,7 +82,27 @@ def run(root: Path, *command: str, ok: bool = True) -> str:
 
 def run_flow(root: Path, module: str, ok: bool = True) -> str:
     """What `python -m MODULE` prints in the checkout; the flow, its server, DVC and the stages are forked as in `run`."""
+    put_database(root / ".prefect")
     return run(root, warm.python("dvc", "stages", "flows"), "-m", module, ok=ok)
+
+
+def put_database(home: Path) -> None:
+    """Let Prefect's `home` have the database that its first start makes, if it has none: 113 migrations take some 5 CPU s."""
+
+    def make(place: Path) -> None:
+        unfinished = place.with_name("prefect.unfinished")
+        environment = {**ENVIRONMENT, "PREFECT_HOME": str(unfinished), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        words = ("-m", "prefect", "server", "database", "upgrade", "--yes")
+        log = place.with_name("prefect.log")
+        with log.open("wb") as stream:
+            code = warm.run("flows", words, environment, place.parent, stream.fileno(), warm.START_S)
+        assert code == 0, log.read_text()
+        (unfinished / "prefect.db").rename(place)
+
+    database = home / "prefect.db"
+    if warm.IS_POSSIBLE and not database.exists():
+        home.mkdir(exist_ok=True)
+        shutil.copyfile(warm.once("prefect.db", make), database)
 
 
 def processes_in(root: Path) -> list[psutil.Process]:

@@ -64,11 +64,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user's environment: no global git settings, state of its own; and DVC starts at once."""
+    """A user's environment: no global git settings, state of its own; and DVC and the stages in miniature start at once."""
     python = warm.python("dvc")
     monkeypatch.setattr(dvc, "started", lambda command, *rest: process.started([python, *command[1:]], *rest))
     for name, value in ws.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(python).parent), ws.ENVIRONMENT["PATH"]]))
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
 
 

@@ -102,6 +102,7 @@ class Server(Api):
 
     @contextmanager
     def running(self) -> Iterator[Server]:
+        checkout.put_database(self.folder / ".prefect")
         with self.program("server", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)) as process:
 
             def answers() -> bool:

@@ -61,6 +61,8 @@ class Served(Api):
 
     def __init__(self, folder: Path, settings: Mapping[str, str], user: tuple[str, str] | None = None) -> None:
         self.root = make_root(folder / "checkout")
+        if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in settings:
+            checkout.put_database(self.root / ".prefect")
         self.log = folder / "serve.log"
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"

@@ -42,13 +42,16 @@ DVC = """
     dvc.cli.parser dvc.commands.repro dvc.fs dvc.repo.push dvc.repo.reproduce dvc.repo.status dvc.stage.run dvc_data.hashfile
     dvc_render dulwich.repo flufl.lock gto networkx numpy psutil pydantic.dataclasses pygit2 ruamel.yaml scmrepo.git zc.lockfile
 """
+OURS = """tasks.common.bounded tasks.common.champion tasks.common.checkpoint tasks.measure.decision tasks.measure.files
+    tasks.measure.operating tasks.registry tasks.registry.in_git tasks.registry.verify"""
 LIBRARIES = {
-    "dvc": DVC,
+    "dvc": f"{DVC} {OURS}",
     "stages": f"""{DVC} great_expectations matplotlib.pyplot onnxruntime polars thop torch._inductor torchvision
         ultralytics.utils.plotting tasks.evaluate tasks.export tasks.gate tasks.measure.kernel tasks.registry tasks.report
         tasks.review tasks.train.trainer tasks.validate tasks.watch""",
-    "flows": """gto numpy prefect.cli.worker prefect.flow_engine prefect.runner prefect.server.api.server prefect.workers.process
-        psutil ruamel.yaml""",
+    "flows": f"""gto numpy prefect.artifacts prefect.cli.worker prefect.deployments.flow_runs prefect.flow_engine prefect.runner
+        prefect.server.api.server prefect.workers.process psutil ruamel.yaml {OURS} tasks.gate tasks.preflight tasks.snapshot
+        tasks.summary""",
 }
 """What takes long to import, and starts no thread before it is used."""
 START_S = 300
@@ -56,13 +59,13 @@ CLIENT = r"""#!{python} -IS
 import sys
 option, module = [*sys.argv[1:3], "", ""][:2]
 name = (
-    "dvc" if module in ("dvc", "tasks.registry")
+    "dvc" if option == "stage.py" or module in ("dvc", "tasks.registry")
     else "stages" if module.startswith("tasks.")
     else "flows" if module.startswith("flows.") or module.partition(".")[0] == "prefect" and "server" not in sys.argv
     else ""  # a server too: who starts one looks whether that very process listens
 )
 try:
-    if option != "-m" or not name or module == "tasks.export.worker":  # which is measured, and must not have torch imported
+    if option not in ("-m", "stage.py") or not name or module == "tasks.export.worker":  # whose memory is measured
         raise OSError
     import _socket, marshal, os, signal
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -124,7 +127,7 @@ def _start(name: str, folder: str, pid: str) -> None:
 
 @cache
 def python(*names: str) -> str:
-    """A file to run in the place of `python`, in a folder for PATH: DVC and, with those LIBRARIES, `-m tasks.NAME` are forked."""
+    """A file to run in the place of `python`, in a folder for PATH: it forks what needs those LIBRARIES, and runs the rest."""
     if not IS_POSSIBLE or FOLDER not in os.environ:  # a program outside pytest uses these fixtures
         return sys.executable
     folder = Path(address(names[0])).parent
@@ -238,7 +241,7 @@ def _become(
     for text in (sys.stdout, sys.stderr):
         text.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.path[:] = [cwd, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *path]
-    sys.argv[:] = [words[0], *words[2:]]
+    sys.argv[:] = words if words[0] == "stage.py" else [words[0], *words[2:]]
     if flow_python:
         sys.executable = str(flow_python)
         _read_settings(words[1])
@@ -246,6 +249,9 @@ def _become(
             sys.modules.pop(words[1], None)  # which runpy would warn of
     if words[0] == "-m":
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        return
+    if words[0] == "stage.py":
+        runpy.run_path(words[0], run_name="__main__")
         return
     assert words[0] == "-c", words
     main = sys.modules["__main__"] = ModuleType("__main__")
@@ -257,7 +263,7 @@ def _read_settings(module: str) -> None:
     from prefect.context import refresh_global_settings_context
 
     if module.startswith("flows."):
-        from tasks.common import isolation  # of the checkout
+        from tasks.common import isolation
 
         isolation.apply()
     refresh_global_settings_context()
