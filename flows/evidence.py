@@ -247,9 +247,9 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
 
 def _gain(decision: Decision) -> str:
     text = f"{share(decision.gain)} over the {decision.reference_model}"
-    if decision.evidence is None or decision.confidence is None:
+    if (level := decision.level) is None:
         return f"{text}; gate.confidence is null, so the point alone decided"
-    return f"{text}, at least {share(decision.evidence.lower_bound)} with {decision.confidence:.4g} confidence"
+    return f"{text}, at least {share(level.lower_bound)} with {(1 - level.significance) * 100:.4g}% confidence"
 
 
 def _share(gain: float | None) -> str:

@@ -75,7 +75,7 @@ def test_the_first_lines_say_what_one_would_ask_first() -> None:
 
     values = r"- \*\*PROMOTE\*\*: box\.mAP50 0\.\d{4} to 0\.\d{4}, \+[\d.]+% over the champion"
     assert lines[0] == "## Shall `detector@v1.1.0` go into production?"
-    assert re.fullmatch(rf"{values}, at least \+[\d.]+% with 0\.95 confidence", lines[2])
+    assert re.fullmatch(rf"{values}, at least \+[\d.]+% with 95% confidence", lines[2])
     assert lines[3:8] == [
         "- **Lost most**: site 3: -25.00% (-30.00% to -20.00%)",
         "- **Confusion that grew most**: nut as washer, 27 to 61",

@@ -80,7 +80,7 @@ def test_the_verdict_says_how_many_classes_have_few_objects_and_what_that_does()
     bias = decision.evidence.small_sample_bias
     assert decision.reasons[-1] == (
         "30 of 30 classes have fewer than 20 objects, and mAP over such classes favours a model with more recall and more false "
-        f"detections: by halves of the split that is {bias * 100:+.2f} % of the gain, so the lower bound is that much lower"
+        f"detections: by halves of the split that is {bias * 100:+.2f}% of the gain, so the lower bound is that much lower"
     )
 
 

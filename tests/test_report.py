@@ -123,7 +123,7 @@ def test_the_outcome_follows_the_verdict(written, name: str, verdict: str, first
     ("name", "risk", "command"),
     [
         ("gain", r"class \d taken for class \d in service \d+ → \d+|false alarms", PROMOTE),
-        ("equal", r"the gain may be luck: its lower bound is -\d", PROMOTE),
+        ("equal", r"the gain may be luck: with the 95% confidence that it needs it is at least -\d", PROMOTE),
         ("too little", r"the gain of \+[\d.]+% misses the target of \+900\.00%", r"dvc exp run -S baseline\.epochs=6"),
         ("guards", r"guard `min_metric: box\.mAP50` fails \(2 in all\)", r"dvc exp run -S baseline\.epochs=6"),
         ("same model", r"the gain of \+0\.00% misses", r"dvc exp run -S baseline\.epochs=6"),

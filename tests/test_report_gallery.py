@@ -88,7 +88,7 @@ def test_the_worst_images_are_one_picture_for_places_without_a_page(workspace: P
     svg = (workspace / "reports/worsened.svg").read_text()
 
     worst = [image.image for image in Errors.read().worsened[:NUM_IN_PICTURE]]
-    names = re.findall(r'class="m">(\S+?): ', svg)
+    names = re.findall(r'class="m row">(\S+?): ', svg)
     assert names == [name for name in worst if name in names], "those of them that are on this machine, the worst first"
     assert svg.count("<image ") == len(names) > 0
     assert svg.count("<use ") == 2 * len(names), "reference and candidate are drawn on the same pixels"

@@ -210,6 +210,16 @@ class Decision(Stored):
     """None in the first turns, and in decisions of earlier releases."""
 
     @property
+    def level(self) -> Level | None:
+        """The bound that had to be above zero, and its significance: those of the look where a budget limits the looks.
+
+        None where gate.confidence is null.
+        """
+        if self.evidence is None or self.confidence is None:
+            return None
+        return (self.reign and self.reign.level) or Level(1 - self.confidence, self.evidence.lower_bound)
+
+    @property
     def summary(self) -> str:
         """The verdict with its first reason, for one line."""
         return f"{self.verdict}: {self.reasons[0]}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks.common.text import gain
-from tasks.measure.decision import percent_of_resamples
+from tasks.measure.decision import Level, percent_of_resamples
 from tasks.measure.intervals import Interval
 
 Language = Literal["en", "zh"]
@@ -82,6 +82,13 @@ class Words:
         if share is None or _absent(share):
             return self.none
         return self("format.percent", value=f"{share * 100:.{digits}f}")
+
+    def level(self, level: Level | None) -> dict[str, str]:
+        """The bound that had to be above zero, and the confidence that was asked for, as texts."""
+        if level is None:
+            return {"bound": self.none, "confidence": self.none}
+        confidence = (1 - level.significance) * 100
+        return {"bound": self.gain(level.lower_bound), "confidence": self("format.percent", value=f"{confidence:.4g}")}
 
     def resamples(self, share: float | None) -> str:
         """A share of the resamples as text: 97.3%, and > 99.9% for all of them."""

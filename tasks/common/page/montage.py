@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 
 from tasks.common.page.document import Shot
-from tasks.common.page.svg import shortened
+from tasks.common.page.svg import FONT_PX, shortened
 from tasks.common.text import html
 
 CELL_PX, GAP_PX, CAPTION_PX, COLUMNS = 300, 14, 22, 3
+ROW_PX = 22
+"""Font size above a row of drawings: three of them are shown at half their width in a dialog."""
 STYLE = (
     "svg{font-family:system-ui,sans-serif}.box{fill:none;stroke-width:2.5}.box.other{stroke:#4da3ff;stroke-width:1.4}"
     ".box.fault{stroke:#ff4d3d;fill:#ff4d3d38}.box.doubt{stroke:#ffb31a;fill:#ffb31a2e}.spot{fill:none;stroke-width:2}"
@@ -17,7 +19,7 @@ STYLE = (
     "path.box.false{fill:#ff5a4533}"
     ".box.missed{stroke:#ffb31a;stroke-dasharray:6 4}.g{stroke:#8884}.a{stroke:#888}.was{fill:#8886}.l{fill:none;stroke-width:2}"
     ".l.candidate{stroke:#4d8fe8}.t{fill:#888}"
-    ".spot.fault{stroke:#ff4d3d}.spot.doubt{stroke:#ffb31a}.blank{fill:#8883;stroke:#888}.m{fill:#888;font-size:12px}"
+    ".spot.fault{stroke:#ff4d3d}.spot.doubt{stroke:#ffb31a}.blank{fill:#8883;stroke:#888}.m{fill:#888;font-size:12px}.m.row{font-size:22px}"
     ".tag{fill:#fff;font-size:15px;font-weight:600;paint-order:stroke;stroke:#000c;stroke-width:3px}"
 )
 """The page's marks; the ground is the reader's own, light or dark."""
@@ -63,9 +65,11 @@ def _row(shot: Shot) -> tuple[float, list[str]]:
     """The drawings of a shot side by side, each with what it shows."""
     cells, heights = [], []
     for i, panel in enumerate(shot.panels):
-        head = f'<text y="15" class="m">{html(f"{shot.name}: {shot.note}")}</text>' if i == 0 else ""
-        drawing, height = _placed(panel.svg, 2 * CAPTION_PX)
-        cells.append(f'{head}<text y="{CAPTION_PX + 15}" class="m">{html(shortened(panel.title, CELL_PX))}</text>{drawing}')
+        row = shortened(f"{shot.name}: {shot.note}", (3 * CELL_PX + 2 * GAP_PX) * FONT_PX / ROW_PX)
+        head = f'<text y="{ROW_PX}" class="m row">{html(row)}</text>' if i == 0 else ""
+        drawing, height = _placed(panel.svg, 3 * ROW_PX)
+        name = html(shortened(panel.title, CELL_PX * FONT_PX / ROW_PX))
+        cells.append(f'{head}<text y="{2.4 * ROW_PX:.0f}" class="m row">{name}</text>{drawing}')
         heights.append(height)
     return max(heights), cells
 

@@ -29,10 +29,10 @@ def decide(facts: Facts) -> Iterator[Item]:
         yield Item("more_groups", values, f"{DECISION}: evidence.groups", PROMOTE)
     elif decision.verdict is Verdict.INCONCLUSIVE and evidence is not None:
         values |= {
-            "bound": facts.words.gain(evidence.lower_bound),
+            **facts.words.level(decision.level),
             "share": facts.words.resamples(evidence.probability_of_gain),
         }
-        yield Item("judge", values, f"{DECISION}: evidence.lower_bound, evidence.probability_of_gain", PROMOTE)
+        yield Item("judge", values, f"{DECISION}: evidence, reign", PROMOTE)
 
 
 def mend_guards(facts: Facts) -> Iterator[Item]:

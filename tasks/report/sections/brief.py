@@ -54,7 +54,7 @@ def _tested(facts: Facts) -> str:
     if not facts.reaches:
         return words("brief.below", gain=words.gain(decision.gain), target=words.gain(decision.threshold))
     if decision.verdict is Verdict.INCONCLUSIVE:
-        return words("brief.luck", bound=words.gain(decision.evidence.lower_bound if decision.evidence else None))
+        return words("brief.luck", **words.level(decision.level))
     if lost := lost_parts(facts):
         return words("brief.lost", name=lost[0], count=len(lost))
     return ""

@@ -94,7 +94,7 @@ def summary(facts: Facts) -> str:
         candidate=words.value(decision.candidate),
         gain=words.gain(decision.gain),
         target=words.gain(decision.threshold),
-        bound=words.gain(decision.evidence.lower_bound if decision.evidence else decision.gain),
+        **words.level(decision.level),
         guards=words.listing([code(guard.name) for guard in decision.guards if not guard.passed]),
     )
 
