@@ -25,9 +25,10 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from flows import unanswered
-from flows.evidence import Evidence, page, report_key
+from flows.evidence import Evidence
 from flows.naming import PROMOTION, artifact_key, title
 from flows.pictures import WORST, WORST_ALT, with_picture
+from flows.question import page, report_key
 from tasks.common.errors import RegistryError
 from tasks.common.params import PromoteParams
 from tasks.common.text import markdown

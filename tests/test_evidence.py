@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.evidence import MAX_IMAGES, MAX_ROWS, page
+from flows.question import MAX_IMAGES, MAX_ROWS, page
 from tasks.measure.decision import Level, Reign, Slice, Verdict
 from tasks.measure.errors import Confusion, Counts, Errors, Worsened
 from tasks.measure.exported import Exported, ExportedFormat
@@ -118,9 +118,7 @@ def test_confusions_that_grew_and_images_that_lost_are_listed() -> None:
 
     text = unpadded(page(replace(EVIDENCE, errors=errors))).split("## In service: ")[1]
 
-    assert text.startswith(
-        f"{len(images)} of 256 images got worse, 73 better\n\nEach model at its own thresholds; counted, not tested."
-    )
+    assert text.startswith(f"{len(images)} of 256 got worse, 73 better\n\nEach model at its own thresholds; counted, not tested.")
     assert "| nut as washer | 27 | 61 |" in text
     assert "| images/0\\|.jpg | 3 to 2 | 0 to 1 | 0 to 0 |" in text
     assert "and 2 more, in the report" in text
@@ -189,3 +187,31 @@ def test_the_page_says_in_which_runtimes_the_version_was_kept() -> None:
     assert "| engine | skipped | none | " in text
     assert "tensorrt is not \\| installed |" in text
     assert "In other runtimes" not in page(EVIDENCE)
+
+
+CJK = re.compile(r"[\u4e00-\u9fff]")
+
+
+def test_the_question_is_asked_in_the_language_of_the_report() -> None:
+    worse = replace(DECISION.metrics["box.mAP50"], change=-0.2, gain=-0.25, gain_interval=Interval(-0.3, -0.2))
+    counts = Counts(616, 293, 78)
+    pairs, images = (Confusion("nut", "washer", 27, 61),), (Worsened("images/0.jpg", counts, counts),)
+    errors = Errors(before=counts, after=counts, images=256, improved=73, grown=pairs, worsened=images)
+    decision = replace(DECISION, slices=(Slice("site", "3", worse),), reign=Reign("v1.0.0", 2, 0.2, None, None))
+    changed = {
+        "champion": "v0.9.0",
+        "newest": "v1.2.0",
+        "since": ("it was judged",),
+        "answers": ("Grace: no",),
+        "picture": b"<svg/>",
+    }
+    evidence = replace(EVIDENCE, decision=decision, errors=errors, exported=EXPORTED, language="zh", **changed)
+
+    text = page(evidence)
+
+    heads = [line for line in text.splitlines() if line.startswith(("#", "> ", "- **", "| "))]
+    own_words = [line for line in heads if not re.match(r"- \*\*PROMOTE|\| [\w.-]+ +\|", line)]
+    english = [line for line in own_words if not CJK.search(line)]
+    assert [line for line in english if not re.match(r"\| (max_|images/|site|onnx|engine|class)", line)] == []
+    assert "## 是否将 `detector@v1.1.0` 投入生产" in text
+    assert "20% 的预算已用去 17%" in text

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flows.effects import register_model
-from flows.evidence import page
+from flows.question import page
 from tasks import summary
 from tasks.common import params as params_module
 from tasks.common.params import Params

@@ -12,7 +12,7 @@ import polars
 import pytest
 from markdown_it import MarkdownIt
 
-from flows import evidence, labels
+from flows import labels, question
 from tasks import snapshot
 from tasks.common import stage, text
 from tasks.common.errors import WorkspaceError
@@ -176,9 +176,9 @@ def test_what_prefect_shows_of_an_approval_has_no_link_and_no_picture(name: str)
     guard = replace(DECISION.guards[0], name=f"max_class_drop: {name}", passed=False, text=name)
     decision = replace(DECISION, slices=(part,), guards=(guard,), reasons=(name,))
 
-    shown = evidence.page(replace(EVIDENCE, decision=decision))
+    shown = question.page(replace(EVIDENCE, decision=decision))
 
-    assert kinds_in(shown) == kinds_in(evidence.page(EVIDENCE))
+    assert kinds_in(shown) == kinds_in(question.page(EVIDENCE))
 
 
 @names
