@@ -533,7 +533,7 @@ class TestFetch:
             for file in cached.rglob("*"):
                 if file.is_file() and file.read_bytes().endswith(b"<p>first weights"):
                     file.unlink()
-        assert "neither in the DVC cache nor on a remote" in the_error(lambda: Registry(params).report("v1.0.0")).what
+        assert "it is in no DVC cache and on no remote" in the_error(lambda: Registry(params).report("v1.0.0")).what
 
     def test_what_is_here_and_right_is_kept_and_what_is_wrong_is_replaced(self, root: Path, params: Params) -> None:
         Registry(params).register()

@@ -257,7 +257,7 @@ class TestRegister:
         assert text.endswith("</dl></aside><p>the report")
         assert f"<strong>{params.registry.name}@{version}</strong>" in text
         stored(server, "report.html").write_text("something else")
-        assert "reports/report.html has SHA-256" in the_error(lambda: Registry(params).report(version)).what
+        assert "reports/report.html has the hash" in the_error(lambda: Registry(params).report(version)).what
 
     def test_a_version_without_artifacts_says_so(self, bare: Path, params: Params) -> None:
         Exported(verdict=Verdict.PROMOTE, exported=True, reason="", formats={}).write()

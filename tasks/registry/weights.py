@@ -142,9 +142,12 @@ class Copies(Counting):
                         raise RegistryError("it is in no DVC cache and on no remote")
                     digests = md5, md5_of(copy)
                 if digests[0] != digests[1]:
-                    raise RegistryError(f"it has the hash {digests[1]}, registered was {digests[0]}")
+                    what = f"{name} has the hash {digests[1]}, registered was {digests[0]}"
+                    raise RegistryError(what, where=version.tag, fix="Restore it from a backup.")
                 yield copy
             except (PipelineError, OSError) as error:
+                if isinstance(error, RegistryError) and error.where == version.tag:
+                    raise
                 what = error.what if isinstance(error, PipelineError) else str(error)
                 fix = "Run `dvc push` where it was registered, or configure the DVC remote here (`dvc remote list`)."
                 raise RegistryError(f"its {path} cannot be read: {what}", where=version.tag, fix=fix) from None
