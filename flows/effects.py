@@ -65,5 +65,6 @@ def publish_evidence(params: Params) -> None:
         for part, values in parts.items()
     ]
     create_table_artifact(rows, key=artifact_key(detector, "metrics"), description="Metrics on the gate split")
-    text = with_picture(REPORT.read_text(encoding="utf-8"), WORST, WORST_ALT, WORSENED.read_bytes())
+    worst = WORSENED.read_bytes() if WORSENED.is_file() else b""  # DVC keeps it, and it may not have been pulled
+    text = with_picture(REPORT.read_text(encoding="utf-8"), WORST, WORST_ALT, worst)
     create_markdown_artifact(text, key=artifact_key(detector, "report"), description="The report of this run")

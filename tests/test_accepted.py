@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from types import SimpleNamespace
 
 import numpy as np
@@ -217,9 +218,9 @@ def test_data_that_changes_while_it_is_validated_is_refused(data: Path, monkeypa
 
     genuine = validate.reports
 
-    def slow(path: str, verdict: validate.Verdict) -> dict[str, bytes]:
+    def slow(*arguments: Any) -> dict[str, bytes]:
         (data / LABEL).write_text(SQUARE)
-        return genuine(path, verdict)
+        return genuine(*arguments)
 
     monkeypatch.setattr(validate, "reports", slow)
 
