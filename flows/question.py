@@ -57,7 +57,8 @@ class _Page:
         # From the page of a run or of an artifact, in the old and in the new UI, two steps up is where the UI begins.
         artifact = f"artifact/{report_id}" if report_id else f"key/{report_key(evidence.version)}"
         report = f"[{say('The whole report')}](../../artifacts/{artifact})"
-        yield say("In production now: {production}. {report} is an artifact of this run.", production=production, report=report)
+        text = "In production now: {production}. {report} is an artifact of this run. The form is below."
+        yield say(text, production=production, report=report)
         if evidence.answers:
             yield self._section("Answered before", "\n".join(f"- {markdown(text)}" for text in evidence.answers))
         if evidence.picture:
@@ -92,12 +93,16 @@ class _Page:
         if self.worse:
             name, comparison = self.worse[0]
             lost = f"{markdown(name)}: {self._share(comparison.gain)} ({interval(comparison.gain_interval)})"
+            if comparison.gain_interval and comparison.gain_interval.high >= 0:
+                lost += say(", within noise")
         yield say("Lost most"), lost
         if errors is not None:
             pairs = [(self._confusion(p.labelled, p.detected), p.before, p.after) for p in errors.grown[:1]]
             grown = [f"{pair}, {say('{before} to {after}', before=f'{b:,}', after=f'{a:,}')}" for pair, b, a in pairs]
             yield say("Confusion that grew most"), grown[0] if grown else say("none")
-            yield say("Images"), self._images()
+            change = {"missed": f"{errors.before.missed:,} → {errors.after.missed:,}"}
+            change |= {"false": f"{errors.before.false:,} → {errors.after.false:,}"}
+            yield say("In service"), say("missed {missed}, false {false}; ", **change) + self._images()
         if exported is not None and exported.formats:
             status: dict[str, list[str]] = {}
             for name, entry in exported.formats.items():
@@ -140,7 +145,7 @@ class _Page:
         errors = self.evidence.errors
         assert errors is not None
         values = {"worse": f"{len(errors.worsened):,}", "all": f"{errors.images:,}", "better": f"{errors.improved:,}"}
-        return self.words.say("{worse} of {all} got worse, {better} better", **values)
+        return self.words.say("{worse} of {all} images got worse, {better} better", **values)
 
     def _confusion(self, labelled: str, detected: str) -> str:
         return markdown(self.words.say("{labelled} as {detected}", labelled=labelled, detected=detected))

@@ -217,7 +217,7 @@ def resume_dialog(served: Served, page: Any, run: str) -> Any:
     return page.get_by_role("dialog")
 
 
-FIRST = ("PROMOTE", "Lost most", "nut as washer, 27 to 61", "0 of 256 got worse, 73 better", "1 at champion", "The whole report")
+FIRST = ("PROMOTE", "Lost most", "nut as washer, 27 to 61", "0 of 256 images got worse", "1 at champion", "The whole report")
 """What the question begins with."""
 IN_SIGHT = """e => {
     const box = e.getBoundingClientRect()

@@ -79,7 +79,7 @@ def test_the_first_lines_say_what_one_would_ask_first() -> None:
     assert lines[3:8] == [
         "- **Lost most**: site 3: -25.00% (-30.00% to -20.00%)",
         "- **Confusion that grew most**: nut as washer, 27 to 61",
-        "- **Images**: 0 of 256 got worse, 73 better",
+        "- **In service**: missed 293 → 293, false 78 → 78; 0 of 256 images got worse, 73 better",
         "- **Other runtimes**: kept: onnx; skipped: engine",
         "- **Look**: 2 at champion v1.0.0: 17% of its budget of 20% is spent",
     ]
@@ -118,7 +118,7 @@ def test_confusions_that_grew_and_images_that_lost_are_listed() -> None:
 
     text = unpadded(page(replace(EVIDENCE, errors=errors))).split("## In service: ")[1]
 
-    assert text.startswith(f"{len(images)} of 256 got worse, 73 better\n\nEach model at its own thresholds; counted, not tested.")
+    assert text.startswith(f"{len(images)} of 256 images got worse, 73 better\n\nEach model at its own thresholds; counted, not")
     assert "| nut as washer | 27 | 61 |" in text
     assert "| images/0\\|.jpg | 3 to 2 | 0 to 1 | 0 to 0 |" in text
     assert "and 2 more, in the report" in text

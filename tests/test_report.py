@@ -27,6 +27,7 @@ from tasks.report.sections import errors as errors_section
 from tasks.report.sections import parts
 from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
 
+ERRORS = r"python -m tasks\.report --errors"
 PROMOTE = r"python -m tasks\.registry promote vX\.Y\.Z --approver NAME --reason WHY"
 OUTPUTS = ("report.md", "report.html", "errors.json", "curves.csv")
 
@@ -123,7 +124,11 @@ def test_the_outcome_follows_the_verdict(written, name: str, verdict: str, first
     ("name", "risk", "command"),
     [
         ("gain", r"class \d taken for class \d in service \d+ → \d+|false alarms", PROMOTE),
-        ("equal", r"the gain may be luck: with the 95% confidence that it needs it is at least -\d", PROMOTE),
+        (
+            "equal",
+            r"the gain may be luck: with the 95% confidence that it needs it is at least -\d",
+            r"python -m tasks\.report --errors",
+        ),
         ("too little", r"the gain of \+[\d.]+% misses the target of \+900\.00%", r"dvc exp run -S baseline\.epochs=6"),
         ("guards", r"guard `min_metric: box\.mAP50` fails \(2 in all\)", r"dvc exp run -S baseline\.epochs=6"),
         ("same model", r"the gain of \+0\.00% misses", r"dvc exp run -S baseline\.epochs=6"),

@@ -49,9 +49,8 @@ def gain(turn: Turn) -> Cell:
 
 def _bound(turn: Turn) -> str:
     record = turn.version.record
-    bound = record.lower_bound if record else None
-    if bound is None and turn.decision and turn.decision.evidence:
-        bound = turn.decision.evidence.lower_bound
+    level = turn.decision.level if turn.decision else None
+    bound = level.lower_bound if level else record.lower_bound if record else None
     return "none" if bound is None else share(bound)
 
 

@@ -83,7 +83,7 @@ def describe(params: Params, md5: str) -> Record:
         metrics={kind: _numbers(figures[kind]) for kind in ("box", "mask") if kind in figures},
         libraries=_library_versions(),
         tensors=str(figures.get("tensors_sha256", "")),
-        lower_bound=decision.evidence.lower_bound if decision.evidence else None,
+        lower_bound=decision.level.lower_bound if decision.level else None,
         new_names=tuple(decision.classes.new) if decision.classes else (),
     )
 

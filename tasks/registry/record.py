@@ -52,7 +52,10 @@ class Record:
     """SHA-256 of params.yaml, dvc.lock, metrics, decision, report and the other evidence in the version's commit, by path."""
 
     lower_bound: float | None = None
-    """What the gain is at least, by gate.confidence; None where none was asked for, and in tags of an earlier release."""
+    """What the gain is at least with the confidence that its look needed; None where none was asked for, and in old tags.
+
+    Releases before this one stored the bound at gate.confidence.
+    """
     after: str | None = None
     """Hash of the last assignment when it was registered; empty for none, None in an earlier release."""
     new_names: tuple[str, ...] = ()

@@ -11,15 +11,20 @@ from tasks.report.sections.outcome import cause
 
 
 def worth_section(facts: Facts) -> Section:
-    """The cost of the fine-tune beside its gain."""
+    """The cost beside the gain: that of the fine-tune over a baseline, that of both trainings over a champion."""
     words, decision = facts.words, facts.decision
     seconds = [float(phase.training["seconds"]) for phase in facts.inputs.phases]
+    is_whole = facts.reference == "champion"
+    spent, kind = (sum(seconds), "whole") if is_whole else (seconds[1], "finetune")
     share = seconds[1] / sum(seconds) if sum(seconds) > 0 else None
-    change, minutes = decision.candidate - decision.reference, seconds[1] / 60
+    cost = words.duration(spent)
+    if not is_whole:
+        cost = words("worth.cost_value", time=cost, share=words.share(share))
+    change, minutes = decision.candidate - decision.reference, spent / 60
     rate = words.points(change / minutes) if minutes > 0 else words.none
     before, after = (_num_errors(facts.tallies[model]) for model in facts.pair)
     rows = (
-        (words("worth.cost"), words("worth.cost_value", time=words.duration(seconds[1]), share=words.share(share))),
+        (words(f"worth.cost_{kind}"), cost),
         (words("worth.gain", metric=facts.metric_name), f"{words.points(change)} ({words.gain(decision.gain)})"),
         (words("worth.rate", metric=facts.metric_name), rate),
         (words("worth.errors"), f"{before:,} → {after:,}"),
@@ -30,8 +35,8 @@ def worth_section(facts: Facts) -> Section:
     table = Table(words.columns("question", "value"), rows, source, words("worth.caption"))
     text = words(
         f"worth.{cause(facts)}",
-        time=words.duration(seconds[1]),
-        effort=words("worth.effort"),
+        time=words.duration(spent),
+        effort=words(f"worth.effort_{kind}"),
         gain=words.gain(decision.gain),
         metric=facts.metric_name,
         target=words.gain(decision.threshold),

@@ -19,6 +19,8 @@ def block(facts: Facts) -> Brief:
         (words("brief.risk"), Cell(risk(facts))),
     )
     command = next((item.command for item in suggestions(facts) if item.command), SHOW_ERRORS)
+    if decision.verdict is Verdict.INCONCLUSIVE:
+        command = SHOW_ERRORS  # to look before one decides
     tone = TONES[decision.verdict]
     return Brief(rows, command, words("brief.next"), tone, f"{DECISION}: gain, evidence, guards; {ERRORS}")
 
@@ -43,7 +45,10 @@ def _gain(facts: Facts) -> str:
 
 def risk(facts: Facts) -> str:
     """What speaks most against the candidate: what was tested first, then what was counted in service."""
-    return _tested(facts) or counted_risk(facts)
+    tested, counted = _tested(facts), counted_risk(facts)
+    if tested and facts.decision.verdict is Verdict.INCONCLUSIVE:  # a person decides, who needs both
+        return facts.words("brief.both", tested=tested, counted=counted)
+    return tested or counted
 
 
 def _tested(facts: Facts) -> str:
