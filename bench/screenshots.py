@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tests.api import free_port
 from tests.serving import Served, browser_tab
 
@@ -69,6 +71,8 @@ def main() -> None:
                 take_question(shown, tab, target)
             finally:
                 shown.end()
+    for picture in target.glob("*.png"):
+        Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)  # a third of the size
 
 
 def take_question(shown: Shown, tab: Any, target: Path) -> None:
