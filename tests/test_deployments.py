@@ -134,7 +134,7 @@ def test_ticks_during_a_long_run_are_cancelled_and_changes_wait_and_are_answered
     server.post(f"/flow_runs/{long}/set_state", state={"type": "CANCELLING"}, force=False)
     server.ended(long, "Cancelled")
     wait_for("the end of all", lambda: {server.state(run)["type"] for run in changes} <= ENDS)
-    assert sorted(server.state(run)["name"] for run in changes) == ["Cancelled", "Cancelled", "Registered"]
+    assert sorted(server.state(run)["name"] for run in changes) == ["Cancelled", "Cancelled", "Registered: PROMOTE"]
     assert setup.slots_taken() == 0
 
 
