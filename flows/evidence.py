@@ -94,8 +94,8 @@ def read(registry: Registry, version: str | None) -> Evidence:
 
 
 def _answers(registry: Registry, version: Version) -> tuple[str, ...]:
-    events: list[Assignment | Refusal] = [*registry.history(), *registry.refusals()]
-    events = [event for event in events if event.version == version.version]
+    promotions = [assignment for assignment in registry.history() if assignment.version == version.version]
+    events: list[Assignment | Refusal] = [*promotions, *registry.refusals(version.version)]
     return tuple(event.summary() for event in sorted(events, key=lambda event: event.created))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from prefect.runtime import flow_run
 
-from flows.unanswered import ASKED_BY
 from tasks.common.errors import PipelineError
 from tasks.common.params import Params
 from tasks.common.params import load as load_params
 from tasks.registry import Version
 
+ASKED_BY = "asked-by:"
+"""The tag of a run that records silence: the run that asked."""
 PROMOTION = "promotion"
 """What the artifact with the outcome of a question is called."""
 

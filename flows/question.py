@@ -183,7 +183,7 @@ class _Page:
         text = say("{gain} over the {reference}", gain=share(decision.gain), reference=say(decision.reference_model))
         if (level := decision.level) is None:
             return text + say("; gate.confidence is null, so the point alone decided")
-        confidence = f"{(1 - level.significance) * 100:.4g}%"
+        confidence = f"{level.confidence * 100:.4g}%"
         return text + say(
             ", at least {bound} with {confidence} confidence", bound=share(level.lower_bound), confidence=confidence
         )

@@ -52,17 +52,16 @@ def build(stage: str, params: Params) -> State[None]:
         shown = _progress_artifact(stage, detector)
     elif stage == "validate":
         shown = labels.published(detector)
-    output = list[str]()
+    ends: list[tuple[str, str | None]] = [("Built", None)]
 
     def on_line(line: str) -> None:
+        ends.extend(end for words, end in ENDS.items() if words.match(line))
         if not HINTS.match(line):
-            output.append(line)
             log.info(line)
 
     with shown:
         dvc.reproduce(stage, lock_wait_s=params.flow.lock_wait_s, on_line=on_line)
-    said = (end for line in output for words, end in ENDS.items() if words.match(line))
-    name, message = next(said, ("Built", None))
+    name, message = ends[-1]
     return Completed(name=name, message=message)
 
 

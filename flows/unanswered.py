@@ -23,11 +23,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Scheduled
 
+from flows.naming import ASKED_BY, PROMOTION, artifact_key, title
 from tasks.registry import Registry, Version
 
-ASKED_BY = "asked-by:"
 QUESTION = "question:"
-"""Tags of the second run: the run that asked, and the key of its question."""
+"""A tag of the second run, beside `ASKED_BY`: the key of the question."""
 POLL_S = 2.0
 
 
@@ -49,7 +49,7 @@ def schedule_record(key: str, version: Version, timeout_s: int) -> None:
             run.deployment_id,
             parameters={"version": version.version},
             state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(seconds=timeout_s)),
-            name=f"{version.name} {version.version}: records that nobody answered",
+            name=f"{title(version)}: records that nobody answered",
             tags=[f"{ASKED_BY}{run.id}", f"{QUESTION}{key}"],
             idempotency_key=f"{run.id} {key}",
         )
@@ -87,7 +87,7 @@ def record(registry: Registry) -> State[None] | None:
         question=f"{asked_by} {key}",
     )
     text = f"{registry.name} {refusal.version} stays out of {registry.stage}: {refusal.reason}"
-    create_markdown_artifact(text, key=f"{registry.name}-promotion", description=text)
+    create_markdown_artifact(text, key=artifact_key(registry.name, PROMOTION), description=text)
     get_run_logger().info(text)
     return Completed(name="Unanswered", message=text)
 

@@ -114,14 +114,12 @@ class Progress:
         if not self._num_timed:
             return None
         batch_s = self._training_s / self._num_timed
-        validation_s = self._validation_s / self._num_validations if self._num_validations else self._guess(trainer, batch_s)
-        batches: int = self.epochs * len(trainer.train_loader) - self._batch
-        return batch_s * batches + validation_s * (self.epochs - self._epochs_done)
-
-    @staticmethod
-    def _guess(trainer: Any, batch_s: float) -> float:
-        num_batches: int = len(trainer.test_loader)
-        return batch_s * VALIDATION_SHARE * num_batches
+        validation_s = batch_s * VALIDATION_SHARE * len(trainer.test_loader)
+        if self._num_validations:
+            validation_s = self._validation_s / self._num_validations
+        batches = self.epochs * len(trainer.train_loader) - self._batch
+        left: float = batch_s * batches + validation_s * (self.epochs - self._epochs_done)
+        return left
 
     def _write(self, trainer: Any) -> None:
         self._last_write = time.monotonic()

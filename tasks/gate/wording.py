@@ -72,7 +72,7 @@ def look_words(reign: Reign) -> str:
     text = standing(reign.champion, reign.look, reign.budget)
     if reign.level is None:
         return text
-    bound, confidence = reign.level.lower_bound, (1 - reign.level.significance) * 100
+    bound, confidence = reign.level.lower_bound, reign.level.confidence * 100
     place = "above" if bound > 0 else "not above"
     return f"{text}; with {confidence:.2f}% confidence the gain is at least {share(bound)}, {place} zero"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +15,16 @@ from tasks.common.errors import PipelineError
 from tasks.common.manifest import Manifest
 from tasks.common.params import Params
 from tasks.common.paths import PARAMS
-from tasks.common.stored import Stored
 from tasks.common.text import counted, line
 from tasks.common.yaml import flat, parse_scalar
 from tasks.history import pair
-from tasks.history.pair import Pair
+from tasks.history.pair import Files, Pair
 from tasks.measure.compare import IOU, Comparison, class_comparisons, curves, draw, mean_comparison
 from tasks.measure.files import METRICS, Scores
 from tasks.measure.groups import independent_groups
 from tasks.measure.matching import Outcome, Tally, match, tally
 from tasks.registry import Registry, Version
 
-Result = TypeVar("Result", bound=Stored)
 Row = tuple[str, str, str]
 """What differs, before and after."""
 RECORDED = (
@@ -103,18 +100,19 @@ def read(registry: Registry, before: str, after: str) -> Diff:
         RegistryError: there is no such version.
     """
     versions = registry.show(before), registry.show(after)
+    files = pair.files_of(versions[0]), pair.files_of(versions[1])
     measured, why_not = None, ""
     try:
-        measured = measure(pair.read(registry, *versions), registry.params)
+        measured = measure(pair.read(registry, versions, files), registry.params)
     except PipelineError as error:
         why_not = line(f"{error.where}: {error.what}")
     return Diff(
         *versions,
-        scores=(_kept(registry, versions[0], Scores), _kept(registry, versions[1], Scores)),
+        scores=(registry.readable(versions[0], Scores), registry.readable(versions[1], Scores)),
         measured=measured,
         why_not=why_not,
         changes=_changes(registry, *versions),
-        data=_data(registry, *versions),
+        data=_data(registry, versions, files),
     )
 
 
@@ -142,14 +140,6 @@ def measure(both: Pair, params: Params) -> Measured:
     return Measured(both, metric, metrics, classes, outcomes, tallies)
 
 
-def _kept(registry: Registry, version: Version, kind: type[Result]) -> Result | None:
-    """A result that the version keeps; None where it keeps none that can be read."""
-    try:
-        return registry.result(version, kind)
-    except PipelineError:
-        return None
-
-
 def _changes(registry: Registry, before: Version, after: Version) -> tuple[Row, ...]:
     """The keys of params.yaml whose values differ; `absent` stands for a key that one of them lacks."""
     try:
@@ -160,21 +150,20 @@ def _changes(registry: Registry, before: Version, after: Version) -> tuple[Row, 
     return tuple((key, was.get(key, "absent"), now.get(key, "absent")) for key in keys if was.get(key) != now.get(key))
 
 
-def _data(registry: Registry, before: Version, after: Version) -> tuple[Row, ...]:
+def _data(registry: Registry, versions: tuple[Version, Version], files: tuple[Files, Files]) -> tuple[Row, ...]:
     """What differs in data, gate split, code and libraries."""
     rows = list[Row]()
-    first, second = before.record, after.record
+    first, second = (version.record for version in versions)
     if first and second:
         rows += [(name, _spelt(getattr(first, key)), _spelt(getattr(second, key))) for name, key in RECORDED]
         libraries = first.libraries, second.libraries
         names = sorted(libraries[0].keys() | libraries[1].keys())
         rows += [(name, libraries[0].get(name, "absent"), libraries[1].get(name, "absent")) for name in names]
-    was, now = _kept(registry, before, Manifest), _kept(registry, after, Manifest)
+    was, now = (registry.readable(version, Manifest) for version in versions)
     if was and now:
         rows += [
             (f"split {name}", _split(was, name), _split(now, name)) for name in sorted(was.splits.keys() | now.splits.keys())
         ]
-    files = [pair.files_of(version) for version in (before, after)]
     if files[0] and files[1] and files[0] != files[1]:
         common = files[0].keys() & files[1].keys()
         num_changed = sum(files[0][path] != files[1][path] for path in common)

@@ -38,19 +38,17 @@ class Pair:
     """The data of the version after; empty where its list is nowhere."""
 
 
-def read(registry: Registry, before: Version, after: Version) -> Pair:
-    """Both versions on the images whose bytes and labels are the same in the gate splits of both.
+def read(registry: Registry, versions: tuple[Version, Version], data: tuple[Files, Files]) -> Pair:
+    """Both versions on the images whose bytes and labels are the same in the gate splits of both; `data` are the files of each.
 
     Raises:
         RegistryError: an evaluation is not at hand, or they share no image or no class.
     """
-    versions = before, after
     whole = [registry.evaluation(version) for version in versions]
-    data = [files_of(version) for version in versions]
     shared = _shared(whole, data)
     kept = [np.array([path in shared for path in evaluation.images]) for evaluation in whole]
     names = [name for name in whole[1].names if name in whole[0].names]
-    where = f"{before.version}, {after.version}"
+    where = ", ".join(version.version for version in versions)
     if not names or not kept[1].any():
         what = f"they have no {'image of the gate split' if names else 'class'} in common"
         raise RegistryError(what, where=where, fix="Compare versions that were judged on the same images.")
@@ -80,7 +78,7 @@ def files_of(version: Version) -> Files:
         return {path.relative_to(folder).as_posix(): md5 for path, md5 in (files or {}).items()}
 
 
-def _shared(whole: list[Evaluation], data: list[Files]) -> frozenset[str]:
+def _shared(whole: list[Evaluation], data: tuple[Files, Files]) -> frozenset[str]:
     """The images that both were judged on with the same bytes and labels; all where the gate split is the same one."""
     images = frozenset(whole[0].images) & frozenset(whole[1].images)
     if whole[0].split["sha256"] == whole[1].split["sha256"]:

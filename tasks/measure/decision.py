@@ -99,7 +99,12 @@ class Level:
     significance: float
     """Probability with which this look promotes an equal model."""
     lower_bound: float
-    """The gain is larger with confidence 1 - significance."""
+    """The gain is larger with `confidence`."""
+
+    @property
+    def confidence(self) -> float:
+        """1 - significance."""
+        return 1 - self.significance
 
 
 @dataclass(frozen=True)

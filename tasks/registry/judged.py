@@ -23,10 +23,7 @@ class Judged(Versions):
 
     def decision_of(self, version: Version) -> Decision | None:
         """The decision that the version was registered with; None where it holds none that can be read."""
-        try:
-            return self.result(version, Decision)
-        except PipelineError:
-            return None
+        return self.readable(version, Decision)
 
     def since_judged(self, version: Version, *, today: Decision | None = None) -> tuple[str, ...]:
         """What differs between the judgement of `version` and one of today, a sentence each: `gate_since`, and the reference."""

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
 
 from tasks.common.champion import read_pin
-from tasks.common.errors import RegistryError, WorkspaceError
+from tasks.common.errors import PipelineError, RegistryError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.paths import CHAMPION
 from tasks.common.stored import Stored
@@ -128,3 +128,10 @@ class Versions:
             PipelineError: it cannot be read, see `Stored.parse`.
         """
         return kind.parse(self.read_file(version, kind.FILE.as_posix()), version.tag)
+
+    def readable(self, version: Version, kind: type[Result]) -> Result | None:
+        """The same; None where the version keeps none that can be read."""
+        try:
+            return self.result(version, kind)
+        except PipelineError:
+            return None

@@ -87,8 +87,8 @@ class Words:
         """The bound that had to be above zero, and the confidence that was asked for, as texts."""
         if level is None:
             return {"bound": self.none, "confidence": self.none}
-        confidence = (1 - level.significance) * 100
-        return {"bound": self.gain(level.lower_bound), "confidence": self("format.percent", value=f"{confidence:.4g}")}
+        confidence = self("format.percent", value=f"{level.confidence * 100:.4g}")
+        return {"bound": self.gain(level.lower_bound), "confidence": confidence}
 
     def resamples(self, share: float | None) -> str:
         """A share of the resamples as text: 97.3%, and > 99.9% for all of them."""

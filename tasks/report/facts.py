@@ -84,6 +84,22 @@ class Facts:
         return {name: tally(self.labels, outcome, num_images) for name, outcome in self.outcomes.items()}
 
     @cached_property
+    def f1_change(self) -> NDArray[np.float64]:
+        """(N,) by how much the F1 of each image is higher with the candidate."""
+        reference, candidate = (self.tallies[model].f1 for model in self.pair)
+        return np.asarray(candidate - reference)
+
+    @property
+    def improved(self) -> list[int]:
+        """The images whose F1 is higher with the candidate, the one that gained most first."""
+        return _falling(-self.f1_change)
+
+    @property
+    def worsened(self) -> list[int]:
+        """The images whose F1 is lower with the candidate, the one that lost most first."""
+        return _falling(self.f1_change)
+
+    @cached_property
     def confusions(self) -> Mapping[str, NDArray[np.int64]]:
         """The confusion matrix (C + 1, C + 1) of each model, see `tasks.measure.matching.confusion`."""
         num_classes = len(self.inputs.names)
@@ -110,19 +126,14 @@ class Facts:
         """The content of errors.json."""
         names, images = self.inputs.names, self.inputs.evaluation.images
         reference, candidate = (self.tallies[model] for model in self.pair)
-        change = candidate.f1 - reference.f1
         grown = sorted((pair for pair in self.confused if pair[3] > pair[2]), key=lambda pair: pair[2] - pair[3])
         return Errors(
             before=_counts(reference),
             after=_counts(candidate),
             images=len(images),
-            improved=int((change > 0).sum()),
+            improved=int((self.f1_change > 0).sum()),
             grown=tuple(Confusion(names[i], names[j], was, now) for i, j, was, now in grown),
-            worsened=tuple(
-                Worsened(images[i], _counts(reference, i), _counts(candidate, i))
-                for i in np.argsort(change, kind="stable")
-                if change[i] < 0
-            ),
+            worsened=tuple(Worsened(images[i], _counts(reference, i), _counts(candidate, i)) for i in self.worsened),
         )
 
     @property
@@ -223,6 +234,10 @@ class Facts:
         if confidence is None:
             return self.words("column.no_interval")
         return self.words("column.interval", level=self.words.share(2 * confidence - 1, 0))
+
+
+def _falling(change: NDArray[np.float64]) -> list[int]:
+    return [int(i) for i in np.argsort(change, kind="stable") if change[i] < 0]
 
 
 def _counts(tally: Tally, image: int | None = None) -> Counts:

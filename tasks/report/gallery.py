@@ -41,20 +41,17 @@ MAX_PICTURE_BYTES = 240_000
 
 def worsened(facts: Facts) -> str:
     """An SVG of the images that got worse most; without a drawing where there is none, or none of the images is here."""
-    change = facts.tallies["candidate"].f1 - facts.tallies[facts.reference].f1
     most = min(facts.report_params.gallery_images, NUM_IN_PICTURE)
-    worst = [int(i) for i in np.argsort(change, kind="stable") if change[i] < 0][:most]
-    return montage(shots_of(facts, worst, PICTURE_PX), MAX_PICTURE_BYTES)
+    return montage(shots_of(facts, facts.worsened[:most], PICTURE_PX), MAX_PICTURE_BYTES)
 
 
 def blocks(facts: Facts) -> tuple[Block, ...]:
     """The most improved and the most worsened images, each as a gallery or as a sentence if there is nothing to show."""
     if not facts.report_params.gallery_images:
         return ()
-    change = facts.tallies["candidate"].f1 - facts.tallies[facts.reference].f1
     galleries: list[Block] = []
-    for kind, order in (("improved", -change), ("worsened", change)):
-        chosen = [int(i) for i in np.argsort(order, kind="stable") if order[i] < 0][: facts.report_params.gallery_images]
+    for kind, images in (("improved", facts.improved), ("worsened", facts.worsened)):
+        chosen = images[: facts.report_params.gallery_images]
         shots = shots_of(facts, chosen, ZOOM_PX)
         if chosen and not shots:
             return (absent(facts),)
@@ -103,8 +100,7 @@ def _shot(facts: Facts, image: int, side_px: int) -> Shot | None:
         for side, model in (("before", facts.reference), ("after", "candidate"))
         for name in ("found", "missed", "false")
     }
-    better = facts.tallies["candidate"].f1[image] > facts.tallies[facts.reference].f1[image]
-    tone: Tone = "good" if better else "bad"
+    tone: Tone = "good" if facts.f1_change[image] > 0 else "bad"
     return Shot(path, facts.words("gallery.note", **counts), tone, tuple(panels), id=f"image-{image}")
 
 

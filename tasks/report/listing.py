@@ -39,8 +39,7 @@ def run(params: Params) -> None:
         PipelineError: a stage's result is missing or broken.
     """
     facts = Facts(inputs.read(), params.report, params.finetune.recipe)
-    words, change = facts.words, facts.tallies["candidate"].f1 - facts.tallies[facts.reference].f1
-    worse = [int(i) for i in np.argsort(change, kind="stable") if change[i] < 0]
+    words, worse = facts.words, facts.worsened
     title, badge = words("listing.title"), Cell(words("listing.count", images=f"{len(worse):,}"), "bad" if worse else "good")
     section = Section("worsened", words("listing.worsened"), _blocks(facts, worse))
     document = Document(title, headline(facts), badge, (section,))

@@ -18,9 +18,9 @@ def block(facts: Facts) -> Brief:
         (words("brief.gain"), Cell(_gain(facts))),
         (words("brief.risk"), Cell(risk(facts))),
     )
-    command = next((item.command for item in suggestions(facts) if item.command), SHOW_ERRORS)
-    if decision.verdict is Verdict.INCONCLUSIVE:
-        command = SHOW_ERRORS  # to look before one decides
+    command = SHOW_ERRORS  # where a person decides, to look first
+    if decision.verdict is not Verdict.INCONCLUSIVE:
+        command = next((item.command for item in suggestions(facts) if item.command), SHOW_ERRORS)
     tone = TONES[decision.verdict]
     return Brief(rows, command, words("brief.next"), tone, f"{DECISION}: gain, evidence, guards; {ERRORS}")
 

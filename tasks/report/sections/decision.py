@@ -80,7 +80,7 @@ def _look(facts: Facts, reign: Reign) -> str:
     if reign.budget is None or reign.level is None:
         return words("decision.look_unlimited", **values)
     values |= {"spent": words.share(share_spent(reign.look), 0), "budget": words.share(reign.budget, 0)}
-    confidence, bound = words.share(1 - reign.level.significance, 2), words.gain(reign.level.lower_bound)
+    confidence, bound = words.share(reign.level.confidence, 2), words.gain(reign.level.lower_bound)
     return words("decision.look", confidence=confidence, bound=bound, **values)
 
 
