@@ -151,7 +151,7 @@ def test_a_run_of_dvc_repro_is_counted_afterwards_and_a_look_of_others_leaves_it
 def test_experiments_on_the_gate_split_are_looks_too(
     built: Path, params: Params, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (built / ".gitignore").write_text("/models/registered/\n/.site-cache/\n/reports/evaluation.npz\n")
+    (built / ".gitignore").write_text("/models/registered/\n/.site-cache/\n/reports/evaluation.npz\n/reports/report.html\n")
     sh("git", "add", "-A")
     sh("git", "commit", "-qm", "Run")
     for number in (1, 2):

@@ -212,10 +212,10 @@ def test_a_refused_dataset_is_shown_in_the_ui_of_the_flow(tmp_path: Path) -> Non
     assert "too-few-points" in output
     with sqlite3.connect(root / ".prefect/prefect.db") as db:
         found = {key: (kind, content) for key, kind, content in db.execute("select key, type, data from artifact")}
-    assert found["labels"][0] == "markdown"
-    assert "**refused**" in found["labels"][1]
-    assert "](data:image/svg+xml;base64," in found["labels"][1]
-    assert "too-few-points" in {row["check"] for row in json.loads(json.loads(found["label-issues"][1]))}
+    assert found["detector-labels"][0] == "markdown"
+    assert "**refused**" in found["detector-labels"][1]
+    assert "](data:image/svg+xml;base64," in found["detector-labels"][1]
+    assert "too-few-points" in {row["check"] for row in json.loads(json.loads(found["detector-label-issues"][1]))}
 
 
 def test_an_outline_keeps_its_shape_with_fewer_corners() -> None:
