@@ -129,9 +129,14 @@ def main() -> None:
     STORED.write_text(json.dumps(every, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     tables = [against_table(every), arms_table(every), tuning_table(every), averages_table(every)]
     text = "\n\n".join("\n".join(lines) for lines in tables)
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    PAGE.write_text(f"{head}{MARKS[0]}\n{text}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}", encoding="utf-8")
+    put_between(PAGE, MARKS, text)
     print(text)
+
+
+def put_between(page: Path, marks: tuple[str, str], text: str) -> None:
+    """Replace what a page has between two marks."""
+    head, _, rest = page.read_text(encoding="utf-8").partition(marks[0])
+    page.write_text(f"{head}{marks[0]}\n{text}\n{marks[1]}{rest.partition(marks[1])[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
