@@ -86,7 +86,7 @@ def test_a_change_of_the_data_starts_a_run_and_one_started_with_curl_has_nothing
     run = wait_for("a run of improve-on-data", lambda: server.runs("improve/improve-on-data"))[0]["id"]
     assert "detector@v1.0.0" in server.ended(run, "Registered: PROMOTE")["message"]
     address = f"{server.url}/deployments/{server.deployment('improve/improve')['id']}/create_flow_run"
-    curl = ["curl", "-fsS", "-X", "POST", address, "-H", "Content-Type: application/json", "-d", "{}"]
+    curl = ["curl", "-fsS", "--retry", "5", "-X", "POST", address, "-H", "Content-Type: application/json", "-d", "{}"]
     again = json.loads(subprocess.run(curl, stdout=subprocess.PIPE, text=True, check=True).stdout)["id"]
     assert "Nothing changed since the last run" in server.ended(again, "Unchanged")["message"]
     tasks = server.post("/task_runs/filter", flow_runs={"id": {"any_": [again]}})
