@@ -17,10 +17,11 @@ from tasks.common import params as parameters
 from tasks.common.dataset import Dataset, digest, label_file, read_dataset
 from tasks.common.errors import DatasetError
 from tasks.common.lineage import First, KeptSplit, Lineage, Step
+from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.evaluate.golden import FOLDER, LEAST, golden_set
 from tasks.gate.cumulative import since_first
-from tasks.measure.evaluation import Evaluation
+from tasks.measure.evaluation import JUDGED, Evaluation
 from tests.gate_data import gate_params, random_evaluation
 from tests.workspace import ROOT
 
@@ -89,6 +90,21 @@ def test_an_image_of_two_splits_counts_once_with_its_newer_labels(params: Params
     assert sorted(path for path in found[1] if path.startswith("v1")) == sorted(
         f"v1.0.0/images/test/{i}.png" for i in range(15, 25)
     )
+
+
+def test_each_image_says_which_versions_were_judged_on_it(params: Params) -> None:
+    newer, older = kept("v2.0.0", range(15)), kept("v1.0.0", range(10, 25))
+
+    with golden_set(params, dataset("data/now", "train", range(20, 22)), Lineage("v3.0.0", golden=(newer, older))) as golden:
+        assert golden is not None
+        images = [image.relative_to(FOLDER).as_posix() for image in golden.dataset.splits["test"]]
+        versions = dict(zip(images, read_metadata(FOLDER, images)[JUDGED], strict=True))
+
+    assert versions == {
+        **{f"v2.0.0/images/test/{i}.png": "v2.0.0" for i in range(10)},
+        **{f"v2.0.0/images/test/{i}.png": "v2.0.0 v1.0.0" for i in range(10, 15)},
+        **{f"v1.0.0/images/test/{i}.png": "v1.0.0" for i in (15, 16, 17, 18, 19, 22, 23, 24)},
+    }
 
 
 def test_classes_are_known_by_name_and_only_those_that_every_split_names_count(params: Params) -> None:

@@ -18,6 +18,8 @@ from tasks.measure.evaluation import Split
 from tasks.measure.intervals import Interval
 
 Unit = Literal["AP", "relative", "value", "ratio"]
+ALL_SETS = "all"
+"""The name of all golden sets together."""
 
 
 class Verdict(StrEnum):
@@ -36,6 +38,27 @@ class Slice:
     by: str
     """`size`, or a column of metadata.csv."""
     value: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class GoldenSet:
+    """What became of the gate's metric on images that are not in today's data any more."""
+
+    name: str
+    """The version that was judged on these images; ALL_SETS for those of all versions; or the folder of evaluate.golden."""
+    comparison: Comparison | None
+    """None where no labelled image of it is left outside today's data, or all sets have too few of them."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A figure of a golden set, a class or a slice that is lower than the reference's."""
+
+    by: str
+    """`golden`, `class`, `size`, or a column of metadata.csv."""
+    value: str
+    metric: str
     comparison: Comparison
 
 
@@ -213,6 +236,17 @@ class Decision(Stored):
     """None where both know the same classes by the same names."""
     cumulative: Cumulative | None = None
     """None in the first turns, and in decisions of earlier releases."""
+    golden: tuple[GoldenSet, ...] = ()
+    """The golden sets, those of versions newest first; empty where there is none, and in decisions of earlier releases."""
+
+    @property
+    def losses(self) -> list[Loss]:
+        """The golden sets, classes and slices that have a lower figure with the candidate, the one that lost most first."""
+        losses = [Loss("golden", part.name, self.metric, part.comparison) for part in self.golden if part.comparison]
+        for name, comparisons in self.per_class.items():
+            losses += [Loss("class", name, metric, comparison) for metric, comparison in comparisons.items()]
+        losses += [Loss(part.by, part.value, self.metric, part.comparison) for part in self.slices]
+        return sorted((loss for loss in losses if loss.comparison.change < 0), key=lambda loss: loss.comparison.change)
 
     @property
     def level(self) -> Level | None:
