@@ -162,7 +162,7 @@ def _ratio(name: str, values: Sequence[float], limit: float, what: str) -> Guard
 def golden_drops(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
     """One guard for each golden set: the candidate must not have forgotten what an earlier version was judged on."""
     allowed = gate_params.max_golden_drop
-    compared = {part.name: part.comparison for part in measured.golden if part.comparison is not None}
+    compared = {part.guard(gate_params.metric): part.comparison for part in measured.golden if part.comparison is not None}
     if allowed is None or not compared:
         return
     if all(comparison.gain is None for comparison in compared.values()):
@@ -173,5 +173,4 @@ def golden_drops(measured: Measured, gate_params: GateParams) -> Iterator[Guard]
         )
     for name, comparison in compared.items():
         if comparison.gain is not None:  # else there is nothing to forget
-            guard = f"max_golden_drop: {name}, {gate_params.metric}"
-            yield _drop_guard(guard, _gain_figures(comparison), allowed, "relative", measured.draws.confidence)
+            yield _drop_guard(name, _gain_figures(comparison), allowed, "relative", measured.draws.confidence)
