@@ -94,12 +94,14 @@ def _tested(facts: Facts, kind: Kind) -> str:
     words, decision = facts.words, facts.decision
     parts = [part for part in decision.compared if part.kind == kind]
     losses = [part for part in decision.losses if part.kind == kind]
+    thin: dict[str, None] = {}
     if decision.confidence is None:
         tested, lost, key = parts, losses, "point"
     else:
         tested = [part for part in parts if part.comparison.change_interval is not None]
         lost, key = [part for part in losses if part.comparison.is_lost], "beyond"
-    thin = dict.fromkeys(part_name(facts, replace(part, metric=decision.metric)) for part in parts if part not in tested)
+        untested = [replace(part, metric=decision.metric) for part in parts if part.comparison.change_interval is None]
+        thin = dict.fromkeys(part_name(facts, part) for part in untested)
     num = len({(part.by, part.value) for part in tested} - {("golden", ALL_SETS)})
     named = [_set_name(facts, part.value) if kind == "golden" else part_name(facts, part) for part in lost]
     values = {"tested": words.count(COUNTS[kind], num), "names": words.first(named)}
