@@ -19,13 +19,18 @@ from tasks.common.text import markdown, table
 from tasks.gate.wording import interval, share
 from tasks.measure.budget import share_spent
 from tasks.measure.compare import Comparison
-from tasks.measure.decision import Guard
+from tasks.measure.decision import ALL_SETS, Compared, Guard
+from tasks.measure.errors import Lost
 from tasks.measure.exported import ExportedFormat
 from tasks.registry import Version
 
 MAX_ROWS = 30
 """Most rows of a table; the report has them all."""
-MAX_IMAGES = 10
+MOST_LOST = 10
+"""Most golden sets, classes and slices in the table of those that lost."""
+MOST_NAMED = 5
+"""Most classes and images with lost labels that are named."""
+MAX_IMAGES = 5
 """Most images that got worse; reports/errors.json of the version has them all."""
 
 
@@ -63,15 +68,12 @@ class _Page:
             yield self._section("Answered before", "\n".join(f"- {markdown(text)}" for text in evidence.answers))
         if evidence.picture:
             yield picture(say(WORST), say(WORST_ALT), evidence.picture)
+        yield self._section("What was lost", "\n\n".join(self._lost()))
         yield self._section("Why", "\n".join(f"- {markdown(reason)}" for reason in decision.reasons))
         yield self._section("Metrics", self._comparisons("metric", decision.metrics.items()))
         failed = [guard for guard in decision.guards if not guard.passed]
         held, num = len(decision.guards) - len(failed), len(decision.guards)
         yield self._section("Guards: {held} of {all} hold", self._guards(failed), held=held, all=num)
-        lost = say("none of them lost.")
-        if self.worse:
-            lost = say("these lost, whether or not beyond noise:") + "\n\n" + self._comparisons("slice", self.worse)
-        yield self._section("What got worse", f"{self._compared()}: {lost}")
         yield from self._counted()
         if evidence.exported and evidence.exported.formats:
             rows = [self._format(name, entry) for name, entry in evidence.exported.formats.items()]
@@ -120,26 +122,71 @@ class _Page:
 
     @cached_property
     def worse(self) -> list[tuple[str, Comparison]]:
-        """The slices and classes that lost, the one that lost most first."""
-        decision, say = self.evidence.decision, self.words.say
-        parts = [(f"{part.by} {part.value}", part.comparison) for part in decision.slices]
-        parts += [
-            (say("class {name}, {metric}", name=name, metric=metric), comparison)
-            for name, comparisons in decision.per_class.items()
-            for metric, comparison in comparisons.items()
-        ]
-        return sorted((part for part in parts if part[1].change < 0), key=lambda part: part[1].change)
+        """The golden sets, classes and slices that lost, the one that lost most first."""
+        return [(self._part(part), part.comparison) for part in self.evidence.decision.losses]
+
+    def _part(self, part: Compared) -> str:
+        say = self.words.say
+        if part.kind == "golden":
+            return say("all golden sets") if part.value == ALL_SETS else say("golden set {name}", name=part.value)
+        if part.kind == "class":
+            return say("class {name}, {metric}", name=part.value, metric=part.metric)
+        return f"{part.by} {part.value}"
+
+    def _lost(self) -> Iterator[str]:
+        """What was compared and what of it lost, with its interval; then the labels that only the reference finds."""
+        say, decision = self.words.say, self.evidence.decision
+        if not self.worse:
+            yield self._compared() + say("None of them lost.")
+        else:
+            yield self._compared() + say("These lost, whether or not beyond noise:")
+            yield self._comparisons("part", self.worse, MOST_LOST)
+            yield from self._tested()
+        if missing := [part.name for part in decision.golden if part.comparison is None]:
+            text = "Not looked at: the golden sets {names}, since today's data still holds their images, or too few are left."
+            yield say(text, names=markdown(", ".join(missing)))
+        if (errors := self.evidence.errors) is not None and errors.lost is not None:
+            yield self._objects(errors.lost)
 
     def _compared(self) -> str:
-        """What the table of losses is about."""
+        """What the table of losses is about, a sentence."""
         decision, words = self.evidence.decision, self.words
-        slices = words.counted(len(decision.slices), "slice")
         metrics = sorted({metric for comparisons in decision.per_class.values() for metric in comparisons})
-        if not metrics:
-            return words.say("Compared were {slices}", slices=slices)
-        classes = words.counted(len(decision.per_class), "class", "classes")
-        text = "Compared were {classes} by {metrics}, and {slices}"
-        return words.say(text, classes=classes, metrics=", ".join(metrics), slices=slices)
+        num_sets = len({part.value for part in decision.compared if part.kind == "golden"} - {ALL_SETS})
+        values = {
+            "sets": words.counted(num_sets, "golden set") if num_sets else words.say("no golden set"),
+            "classes": words.counted(len(decision.per_class), "class", "classes"),
+            "metrics": ", ".join(metrics) or decision.metric,
+            "slices": words.counted(len(decision.slices), "slice") if decision.slices else words.say("no slice"),
+        }
+        return words.say("Compared: {sets}, {classes} by {metrics}, {slices}", **values) + words.stop
+
+    def _tested(self) -> Iterator[str]:
+        """How many of the figures lost beyond noise; nothing where no confidence was asked for."""
+        say, decision = self.words.say, self.evidence.decision
+        tested = [part.comparison for part in decision.compared if part.comparison.change_interval is not None]
+        num_lost = sum(comparison.is_lost for comparison in tested)
+        if decision.confidence is None:
+            return
+        if not tested:
+            yield say("None was tested: too few independent groups of images.")
+        elif num_lost:
+            text = "**{num} of {all} figures with an interval lost beyond noise.**"
+            yield say(text, num=f"{num_lost:,}", all=f"{len(tested):,}")
+        else:
+            yield say("Nothing lost beyond noise, of {all} figures with an interval.", all=f"{len(tested):,}")
+
+    def _objects(self, lost: Lost) -> str:
+        """Labels that only one of the models finds in service, the classes and the images with the most."""
+        say = self.words.say
+        values = {"lost": f"{lost.num_lost:,}", "gained": f"{lost.num_gained:,}"}
+        text = say("Labels in service (counted, not tested): {lost} lost, {gained} newly found", **values)
+        parts = [
+            say(head, names=", ".join(f"{markdown(entry.name)} {entry.lost}" for entry in entries[:MOST_NAMED] if entry.lost))
+            for head, entries in (("; by class {names}", lost.classes), ("; most on {names}", lost.images))
+            if any(entry.lost for entry in entries)
+        ]
+        return "".join([text, *parts]) + self.words.stop.rstrip()
 
     def _images(self) -> str:
         errors = self.evidence.errors
@@ -197,7 +244,7 @@ class _Page:
         gain, span = (change.gain, change.gain_interval) if change else (None, None)
         return markdown(name), self.words.say(entry.status), self._share(gain), interval(span), markdown("; ".join(entry.reasons))
 
-    def _comparisons(self, head: str, rows: Iterable[tuple[str, Comparison]]) -> str:
+    def _comparisons(self, head: str, rows: Iterable[tuple[str, Comparison]], most: int = MAX_ROWS) -> str:
         cells = [
             (
                 markdown(name),
@@ -208,7 +255,8 @@ class _Page:
             )
             for name, comparison in rows
         ]
-        return self._table((head, "gain", "interval", "reference", "candidate"), cells)  # the form is narrow: what matters first
+        head_row = (head, "gain", "interval", "reference", "candidate")  # the form is narrow: what matters first
+        return self._table(head_row, cells, most)
 
     def _guards(self, failed: Sequence[Guard]) -> str:
         yes, no = self.words.say("yes"), f"**{self.words.say('no')}**"

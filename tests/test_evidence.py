@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from flows.question import MAX_IMAGES, MAX_ROWS, page
-from tasks.measure.decision import Level, Reign, Slice, Verdict
-from tasks.measure.errors import Confusion, Counts, Errors, Worsened
+from tasks.measure.decision import GoldenSet, Level, Reign, Slice, Verdict
+from tasks.measure.errors import Confusion, Counts, Errors, Exchanged, Lost, Worsened
 from tasks.measure.exported import Exported, ExportedFormat
 from tasks.measure.intervals import Interval
 from tests.evidence_data import DECISION, EVIDENCE
@@ -90,14 +90,18 @@ def test_the_first_lines_say_what_one_would_ask_first() -> None:
 
 
 def test_every_slice_that_got_worse_is_listed_worst_first_and_no_other() -> None:
-    better, worse, worst = (replace(DECISION.metrics["box.mAP50"], change=change, gain=change) for change in (0.1, -0.01, -0.2))
+    better, worse, worst = (
+        replace(DECISION.metrics["box.mAP50"], change=change, gain=change, change_interval=Interval(change - 0.3, change + 0.3))
+        for change in (0.1, -0.01, -0.2)
+    )
     decision = replace(
         DECISION, per_class={}, slices=(Slice("size", "b", better), Slice("size", "w", worse), Slice("site", "v", worst))
     )
 
-    text = unpadded(page(replace(EVIDENCE, decision=decision))).split("## What got worse")[1]
+    text = unpadded(page(replace(EVIDENCE, decision=decision))).split("## What was lost")[1]
 
     assert re.findall(r"^\| (s\w+ \w) \|", text, re.MULTILINE) == ["site v", "size w"]
+    assert "Nothing lost beyond noise, of 3 figures with an interval." in text
 
 
 def test_the_page_says_what_was_compared_also_where_nothing_lost() -> None:
@@ -106,7 +110,28 @@ def test_the_page_says_what_was_compared_also_where_nothing_lost() -> None:
 
     text = page(replace(EVIDENCE, decision=replace(DECISION, per_class=per_class, slices=(Slice("size", "b", better),))))
 
-    assert "Compared were 1 class by box.mAP50, mask.mAP50, and 1 slice: none of them lost." in text
+    assert "Compared: no golden set, 1 class by box.mAP50, mask.mAP50, 1 slice. None of them lost." in text
+
+
+def test_golden_sets_and_lost_objects_stand_with_what_was_lost() -> None:
+    lost = replace(DECISION.metrics["box.mAP50"], change=-0.2, gain=-0.25, change_interval=Interval(-0.3, -0.1))
+    sets = (GoldenSet("all", lost), GoldenSet("v1.0.0", lost), GoldenSet("v0.9.0", None))
+    classes = (Exchanged("bolt", 7, 2), Exchanged("nut", 0, 4))
+    counts = Counts(616, 293, 78)
+    objects = Lost(classes, (Exchanged("images/a|b.jpg", 3, 0), Exchanged("images/c.jpg", 1, 1)))
+    errors = Errors(before=counts, after=counts, images=2, improved=0, grown=(), worsened=(), lost=objects)
+    decision = replace(DECISION, golden=sets, per_class={}, slices=())
+
+    shown = unpadded(page(replace(EVIDENCE, decision=decision, errors=errors)))
+
+    text = shown.split("## What was lost\n\n")[1].split("\n\n## ")[0]
+
+    assert text.startswith("Compared: 1 golden set, 0 classes by box.mAP50, no slice. These lost, whether or not beyond noise:\n")
+    assert re.findall(r"^\| (.*?) \| -25", text, re.MULTILINE) == ["all golden sets", "golden set v1.0.0"]
+    assert "**2 of 2 figures with an interval lost beyond noise.**" in text
+    assert "Not looked at: the golden sets v0.9.0, since today's data still holds their images, or too few are left." in text
+    assert "Labels in service (counted, not tested): 7 lost, 6 newly found; by class bolt 7; most on " in text
+    assert text.endswith(r"; most on images/a\|b.jpg 3, images/c.jpg 1.")
 
 
 def test_confusions_that_grew_and_images_that_lost_are_listed() -> None:
@@ -196,8 +221,10 @@ def test_the_question_is_asked_in_the_language_of_the_report() -> None:
     worse = replace(DECISION.metrics["box.mAP50"], change=-0.2, gain=-0.25, gain_interval=Interval(-0.3, -0.2))
     counts = Counts(616, 293, 78)
     pairs, images = (Confusion("nut", "washer", 27, 61),), (Worsened("images/0.jpg", counts, counts),)
-    errors = Errors(before=counts, after=counts, images=256, improved=73, grown=pairs, worsened=images)
+    objects = Lost((Exchanged("bolt", 7, 2),), (Exchanged("images/0.jpg", 7, 2),))
+    errors = Errors(before=counts, after=counts, images=256, improved=73, grown=pairs, worsened=images, lost=objects)
     decision = replace(DECISION, slices=(Slice("site", "3", worse),), reign=Reign("v1.0.0", 2, 0.2, None, None))
+    decision = replace(decision, golden=(GoldenSet("all", worse), GoldenSet("v1.0.0", worse), GoldenSet("v0.9.0", None)))
     changed = {
         "champion": "v0.9.0",
         "newest": "v1.2.0",
@@ -213,5 +240,7 @@ def test_the_question_is_asked_in_the_language_of_the_report() -> None:
     own_words = [line for line in heads if not re.match(r"- \*\*PROMOTE|\| [\w.-]+ +\|", line)]
     english = [line for line in own_words if not CJK.search(line)]
     assert [line for line in english if not re.match(r"\| (max_|images/|site|onnx|engine|class)", line)] == []
+    lost = text.split("## 丢失了什么")[1].split("## ")[0]
+    assert [line for line in lost.splitlines() if line and not CJK.search(line) and not line.startswith(("| site", "|:"))] == []
     assert "## 是否将 `detector@v1.1.0` 投入生产" in text
     assert "20% 的预算已用去 17%" in text

@@ -9,9 +9,10 @@ import pytest
 
 from tasks.common import params
 from tasks.common.errors import EvaluationError
+from tasks.common.lineage import KeptSplit, Lineage
 from tasks.gate import decide, run
 from tasks.measure.decision import Verdict
-from tasks.measure.evaluation import Evaluation
+from tasks.measure.evaluation import JUDGED, Evaluation
 from tests.gate_data import ROOT, gate_params, parse, random_evaluation, random_files, remeasure, write_files
 
 OFF = ("max_class_drop=null", "max_metric_drop=null", "max_golden_drop=null")
@@ -137,7 +138,7 @@ def test_forgetting_the_golden_set_is_named():
     decision = decide(replace(better, golden=older), gate_params())
 
     assert decision.verdict is Verdict.REJECT
-    assert [guard.name for guard in decision.guards if not guard.passed] == ["max_golden_drop: box.mAP50"]
+    assert [guard.name for guard in decision.guards if not guard.passed] == ["max_golden_drop: golden, box.mAP50"]
 
 
 def test_keeping_the_golden_set_holds():
@@ -146,7 +147,67 @@ def test_keeping_the_golden_set_holds():
     decision = decide(replace(better, golden=older), gate_params())
 
     assert decision.verdict is Verdict.PROMOTE
-    assert decision.guards[-1].name == "max_golden_drop: box.mAP50"
+    assert decision.guards[-1].name == "max_golden_drop: golden, box.mAP50"
+
+
+def golden_sets(found: dict[str, tuple[float, float]], shared: int = 0) -> Evaluation:
+    """The gate splits of two versions with 60 images each, of which reference and candidate find the shares `found`.
+
+    The first `shared` images of the second are in the gate split of the first too.
+    """
+    (newer, newer_share), (older, older_share) = found.items()
+    content, arrays = random_files(num_images=60, found=newer_share, seed=7)
+    _, more = random_files(num_images=60, found=older_share, seed=8)
+    joined = {"iou_thresholds": arrays["iou_thresholds"]}
+    for name, array in arrays.items():
+        if name not in joined:
+            shift = 60 if name.endswith("img") else 0
+            joined[name] = np.concatenate([array, more[name] + shift if shift else more[name]])
+    joined["images"] = np.array([f"{version}/{i}.jpg" for version in (newer, older) for i in range(60)])
+    joined[f"meta.{JUDGED}"] = np.array([newer] * 60 + [f"{newer} {older}"] * shared + [older] * (60 - shared))
+    content["split"] |= {"images": 120, "instances": len(joined["target_cls"])}
+    return remeasure(content, joined)
+
+
+def test_the_guard_looks_at_every_golden_set_and_names_the_version_that_was_lost():
+    better = random_evaluation(found=(0.6, 0.9), reference="champion")
+    golden = golden_sets({"v1.1.0": (0.7, 0.95), "v1.0.0": (0.8, 0.7)})
+    kept = tuple(KeptSplit(version, "", "") for version in ("v1.1.0", "v1.0.0", "v0.9.0"))
+
+    decision = decide(replace(better, golden=renamed(golden)), gate_params(), lineage=Lineage("v1.1.0", golden=kept))
+
+    sets = {part.name: part.comparison for part in decision.golden}
+    assert list(sets) == ["all", "v1.1.0", "v1.0.0", "v0.9.0"]
+    assert sets["v0.9.0"] is None
+    assert sets["all"].change > 0
+    assert decision.verdict is Verdict.REJECT
+    assert [guard.name for guard in decision.guards if not guard.passed] == ["max_golden_drop: v1.0.0, box.mAP50"]
+    assert decision.reasons[0].startswith("max_golden_drop: v1.0.0, box.mAP50: relative value changed by -0.")
+
+
+def renamed(golden: Evaluation) -> Evaluation:
+    """The same with the baseline as the champion."""
+    champion = replace(golden.models["baseline"], name="champion")
+    return replace(golden, models={"champion": champion, "candidate": golden.models["candidate"]}, reference_name="champion")
+
+
+def test_an_image_that_two_versions_were_judged_on_counts_in_both_golden_sets():
+    golden = golden_sets({"v1.1.0": (0.7, 0.7), "v1.0.0": (0.7, 0.7)}, shared=25)
+
+    decision = decide(replace(random_evaluation(), golden=golden), gate_params())
+
+    assert {part.name: part.comparison.images for part in decision.golden} == {"all": 120, "v1.1.0": 85, "v1.0.0": 60}
+
+
+def test_more_golden_sets_make_wider_intervals():
+    golden = golden_sets({"v1.1.0": (0.7, 0.7), "v1.0.0": (0.7, 0.7)})
+    alone = golden.where(np.arange(120) >= 60)
+
+    one, three = (decide(replace(random_evaluation(), golden=part), gate_params()).golden for part in (alone, golden))
+
+    assert [part.name for part in one] == ["v1.0.0"]
+    narrow, wide = (part[-1].comparison.gain_interval for part in (one, three))
+    assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
 
 
 @pytest.fixture

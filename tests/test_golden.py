@@ -17,10 +17,12 @@ from tasks.common import params as parameters
 from tasks.common.dataset import Dataset, digest, label_file, read_dataset
 from tasks.common.errors import DatasetError
 from tasks.common.lineage import First, KeptSplit, Lineage, Step
+from tasks.common.metadata import read_metadata
 from tasks.common.params import Params
 from tasks.evaluate.golden import FOLDER, LEAST, golden_set
 from tasks.gate.cumulative import since_first
-from tasks.measure.evaluation import Evaluation
+from tasks.gate.golden import compare_golden
+from tasks.measure.evaluation import JUDGED, Evaluation
 from tests.gate_data import gate_params, random_evaluation
 from tests.workspace import ROOT
 
@@ -45,7 +47,7 @@ def dataset(folder: str, split: str, seeds: Sequence[int], names: Sequence[str] 
         image = root / "images" / split / f"{seed}.png"
         label_file(image).parent.mkdir(parents=True, exist_ok=True)
         image.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(image)
+        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (16, 16, 3), np.uint8)).save(image)
         label_file(image).write_text(f"{cls} 0.5 0.5 0.25 0.25\n")
     (root / "data.yaml").write_text(
         "".join(f"{key}: images/{split}\n" for key in ("train", "val", "test")) + f"names: {list(names)}\n"
@@ -89,6 +91,43 @@ def test_an_image_of_two_splits_counts_once_with_its_newer_labels(params: Params
     assert sorted(path for path in found[1] if path.startswith("v1")) == sorted(
         f"v1.0.0/images/test/{i}.png" for i in range(15, 25)
     )
+
+
+def test_each_image_says_which_versions_were_judged_on_it(params: Params) -> None:
+    newer, older = kept("v2.0.0", range(15)), kept("v1.0.0", range(10, 25))
+
+    with golden_set(params, dataset("data/now", "train", range(20, 22)), Lineage("v3.0.0", golden=(newer, older))) as golden:
+        assert golden is not None
+        images = [image.relative_to(FOLDER).as_posix() for image in golden.dataset.splits["test"]]
+        versions = dict(zip(images, read_metadata(FOLDER, images)[JUDGED], strict=True))
+
+    assert versions == {
+        **{f"v2.0.0/images/test/{i}.png": "v2.0.0" for i in range(10)},
+        **{f"v2.0.0/images/test/{i}.png": "v2.0.0 v1.0.0" for i in range(10, 15)},
+        **{f"v1.0.0/images/test/{i}.png": "v1.0.0" for i in (15, 16, 17, 18, 19, 22, 23, 24)},
+    }
+
+
+@pytest.mark.slow
+def test_the_harness_measures_every_golden_set_by_its_version() -> None:
+    from tasks.measure import yolo
+    from tasks.measure.harness import measure
+
+    params = parameters.load(ROOT / "params.yaml", ["evaluate.golden=auto", "train.imgsz=64", "train.device=cpu"])
+    yolo.prepare()
+    model = yolo.load(ROOT / "models/tiny-det.yaml")
+    names = yolo.class_names(model)
+    splits = kept("v2.0.0", range(15), names), kept("v1.0.0", range(10, 25), names)
+    today = dataset("data/now", "train", range(50, 52), names)
+
+    with golden_set(params, today, Lineage("v3.0.0", golden=splits)) as golden:
+        assert golden is not None
+        both = {"baseline": model, "candidate": model}
+        found = measure(both, {name: {} for name in both}, golden.dataset, golden.split, params)
+
+    sets = compare_golden(found, gate_params(), ["v2.0.0", "v1.0.0", "v0.9.0"])
+    num_images = [(part.name, part.comparison and part.comparison.images) for part in sets]
+    assert num_images == [("all", 25), ("v2.0.0", 15), ("v1.0.0", 15), ("v0.9.0", None)]
 
 
 def test_classes_are_known_by_name_and_only_those_that_every_split_names_count(params: Params) -> None:

@@ -90,7 +90,8 @@ def test_the_decision_compares_old_classes_and_has_a_floor_for_the_new(turns: tu
 
 def test_the_gate_split_of_the_champion_is_the_golden_set_of_a_turn_on_other_images(turns: tuple[Path, Path, str]) -> None:
     root, *_ = turns
-    cumulative = read(root, "reports/decision.json")["cumulative"]
+    decision = read(root, "reports/decision.json")
+    cumulative = decision["cumulative"]
     golden = read(root, "reports/evaluation.json")["golden"]
     then = json.loads(checkout.run(root, *REGISTRY, "show", "v1.0.0", "--json"))["record"]
 
@@ -105,6 +106,9 @@ def test_the_gate_split_of_the_champion_is_the_golden_set_of_a_turn_on_other_ima
     assert (cumulative["first"], cumulative["on_golden"], cumulative["num_steps"]) == ("v1.0.0", True, 1)
     assert cumulative["comparison"]["images"] == golden["split"]["images"]
     assert not (root / "runs/golden").exists()
+    assert [part["name"] for part in decision["golden"]] == ["v1.0.0"]
+    assert decision["golden"][0]["comparison"]["images"] == golden["split"]["images"]
+    assert "max_golden_drop: v1.0.0, box.mAP50" in [guard["name"] for guard in decision["guards"]]
     assert "Since v1.0.0, the first version:" in (root / "reports/report.md").read_text(encoding="utf-8")
 
 

@@ -45,7 +45,7 @@ def test_a_person_reads_the_evidence_approves_and_the_version_becomes_champion(s
     assert "PROMOTE: box.mAP50" in text
     assert re.search(r"mask\.mAP50-95\s+[+-][\d.]+%\s+[+-][\d.]+% to [+-][\d.]+%\s+0\.\d{4}\s+0\.\d{4}", text)
     assert re.search(r"Guards: \d+ of \d+ hold", text)
-    assert "What got worse" in text
+    assert "What was lost" in text
     report = checkout.run(served.root, "git", "show", f"detector@{version}:reports/report.md")
     assert hashlib.sha256(report.encode()).hexdigest() in text
     assert "Ada Lovelace: The gain is real  [answered in the UI, not authenticated]" in served.registry("history")

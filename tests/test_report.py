@@ -24,7 +24,7 @@ from tasks.measure.errors import Errors
 from tasks.report import catalogue, inputs, pullrequest, sections
 from tasks.report.facts import Facts
 from tasks.report.sections import errors as errors_section
-from tasks.report.sections import parts
+from tasks.report.sections import lost, parts
 from tests.report_data import ROOT, SITUATIONS, epoch, tiny_run
 
 ERRORS = r"python -m tasks\.report --errors"
@@ -323,13 +323,105 @@ def test_labels_of_a_new_class_are_no_misses_of_the_champion_and_stand_in_the_ma
     assert float(facts.entry("candidate")["box"]["mAP50"]) == pytest.approx(facts.decision.candidate)
 
 
-def test_what_got_worse_says_what_was_tested_and_what_was_counted(written) -> None:
-    text = (written["gain"][0] / "reports/report.md").read_text()
-    errors = Errors.read(written["gain"][0] / "reports/errors.json")
+def lost_section(written: Mapping[str, tuple[Path, tuple[Section, ...]]], name: str) -> str:
+    text = (written[name][0] / "reports/report.md").read_text()
+    return text.partition("\n## 2. What was lost\n\n")[2].partition("\n## 3. ")[0]
 
-    assert "- Tested for a loss beyond noise: 3 classes by box AP50, mask AP50, and 3 slices.\n" in text
-    assert "- No class and no slice got worse beyond noise.\n" in text
-    assert f"- {len(errors.worsened)} of 40 images got worse in service" in text
+
+def cells(text: str, caption: str) -> list[list[str]]:
+    """The rows of the table below the caption that begins so."""
+    table = re.search(rf"^{re.escape(caption)}.*\n\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table, text
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[1].splitlines()[2:]]
+
+
+def test_where_nothing_was_lost_the_report_says_what_was_looked_at_and_what_was_not(written) -> None:
+    text, errors = lost_section(written, "gain"), Errors.read(written["gain"][0] / "reports/errors.json")
+    few, point = lost_section(written, "few groups"), lost_section(written, "point")
+
+    assert text.splitlines()[:4] == [
+        "- **Golden sets.** Not looked at: a golden set is what an earlier champion was judged on, and there is no champion yet.",
+        "- **Classes.** Nothing lost beyond noise in 3 classes by box AP50, mask AP50.",
+        "- **Slices.** Nothing lost beyond noise in 3 slices. They are object sizes; `gate.slices` names no column of "
+        "metadata.csv.",
+        f"- **Objects.** The candidate finds all {errors.before.found} labels that the baseline finds in service, and newly "
+        "finds 73 (counted, not tested).",
+    ]
+    assert "|" not in text
+    assert "fewer than 10 independent groups of images show it: class 0, class 1, class 2. Not looked at, since" in few
+    assert "the gate split has no object of it: class 3." in few
+    assert "- **Slices.** The gate split has no slices." in point
+    assert "Nothing is lower in 3 classes by box AP50, mask AP50; no interval was asked for." in point
+    assert "`evaluate.golden` is off, or no gate split of an earlier champion is kept." in lost_section(written, "champion")
+
+
+def test_each_golden_set_stands_by_its_version_with_its_limit_and_in_no_second_table(written) -> None:
+    text, whole = lost_section(written, "forgotten"), (written["forgotten"][0] / "reports/report.md").read_text()
+
+    assert (
+        "- **Golden sets.** Worse beyond noise, of 2 golden sets: all golden sets together, `v1.0.0`, `v0.9.0`. "
+        "Not looked at: `v0.8.0`. Today's data still holds its images" in text
+    )
+    rows = cells(text, "Golden sets: box mAP50")
+    assert [(row[0], row[7], row[3], row[4]) for row in rows] == [
+        ("all golden sets together", "40", "-1.00%", "fails"),
+        ("`v1.0.0`", "40", "-1.00%", "fails"),
+        ("`v0.9.0`", "20", "-1.00%", "fails"),
+    ]
+    assert all(re.fullmatch(r"-\d\d\.\d\d%", row[1]) and re.fullmatch(r"-[\d.]+% to -[\d.]+%", row[2]) for row in rows)
+    assert "- **Largest risk**: guard `max_golden_drop: all, box.mAP50` fails (3 in all)" in whole
+    assert "| `max_golden_drop" not in whole
+    assert "the guards on golden sets stand with what was lost" in whole
+
+
+def test_what_lost_beyond_noise_is_named_and_the_worst_comes_first(written) -> None:
+    text = lost_section(written, "worse")
+
+    changes = [float(row[1]) for row in cells(text, "Classes (box AP50")]
+    assert len(changes) == 9
+    assert changes == sorted(changes)
+    assert re.search(r"- \*\*Classes\.\*\* Worse beyond noise, of 3 classes by box AP50, mask AP50: class \d, ", text)
+    assert "- **Slices.** Worse beyond noise, of 3 slices: object size small (< 32² px), " in text
+
+
+def test_the_lost_objects_are_those_that_the_reference_finds_and_the_candidate_misses(written) -> None:
+    root, _ = written["weak spots"]
+    errors = Errors.read(root / "reports/errors.json")
+    assert errors.lost is not None
+
+    # What the models found changed by what they lost and gained, in all and in each class and image.
+    assert errors.after.found - errors.before.found == errors.lost.num_gained - errors.lost.num_lost
+    worsened = {image.image: image for image in errors.worsened}
+    both = [entry for entry in errors.lost.images if entry.name in worsened]
+    assert len(both) > 5
+    for entry in both:
+        image = worsened[entry.name]
+        assert image.after.found - image.before.found == entry.gained - entry.lost
+    assert sum(entry.lost for entry in errors.lost.images) == errors.lost.num_lost > 0
+    counts = [entry.lost for entry in errors.lost.images]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] > 0
+
+    text = lost_section(written, "weak spots")
+    rows = cells(text, "Images with the most lost labels")
+    assert [(row[0].strip("`"), int(row[1])) for row in rows] == [(e.name, e.lost) for e in errors.lost.images[: len(rows)]]
+    assert len(rows) == lost.MOST_IMAGES < len(counts)
+    assert f"The candidate misses {errors.lost.num_lost} of the {errors.before.found} labels that the baseline finds" in text
+
+
+def test_an_image_that_lost_objects_leads_to_its_drawing_where_the_page_has_one(written) -> None:
+    with_pictures, without = ((written[name][0] / "reports/report.html").read_text() for name in ("weak spots", "worse"))
+
+    links = re.findall(r'<td class="x "><a href="#(image-\d+)">', with_pictures)
+    assert links
+    assert all(f'id="{link}"' in with_pictures for link in links)
+    assert '<a href="#image-' not in without
+    assert "Images with the most lost labels" in without
+
+
+def test_the_images_that_changed_are_counted(written) -> None:
+    text, errors = (written["gain"][0] / "reports/report.md").read_text(), Errors.read(written["gain"][0] / "reports/errors.json")
+
     assert f"Of 40 images {errors.improved} got better, {len(errors.worsened)} got worse" in text
 
 
@@ -344,12 +436,11 @@ def test_the_confusions_that_grew_and_the_images_that_lost_are_listed_worst_firs
     assert (
         f"Confusions that grew in service (counted, not tested): {first.labelled} as {first.detected} {first.before} → " in text
     )
-    rows = [line for line in text.splitlines() if line.startswith("| `images/")]
+    rows = cells(text, "Images that got worse, the worst")
     assert len(rows) == errors_section.MOST_IMAGES < len(errors.worsened)
     assert f"the worst {len(rows)} of {len(errors.worsened)}; `reports/errors.json` has them all" in text
     worst = errors.worsened[0]
-    assert rows[0].split("|")[1].strip() == f"`{worst.image}`"
-    assert rows[0].split("|")[2].strip() == f"{worst.before.found} → {worst.after.found}"
+    assert rows[0][:2] == [f"`{worst.image}`", f"{worst.before.found} → {worst.after.found}"]
 
 
 def test_the_head_says_which_data_and_which_training_it_is_about(written) -> None:
@@ -395,7 +486,9 @@ def test_a_model_compared_with_itself_has_no_confusion_that_grew_and_no_image_th
 
     assert (errors.grown, errors.worsened, errors.improved) == ((), (), 0)
     assert errors.before == errors.after
-    assert "- No confusion grew in service.\n- No image got worse in service." in text
+    assert errors.lost is not None
+    assert (errors.lost.classes, errors.lost.images) == ((), ())
+    assert "- No confusion grew in service.\n- Of 40 images 0 got better, 0 got worse" in text
 
 
 def test_a_champion_taken_over_stands_once(written) -> None:
@@ -615,12 +708,13 @@ def test_of_many_classes_the_best_the_worst_and_the_lost_are_shown(written) -> N
     text = (written["many classes"][0] / "reports/report.md").read_text()
 
     shown = re.findall(r"\(the best and worst (\d+) of (\d+); ", text)
-    rows = [line for line in text.split("\n") if line.startswith("| class ")]
+    rows = [row for metric in ("box", "mask") for row in cells(text, f"By class: {metric} AP50")]
     assert len(shown) == 2  # box and mask
-    assert sum(int(count) for count, _ in shown) == len(rows) - 2
+    assert sum(int(count) for count, _ in shown) == len(rows)
     assert {count for _, count in shown} == {shown[0][1]}
     assert int(shown[0][0]) > int(shown[1][0]) == parts.BEST_ROWS + parts.WORST_ROWS  # losses in the box alone
-    assert re.search(r"Worse beyond noise: (class \d+, ){20}and \d+ more\.", text)
+    assert re.search(r"Worse beyond noise, of \d+ classes by box AP50: (class \d+, ){20}and \d+ more\. Not tested, since", text)
+    assert len(cells(text, "Classes (box AP50")) == lost.MOST_LOST
 
 
 def test_the_comment_on_a_pull_request_has_verdict_metrics_and_the_three_worst_things(

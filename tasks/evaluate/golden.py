@@ -6,9 +6,11 @@ writes  runs/golden/, for as long as the models are measured
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +21,14 @@ from tasks.common.classes import class_ids, current_name, require_explained
 from tasks.common.dataset import Dataset, digest, label_file, read_dataset
 from tasks.common.errors import DatasetError
 from tasks.common.lineage import KeptSplit, Lineage
+from tasks.common.metadata import METADATA
 from tasks.common.params import Params
 from tasks.common.params.judging import AUTO
 from tasks.common.paths import RUNS
 from tasks.common.rows import lines_of
 from tasks.common.stored import PIN
 from tasks.common.text import counted
-from tasks.measure.evaluation import Split
+from tasks.measure.evaluation import JUDGED, Split
 from tasks.measure.splits import describe_split
 
 log = logging.getLogger(__name__)
@@ -75,7 +78,8 @@ def _kept(today: Dataset, splits: Sequence[KeptSplit], renamed: Mapping[str, str
     Their classes are those that `today` and every one of these splits name; objects of other classes are left out.
     """
     datasets = [_opened(split) for split in splits]
-    parts = [part for part in zip(splits, datasets, _not_in(today, datasets), strict=True) if part[2]]
+    contents = _not_in(today, datasets)
+    parts = [part for part in zip(splits, datasets, _newest(contents), strict=True) if part[2]]
     if (num_images := sum(len(images) for _, _, images in parts)) < LEAST:
         if splits:
             rest = f"all but {counted(num_images, 'image')}" if num_images else "all images"
@@ -89,27 +93,48 @@ def _kept(today: Dataset, splits: Sequence[KeptSplit], renamed: Mapping[str, str
         images = tuple(
             place
             for split, dataset, images in parts
-            for place in _copied(dataset, images, FOLDER / split.version, class_ids(dataset.names, names, renamed))
+            for place in _copied(dataset, images.values(), FOLDER / split.version, class_ids(dataset.names, names, renamed))
         )
+        _write_versions(dict(zip(images, (sha256 for *_, newest in parts for sha256 in newest), strict=True)), splits, contents)
         is_labelled = any((labels := label_file(image)).is_file() and labels.stat().st_size for image in images)
         yield Dataset(FOLDER, names, {name: images}) if is_labelled else None
     finally:
         shutil.rmtree(FOLDER, ignore_errors=True)
 
 
-def _not_in(today: Dataset, datasets: Sequence[Dataset]) -> Iterator[list[Path]]:
-    """The images of each dataset whose bytes are neither in `today` nor in a dataset before it.
+def _not_in(today: Dataset, datasets: Sequence[Dataset]) -> list[dict[str, Path]]:
+    """The images of each dataset whose bytes are not in `today`, by the hash of their bytes, sorted by path.
 
     Of today's images those of the same size are read, and no others.
     """
     sizes = {image.stat().st_size for dataset in datasets for image in dataset.images}
     alike = [str(image) for image in today.images if image.stat().st_size in sizes]
-    seen = set(hashes.sha256s(today.root, alike))
+    present = set(hashes.sha256s(today.root, alike))
+    contents = []
     for dataset in datasets:
-        sha256s = dict(zip(dataset.images, hashes.sha256s(dataset.root, [str(image) for image in dataset.images]), strict=True))
-        fresh = {sha256: image for image, sha256 in sha256s.items() if sha256 not in seen}
-        seen |= fresh.keys()
-        yield sorted(fresh.values())
+        images = sorted(dataset.images)
+        sha256s = hashes.sha256s(dataset.root, [str(image) for image in images])
+        contents.append({sha256: image for sha256, image in zip(sha256s, images, strict=True) if sha256 not in present})
+    return contents
+
+
+def _newest(contents: Sequence[Mapping[str, Path]]) -> Iterator[dict[str, Path]]:
+    """Of the images of each dataset, by hash, those that no dataset before it has."""
+    seen = set[str]()
+    for images in contents:
+        yield {sha256: image for sha256, image in images.items() if sha256 not in seen}
+        seen |= images.keys()
+
+
+def _write_versions(sha256s: Mapping[Path, str], splits: Sequence[KeptSplit], contents: Sequence[Mapping[str, Path]]) -> None:
+    """Write into the metadata of the golden set which versions were judged on each image: a text such as `v1.1.0 v1.0.0`."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("image", JUDGED))
+    for image, sha256 in sha256s.items():
+        versions = [split.version for split, images in zip(splits, contents, strict=True) if sha256 in images]
+        writer.writerow((image.relative_to(FOLDER).as_posix(), " ".join(versions)))
+    (FOLDER / METADATA).write_text(text.getvalue(), encoding="utf-8")
 
 
 def _opened(split: KeptSplit) -> Dataset:
@@ -131,7 +156,7 @@ def _opened(split: KeptSplit) -> Dataset:
     return Dataset(place, dataset.names, {"train": images})
 
 
-def _copied(dataset: Dataset, images: Sequence[Path], folder: Path, ids: Sequence[int]) -> Iterator[Path]:
+def _copied(dataset: Dataset, images: Iterable[Path], folder: Path, ids: Sequence[int]) -> Iterator[Path]:
     """Links to `images` in `folder`, with labels whose classes are renumbered by `ids`, -1 for one that is left out."""
     for image in images:
         place = folder / image.relative_to(dataset.root)

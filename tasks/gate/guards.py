@@ -17,7 +17,7 @@ from tasks.common.errors import EvaluationError
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, SPEED
 from tasks.measure.compare import IOU, Comparison, Curves, Draws, corrected_interval
-from tasks.measure.decision import Guard, Unit
+from tasks.measure.decision import GoldenSet, Guard, Unit
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.files import REPEAT
 from tasks.measure.intervals import MIN_GROUPS, at_least
@@ -32,8 +32,7 @@ class Measured:
     curves: Mapping[str, Curves]
     """AP under every draw, by kind (`box`, `mask`)."""
     metrics: Mapping[str, Comparison]
-    golden: Comparison | None
-    """The gate's metric on the golden set."""
+    golden: Sequence[GoldenSet]
     latency_ms: Mapping[str, float] | None
     """Milliseconds an image, by model; None where no guard asks for it."""
 
@@ -49,7 +48,7 @@ def check_guards(measured: Measured, gate_params: GateParams) -> tuple[Guard, ..
         *metric_drops(measured, gate_params),
         *floors(measured.evaluation.candidate, measured.evaluation.kinds, gate_params),
         *ratios(measured, gate_params),
-        *golden_drop(measured, gate_params),
+        *golden_drops(measured, gate_params),
     )
 
 
@@ -160,16 +159,18 @@ def _ratio(name: str, values: Sequence[float], limit: float, what: str) -> Guard
     return Guard(name, at_least(limit, ratio), figures, text, "ratio")
 
 
-def golden_drop(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
-    """The guard on the golden set: the candidate must not have forgotten an older dataset."""
-    golden = measured.golden
-    if gate_params.max_golden_drop is None or golden is None:
+def golden_drops(measured: Measured, gate_params: GateParams) -> Iterator[Guard]:
+    """One guard for each golden set: the candidate must not have forgotten what an earlier version was judged on."""
+    allowed = gate_params.max_golden_drop
+    compared = {part.guard(gate_params.metric): part.comparison for part in measured.golden if part.comparison is not None}
+    if allowed is None or not compared:
         return
-    if golden.gain is None:
+    if all(comparison.gain is None for comparison in compared.values()):
         raise EvaluationError(
             f"{gate_params.metric} of the reference is zero on the golden set",
             where="evaluate.golden",
             fix="Choose a set that it knows, or set gate.max_golden_drop to null.",
         )
-    name, allowed = f"max_golden_drop: {gate_params.metric}", gate_params.max_golden_drop
-    yield _drop_guard(name, _gain_figures(golden), allowed, "relative", measured.draws.confidence)
+    for name, comparison in compared.items():
+        if comparison.gain is not None:  # else there is nothing to forget
+            yield _drop_guard(name, _gain_figures(comparison), allowed, "relative", measured.draws.confidence)

@@ -14,7 +14,8 @@ from tasks.common.looks import Looks, Subject
 from tasks.common.params import GateParams
 from tasks.common.paths import EVALUATION, STATISTICS
 from tasks.gate.classes import class_list_reasons, compare_class_lists, new_class_floors
-from tasks.gate.cumulative import metric_on, since_first
+from tasks.gate.cumulative import since_first
+from tasks.gate.golden import compare_golden
 from tasks.gate.guards import Measured, check_guards
 from tasks.gate.slices import compare_slices
 from tasks.gate.wording import few_objects, reasons
@@ -70,9 +71,7 @@ def decide(
     metrics = compare_metrics(evaluation, curves_by_kind, draws)
     main = metrics[gate_params.metric]
     gain = _gain(main, evaluation, gate_params)
-    golden = None
-    if evaluation.golden is not None and gate_params.max_golden_drop is not None:
-        golden = metric_on(evaluation.golden, gate_params)
+    golden = compare_golden(evaluation.golden, gate_params, [split.version for split in (lineage and lineage.golden) or ()])
     measured = Measured(evaluation, draws, curves_by_kind, metrics, golden, latency_ms)
     grown = compare_class_lists(whole, gate_params.metric)
     guards = (*check_guards(measured, gate_params), *new_class_floors(grown, gate_params))
@@ -108,6 +107,7 @@ def decide(
         reign=reign,
         classes=grown,
         cumulative=since_first(whole, lineage, gain, gate_params) if lineage else None,
+        golden=golden,
     )
 
 

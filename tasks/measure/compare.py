@@ -37,6 +37,11 @@ class Comparison:
     images: int
     """Images behind the figure."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the candidate is worse beyond noise: the whole interval is below zero. False without an interval."""
+        return self.change_interval is not None and self.change_interval.high < 0
+
 
 @dataclass(frozen=True)
 class Draws:

@@ -18,6 +18,9 @@ from tasks.measure.evaluation import Split
 from tasks.measure.intervals import Interval
 
 Unit = Literal["AP", "relative", "value", "ratio"]
+Kind = Literal["golden", "class", "slice"]
+ALL_SETS = "all"
+"""The name of all golden sets together."""
 
 
 class Verdict(StrEnum):
@@ -36,6 +39,33 @@ class Slice:
     by: str
     """`size`, or a column of metadata.csv."""
     value: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class GoldenSet:
+    """What became of the gate's metric on images that are not in today's data any more."""
+
+    name: str
+    """The version that was judged on these images; ALL_SETS for those of all versions; or the folder of evaluate.golden."""
+    comparison: Comparison | None
+    """None where no labelled image of it is left outside today's data, or all sets have too few of them."""
+
+    def guard(self, metric: str) -> str:
+        """The name of the guard on it."""
+        return f"max_golden_drop: {self.name}, {metric}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A figure of a golden set, a class or a slice."""
+
+    kind: Kind
+    by: str
+    """Of a slice `size`, or the column of metadata.csv; else the kind."""
+    value: str
+    """The name of the golden set or the class, or the value of the column."""
+    metric: str
     comparison: Comparison
 
 
@@ -213,6 +243,23 @@ class Decision(Stored):
     """None where both know the same classes by the same names."""
     cumulative: Cumulative | None = None
     """None in the first turns, and in decisions of earlier releases."""
+    golden: tuple[GoldenSet, ...] = ()
+    """The golden sets, those of versions newest first; empty where there is none, and in decisions of earlier releases."""
+
+    @property
+    def compared(self) -> list[Compared]:
+        """The golden sets, classes and slices."""
+        metric = self.metric
+        parts = [Compared("golden", "golden", part.name, metric, part.comparison) for part in self.golden if part.comparison]
+        for name, comparisons in self.per_class.items():
+            parts += [Compared("class", "class", name, metric, comparison) for metric, comparison in comparisons.items()]
+        return parts + [Compared("slice", part.by, part.value, self.metric, part.comparison) for part in self.slices]
+
+    @property
+    def losses(self) -> list[Compared]:
+        """Those that have a lower figure with the candidate, the one that lost most first, whether or not beyond noise."""
+        losses = (part for part in self.compared if part.comparison.change < 0)
+        return sorted(losses, key=lambda part: (part.comparison.change, part.by, part.value))
 
     @property
     def level(self) -> Level | None:

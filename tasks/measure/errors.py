@@ -43,6 +43,36 @@ class Worsened:
     after: Counts
 
 
+@dataclass(frozen=True)
+class Exchanged:
+    """Labelled objects of a class, or of an image, that one of the two models finds and the other misses."""
+
+    name: str
+    """The class, or the image's path below the dataset."""
+    lost: int
+    """Found by the reference, missed by the candidate."""
+    gained: int
+    """Found by the candidate, missed by the reference."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The objects that changed hands, the one with the most lost objects first."""
+
+    classes: tuple[Exchanged, ...]
+    """Every class of which an object was lost or gained."""
+    images: tuple[Exchanged, ...]
+    """Every image on which an object was lost."""
+
+    @property
+    def num_lost(self) -> int:
+        return sum(entry.lost for entry in self.classes)
+
+    @property
+    def num_gained(self) -> int:
+        return sum(entry.gained for entry in self.classes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Errors(Stored):
     """Counts at the operating points, see `tasks.measure.operating`. Nothing here is tested against chance."""
@@ -59,3 +89,5 @@ class Errors(Stored):
     """The confusions that the candidate makes more often, the one that grew most first."""
     worsened: tuple[Worsened, ...]
     """Every image whose F1 is lower, the one that lost most first."""
+    lost: Lost | None = None
+    """Object by object, of the classes that both models know; None in files of earlier releases."""

@@ -13,6 +13,9 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 CLASSES = "classes"
 """Key of a model's facts with the `tasks.common.classes.Difference` to the dataset; absent where there is none."""
 
+JUDGED = "judged_versions"
+"""Column of the golden set's metadata with the versions that were judged on an image, with a space between two."""
+
 
 class Split(TypedDict):
     """The images that were measured."""

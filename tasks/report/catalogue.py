@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,8 @@ from tasks.measure.decision import Level, percent_of_resamples
 from tasks.measure.intervals import Interval
 
 Language = Literal["en", "zh"]
+NUM_NAMED = 20
+"""Most items of `Words.first`."""
 FOLDER = Path(__file__).parent / "catalogue"
 
 
@@ -119,9 +121,18 @@ class Words:
         step = min(int(math.log10(max(num_bytes, 1)) // 3), len(units) - 1)
         return f"{num_bytes / 1000**step:.{0 if step == 0 else 3}g} {units[step]}" if step else f"{num_bytes:.0f} B"
 
-    def listing(self, items: list[str]) -> str:
+    def listing(self, items: Sequence[str]) -> str:
         """The items as a list within a sentence."""
         return self("format.comma").join(items)
+
+    def sentences(self, texts: Sequence[str]) -> str:
+        """The sentences one after the other."""
+        return (" " if self.language == "en" else "").join(texts)
+
+    def first(self, items: Sequence[str]) -> str:
+        """The same, of many items the first and how many more there are."""
+        more = [self("format.more", count=f"{len(items) - NUM_NAMED:,}")] if len(items) > NUM_NAMED else []
+        return self.listing([*items[:NUM_NAMED], *more])
 
 
 def _absent(value: float | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from tasks.common.params import ReportParams
 from tasks.common.params.recipes import Recipe
 from tasks.common.paths import CURVES
 from tasks.measure.decision import Decision
-from tasks.measure.errors import Confusion, Counts, Errors, Worsened
+from tasks.measure.errors import Confusion, Counts, Errors, Exchanged, Lost, Worsened
 from tasks.measure.evaluation import Targets
 from tasks.measure.matching import Outcome, Tally, confusion, match, tally
 from tasks.measure.operating import Operated, OperatingPoint
@@ -123,6 +123,23 @@ class Facts:
         return sorted(confused, key=lambda pair: (-pair[3], -pair[2], pair[0], pair[1]))
 
     @cached_property
+    def lost(self) -> Lost:
+        """The labelled objects that one model finds where it operates and the other does not, by class and by image."""
+        reference, candidate = (self.outcomes[model].found for model in self.pair)
+        lost, gained = reference & ~candidate, candidate & ~reference
+
+        def exchanged(key: NDArray[np.int32], names: Sequence[str]) -> list[Exchanged]:
+            counts = [np.bincount(key[mark], minlength=len(names)).tolist() for mark in (lost, gained)]
+            entries = [Exchanged(name, *pair) for name, *pair in zip(names, *counts, strict=True)]
+            return sorted(entries, key=lambda entry: (-entry.lost, entry.gained))
+
+        classes = exchanged(self.labels.cls, self.inputs.names)
+        images = exchanged(self.labels.img, self.inputs.evaluation.images)
+        return Lost(
+            tuple(entry for entry in classes if entry.lost or entry.gained), tuple(entry for entry in images if entry.lost)
+        )
+
+    @cached_property
     def errors(self) -> Errors:
         """The content of errors.json."""
         names, images = self.inputs.names, self.inputs.evaluation.images
@@ -135,6 +152,7 @@ class Facts:
             improved=int((self.f1_change > 0).sum()),
             grown=tuple(Confusion(names[i], names[j], was, now) for i, j, was, now in grown),
             worsened=tuple(Worsened(images[i], _counts(reference, i), _counts(candidate, i)) for i in self.worsened),
+            lost=self.lost,
         )
 
     @property

@@ -50,7 +50,7 @@ def run(params: Params) -> None:
 def _blocks(facts: Facts, worse: list[int]) -> tuple[Block, ...]:
     words = facts.words
     if not worse:
-        return (Paragraph(words("parts.none_worsened"), str(OPERATING)),)
+        return (Paragraph(words("listing.none"), str(OPERATING)),)
     images = worse[:MOST_IMAGES]
     shots = gallery.shots_of(facts, images, SIDE_PX)
     if not shots:

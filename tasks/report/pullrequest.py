@@ -15,8 +15,8 @@ from tasks.common.text import table as markdown_table
 from tasks.report import inputs
 from tasks.report.facts import Facts
 from tasks.report.sections import brief, metrics
+from tasks.report.sections.lost import lost_parts
 from tasks.report.sections.outcome import headline
-from tasks.report.sections.parts import lost_parts
 
 NUM_WORST = 3
 

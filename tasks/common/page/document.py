@@ -19,6 +19,8 @@ class Cell:
 
     text: str
     tone: Tone = ""
+    shot: str = ""
+    """The id of a `Shot` that the text leads to, on a page that has it."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,12 @@ class Document:
     badge: Cell
     """The verdict."""
     sections: tuple[Section, ...]
+
+    @property
+    def shots(self) -> frozenset[str]:
+        """The ids of the images on the page that have one."""
+        galleries = (block for section in self.sections for block in section.blocks if isinstance(block, Gallery))
+        return frozenset(shot.id for gallery in galleries for shot in gallery.shots if shot.id)
 
 
 def cell(value: Cell | str) -> Cell:

@@ -91,7 +91,7 @@ class GateParams:
     max_latency_ratio: Annotated[Float, Field(gt=0, le=MAX)] | None
     """Guard: latency of the candidate over that of the reference, both measured by evaluate."""
     max_golden_drop: Share | None
-    """Guard: relative loss of the metric on the golden set (evaluate.golden). It fails if the loss is larger and not noise."""
+    """Guard: relative loss of the metric on each golden set (evaluate.golden). It fails if the loss is larger and not noise."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

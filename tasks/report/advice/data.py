@@ -11,7 +11,7 @@ from tasks.report.advice.item import ERRORS, Item, Rule, rerun
 from tasks.report.facts import Facts
 from tasks.report.quality import balance
 from tasks.report.sections.assets import failed_checks
-from tasks.report.sections.parts import class_comparisons, is_lost, slice_value
+from tasks.report.sections.parts import class_comparisons, slice_value
 
 STRIDE = 32
 """Sides of images that a network takes are multiples of it, px."""
@@ -51,7 +51,7 @@ def look_at_losses(facts: Facts) -> Iterator[Item]:
     """Advise to look at the class or slice that lost most, of those that lost beyond noise."""
     parts = {markdown(name): comparison for name, comparison in class_comparisons(facts, facts.metric).items()}
     parts |= {f"{markdown(part.by)} {markdown(part.value)}": part.comparison for part in facts.decision.slices}
-    worse = {name: comparison for name, comparison in parts.items() if is_lost(comparison)}
+    worse = {name: comparison for name, comparison in parts.items() if comparison.is_lost}
     if worse:
         name = min(worse, key=lambda name: worse[name].change)
         values = {

@@ -1,4 +1,4 @@
-"""The sections of the report in the order of reading: result, what to do, evidence, errors, training, cost, files."""
+"""The sections of the report in the order of reading: result, losses, what to do, evidence, errors, training, cost, files."""
 
 from tasks.common.page.document import Section
 from tasks.report.facts import Facts
@@ -9,6 +9,7 @@ from tasks.report.sections import (
     conclusion,
     decision,
     errors,
+    lost,
     metrics,
     outcome,
     parts,
@@ -24,6 +25,7 @@ def write(facts: Facts) -> tuple[Section, ...]:
     """Every section."""
     return (
         outcome.section(facts),
+        lost.section(facts),
         advice.next_section(facts),
         metrics.section(facts),
         decision.section(facts),

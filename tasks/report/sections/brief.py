@@ -9,7 +9,7 @@ from tasks.measure.decision import Verdict
 from tasks.report.advice import suggestions
 from tasks.report.advice.item import ERRORS as SHOW_ERRORS
 from tasks.report.facts import Facts
-from tasks.report.sections.parts import lost_parts
+from tasks.report.sections.lost import lost_parts
 
 
 def block(facts: Facts) -> Brief:

@@ -9,12 +9,12 @@ from tasks.measure.budget import share_spent
 from tasks.measure.decision import Cumulative, Evidence, Guard, Reign, class_metric
 from tasks.measure.intervals import MIN_GROUPS, Interval
 from tasks.report.facts import Facts
-from tasks.report.sections.parts import class_comparisons, is_lost
+from tasks.report.sections.lost import guard_result
 
 
 def section(facts: Facts) -> Section:
     words = facts.words
-    reasons = Bullets(tuple(_reasons(facts)), f"{DECISION}: verdict, gain, threshold, evidence, guards, slices")
+    reasons = Bullets(tuple(_reasons(facts)), f"{DECISION}: verdict, gain, threshold, evidence, guards")
     return Section("decision", words("decision.title"), blocks(reasons, _evidence(facts), _guards(facts)))
 
 
@@ -41,7 +41,7 @@ def _reasons(facts: Facts) -> list[str]:
     key = "guards_fail" if failed else "guards_hold" if decision.guards else "no_guards"
     names = words.listing([code(guard.name) for guard in failed])
     reasons.append(words(f"decision.{key}", failed=len(failed), all=len(decision.guards), names=names))
-    return reasons + _worse(facts)
+    return reasons
 
 
 def _class_lists(facts: Facts) -> list[str]:
@@ -118,25 +118,6 @@ def _power(facts: Facts, evidence: Evidence) -> list[str]:
     return reasons
 
 
-def _worse(facts: Facts) -> list[str]:
-    """A sentence for each class and slice that got worse beyond noise."""
-    words = facts.words
-    losses = [
-        (words("column.class"), name, words.points(comparison.change), words.changes(comparison.change_interval))
-        for name, comparison in class_comparisons(facts, facts.metric).items()
-        if is_lost(comparison)
-    ]
-    losses += [
-        (part.by, part.value, words.gain(part.comparison.gain), words.gains(part.comparison.gain_interval))
-        for part in facts.decision.slices
-        if is_lost(part.comparison)
-    ]
-    return [
-        words("decision.worse", by=markdown(column), value=markdown(value), change=change, interval=interval)
-        for column, value, change, interval in losses
-    ]
-
-
 def _evidence(facts: Facts) -> Table | None:
     words, evidence = facts.words, facts.decision.evidence
     if evidence is None or evidence.percentile is None:
@@ -161,18 +142,19 @@ def _evidence(facts: Facts) -> Table | None:
 
 
 def _guards(facts: Facts) -> Table:
+    """Every guard but those on golden sets, whose figures stand with what was lost."""
     words = facts.words
     header = words.columns("guard", "reference", "candidate", "change", "no_interval", "limit", "result")
-    rows = tuple(_guard(facts, guard) for guard in facts.decision.guards)
-    source = f"{DECISION}: guards"
-    return Table(header, rows, source, words("decision.guards"), empty=words("decision.no_guards"))
+    golden = {part.guard(facts.metric) for part in facts.decision.golden}
+    rows = tuple(_guard(facts, guard) for guard in facts.decision.guards if guard.name not in golden)
+    source, caption = f"{DECISION}: guards", words("decision.other_guards" if golden else "decision.guards")
+    return Table(header, rows, source, caption, empty=words("decision.no_guards"))
 
 
 def _guard(facts: Facts, guard: Guard) -> tuple[Cell | str, ...]:
     """The row of a guard: drops as AP points or percent, floors as values, ratios as multiples."""
     words, figures = facts.words, guard.figures
-    result = Cell(words("guard.passed"), "good") if guard.passed else Cell(words("guard.failed"), "bad")
-    name = code(guard.name)
+    name, result = code(guard.name), guard_result(facts, guard)
     if guard.unit in ("AP", "relative"):
         interval = Interval(figures["low"], figures["high"]) if "low" in figures else None
         as_change, as_range = (words.gain, words.gains) if guard.unit == "relative" else (words.points, words.changes)

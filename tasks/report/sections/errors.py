@@ -18,7 +18,7 @@ MOST_CLASSES = 16
 """Most classes in a confusion matrix: those with the most errors of the candidate."""
 MOST_PAIRS = 8
 """Most confused pairs in the table."""
-MOST_IMAGES = 12
+MOST_IMAGES = 6
 """Most worsened images in the table; errors.json has them all."""
 
 
@@ -93,10 +93,17 @@ def _matrices(facts: Facts) -> Figure:
 
 
 def _changed(facts: Facts) -> Bullets:
-    errors = facts.errors
+    """The confusions that grew, and how many images changed."""
+    words, errors = facts.words, facts.errors
+    grown = [
+        words("errors.confusion", labelled=markdown(pair.labelled), detected=markdown(pair.detected), before=before, after=after)
+        for pair in errors.grown
+        for before, after in [(f"{pair.before:,}", f"{pair.after:,}")]
+    ]
     better, worse = errors.improved, len(errors.worsened)
-    text = facts.words("errors.changed", better=better, worse=worse, same=errors.images - better - worse, images=errors.images)
-    return Bullets((text,), str(OPERATING))
+    changed = words("errors.changed", better=better, worse=worse, same=errors.images - better - worse, images=errors.images)
+    first = words("errors.grown", names=words.first(grown)) if grown else words("errors.none_grown")
+    return Bullets((first, changed), str(OPERATING))
 
 
 def _worsened_table(facts: Facts) -> Table | None:

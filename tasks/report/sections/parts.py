@@ -1,16 +1,16 @@
-"""Show where the gain comes from and what got worse: classes, object sizes, columns of the metadata."""
+"""Show where the gain comes from: classes, object sizes, columns of the metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from tasks.common.page import forest
 from tasks.common.page.document import Bullets, Cell, Figure, Panel, Section, Table, Tone, blocks, tone_of
 from tasks.common.page.forest import Effect
-from tasks.common.paths import DECISION, ERRORS
+from tasks.common.paths import DECISION
 from tasks.common.text import markdown
 from tasks.measure.compare import Comparison
-from tasks.measure.decision import Slice, class_metric
+from tasks.measure.decision import Compared, Slice, class_metric
 from tasks.measure.intervals import Interval
 from tasks.report.facts import Facts
 
@@ -18,8 +18,6 @@ MOST_ROWS = 30
 """Classes drawn in a figure: those with the largest change."""
 BEST_ROWS, WORST_ROWS = 10, 30
 """Classes in a table of more than both: the best, the worst, and all that lost beyond noise."""
-NUM_NAMED = 20
-"""Most names in a sentence."""
 
 
 def section(facts: Facts) -> Section:
@@ -53,61 +51,14 @@ def tone(value: float | None, interval: Interval | None) -> Tone:
     return tone_of(value, interval.low if interval else None, interval.high if interval else None)
 
 
-def is_lost(comparison: Comparison) -> bool:
-    """Whether it got worse beyond noise: the whole interval is below zero. False without an interval."""
-    return comparison.change_interval is not None and comparison.change_interval.high < 0
-
-
 def _summary(facts: Facts) -> Bullets | None:
-    words, comparisons = facts.words, class_comparisons(facts, facts.metric)
-    if not comparisons:
+    """The class that gained most; what lost is in a section of its own."""
+    words = facts.words
+    name, comparison = next(iter(class_comparisons(facts, facts.metric).items()), ("", None))
+    if comparison is None:
         return None
-    classes = list(comparisons)
-    items = []
-    for key, name in (("most", classes[0]), ("least", classes[-1]))[: len(classes)]:
-        comparison = comparisons[name]
-        change, interval = words.points(comparison.change), words.changes(comparison.change_interval)
-        items.append(words(f"parts.{key}", name=markdown(name), change=change, interval=interval))
-    if facts.decision.confidence is not None:
-        lost = lost_parts(facts)
-        metrics = words.listing([class_metric(metric) for metric in _metrics(facts)])
-        counts = {
-            "classes": words.count("classes", len(comparisons)),
-            "slices": words.count("slices", len(facts.decision.slices)),
-        }
-        items.append(words("parts.tested", **counts, metrics=metrics))
-        items.append(words("parts.lost", names=_named(facts, lost)) if lost else words("parts.none_lost"))
-    return Bullets((*items, *_counted(facts)), f"{DECISION}: per_class, slices; {ERRORS}")
-
-
-def lost_parts(facts: Facts) -> list[str]:
-    """The classes, by any metric that decision.json has of them, and the slices that got worse beyond noise."""
-    lost = []
-    for metric in _metrics(facts):
-        label = "" if metric == facts.metric else f" ({class_metric(metric)})"
-        lost += [f"{markdown(name)}{label}" for name, c in class_comparisons(facts, metric).items() if is_lost(c)]
-    return lost + [f"{markdown(part.by)} {markdown(part.value)}" for part in facts.decision.slices if is_lost(part.comparison)]
-
-
-def _counted(facts: Facts) -> list[str]:
-    """What got worse in service by mere counts: confusions and images."""
-    words, errors = facts.words, facts.errors
-    grown = [
-        words("parts.confusion", labelled=markdown(pair.labelled), detected=markdown(pair.detected), before=before, after=after)
-        for pair in errors.grown
-        for before, after in [(f"{pair.before:,}", f"{pair.after:,}")]
-    ]
-    images = {"worse": f"{len(errors.worsened):,}", "images": f"{errors.images:,}"}
-    return [
-        words("parts.grown", names=_named(facts, grown)) if grown else words("parts.none_grown"),
-        words("parts.worsened", **images) if errors.worsened else words("parts.none_worsened"),
-    ]
-
-
-def _named(facts: Facts, names: Sequence[str]) -> str:
-    """The names as a list, of many the first and how many more there are."""
-    more = [facts.words("parts.more", count=f"{len(names) - NUM_NAMED:,}")] if len(names) > NUM_NAMED else []
-    return facts.words.listing([*names[:NUM_NAMED], *more])
+    change, interval = words.points(comparison.change), words.changes(comparison.change_interval)
+    return Bullets((words("parts.most", name=markdown(name), change=change, interval=interval),), f"{DECISION}: per_class")
 
 
 def _class_table(facts: Facts, metric: str) -> Table:
@@ -136,7 +87,7 @@ def _outer(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
     names = list(comparisons)
     if len(names) <= BEST_ROWS + WORST_ROWS:
         return dict(comparisons)
-    chosen = {*names[:BEST_ROWS], *names[-WORST_ROWS:], *(name for name in names if is_lost(comparisons[name]))}
+    chosen = {*names[:BEST_ROWS], *names[-WORST_ROWS:], *(name for name in names if comparisons[name].is_lost)}
     return {name: comparisons[name] for name in names if name in chosen}
 
 
@@ -174,7 +125,7 @@ def _slice_table(facts: Facts) -> Table:
     header = (*columns, *facts.pair_heads, words("column.gain"), facts.interval_name)
     rows = tuple(
         (
-            words("slice.size") if part.by == "size" else markdown(part.by),
+            slice_by(facts, part),
             slice_value(facts, part),
             f"{c.images:,}",
             f"{c.instances:,}",
@@ -190,7 +141,12 @@ def _slice_table(facts: Facts) -> Table:
     return Table(header, rows, f"{DECISION}: slices", caption, num_text_columns=2, empty=words("parts.no_slices"))
 
 
-def slice_value(facts: Facts, part: Slice) -> str:
+def slice_by(facts: Facts, part: Slice | Compared) -> str:
+    """What a slice is made by: the object size, or a column of metadata.csv."""
+    return facts.words("slice.size") if part.by == "size" else markdown(part.by)
+
+
+def slice_value(facts: Facts, part: Slice | Compared) -> str:
     """The value of a slice in the reader's language, where the catalogue has a word for it."""
     key = f"slice.{part.value}"
     return facts.words(key) if part.by == "size" and facts.words.has(key) else markdown(part.value)
