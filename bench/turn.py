@@ -45,6 +45,8 @@ PARTS = (5, 10)
 COSINE = {"lrf": 0.05, "cos_lr": True}
 Arguments = dict[str, Any]
 ARMS: dict[str, Arguments] = {
+    "restart-3": COSINE | {"share": 3.0},
+    "restart-2": COSINE | {"share": 2.0},
     "restart-1": COSINE | {"share": 1.0},
     "restart-0.5": COSINE | {"share": 0.5},
     "restart-0.3": COSINE | {"share": 0.3},

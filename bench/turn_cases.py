@@ -32,7 +32,7 @@ NUM_NEW = 200
 """Images that came since the champion, in the cases of the sample but more10."""
 PRETRAINED = ("train.batch=16", "baseline.lr0=0.001", "baseline.nbs=16", "finetune.nbs=16", "baseline.epochs=20")
 SETTINGS = {
-    "sample": ("models/tiny-seg.yaml", ("baseline.epochs=20",)),
+    "sample": ("models/tiny-seg.yaml", ("baseline.epochs=30",)),
     "nuclei": (
         "runs/bench/yolov8n-seg-int8recon.pt",
         (*PRETRAINED, "train.imgsz=160", "evaluate.max_det=400"),
