@@ -56,6 +56,8 @@ ARMS: dict[str, Arguments] = {
     "mosaic-0.3": COSINE | {"share": 0.3, "mosaic": 1.0, "close_mosaic": 1},
     "freeze-0.3": COSINE | {"share": 0.3, "freeze": 8},
     "distill-0.3": COSINE | {"share": 0.3, "distill": True},
+    "distill-1": COSINE | {"share": 1.0, "distill": True},
+    "replay-1": COSINE | {"share": 1.0, "replay": True},
     "replay-0.3": COSINE | {"share": 0.3, "replay": True},
     "distill-replay-0.3": COSINE | {"share": 0.3, "distill": True, "replay": True},
     "tried": COSINE | {"tried": (1.0, 0.3, 0.1)},

@@ -80,9 +80,6 @@ def test_a_number_in_scientific_notation_without_a_dot_is_a_number() -> None:
     assert load("finetune.lr0=5e-5").finetune.lr0 == 5e-5
 
 
-TAKEN_OVER = ("baseline.weights=champion.yaml", "baseline.epochs=0")
-
-
 class TestTheRecipe:
     """Fills what finetune leaves empty, and nothing else."""
 
@@ -90,14 +87,6 @@ class TestTheRecipe:
         found = load("baseline.lr0=0.004").finetune
 
         assert (found.lr0, found.lrf, found.cos_lr) == (0.004, 0.05, True)
-
-    def test_by_itself_goes_by_whether_the_baseline_was_trained(self) -> None:
-        young, champion, named = load(), load(*TAKEN_OVER), load(*TAKEN_OVER, "finetune.recipe=restart")
-
-        assert [(found.recipe.name, found.recipe.is_auto) for found in (young, champion, named)] == [
-            *(("restart", True), ("turn", True), ("restart", False))
-        ]
-        assert (young.finetune.lr0, champion.finetune.lr0, named.finetune.lr0) == (0.01, 0.003, 0.01)
 
     def test_of_the_origin_is_one_word(self) -> None:
         found = load("finetune.recipe=origin").finetune
@@ -110,9 +99,7 @@ class TestTheRecipe:
         assert (found.lr0, found.lrf, found.cos_lr) == (5e-5, 0.2, True)
 
     def test_that_nobody_wrote_is_refused_with_those_there_are(self) -> None:
-        with pytest.raises(
-            ParamsError, match=r"finetune\.recipe: Input should be 'auto', 'restart', 'turn' or 'origin', got 'bold'"
-        ):
+        with pytest.raises(ParamsError, match=r"finetune\.recipe: Input should be 'restart' or 'origin', got 'bold'"):
             load("finetune.recipe=bold")
 
     @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path
             for output in OUTPUTS[:2]:
                 Path("reports", output).rename(Path("reports", f"zh.{output}"))
             report.run(settings)
-            found[name] = root, sections.write(Facts(inputs.read(), settings.report, settings.recipe))
+            found[name] = root, sections.write(Facts(inputs.read(), settings.report, settings.finetune.recipe))
     return found
 
 
@@ -313,7 +313,7 @@ def test_a_champion_is_the_reference_and_the_baseline_stands_beside_it(written) 
 def test_labels_of_a_new_class_are_no_misses_of_the_champion_and_stand_in_the_matrix(workspace: Path) -> None:
     settings = SITUATIONS["grown classes"]().write(workspace)
 
-    facts = Facts(inputs.read(), settings.report, settings.recipe)
+    facts = Facts(inputs.read(), settings.report, settings.finetune.recipe)
 
     labelled = facts.inputs.whole.targets.cls
     for tally in facts.tallies.values():

@@ -61,7 +61,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
                 patch.setattr(listing, "MOST_IMAGES", 1 if name == "weak spots" else 300)
                 listing.run(settings)
                 pullrequest.run(settings)
-                facts = Facts(inputs.read(), settings.report, settings.recipe)
+                facts = Facts(inputs.read(), settings.report, settings.finetune.recipe)
         for errors in (errors_of(missed=2), errors_of(grown=(Confusion("nut", "washer", 27, 61),)), errors_of()):
             vars(facts)["errors"] = errors  # in the place of the cached property
             brief.counted_risk(facts)

@@ -37,7 +37,7 @@ def run(params: Params) -> None:
     from tasks.report.sections.brief import TONES
     from tasks.report.sections.outcome import headline
 
-    facts = Facts(inputs.read(), params.report, params.recipe)
+    facts = Facts(inputs.read(), params.report, params.finetune.recipe)
     verdict = facts.decision.verdict
     badge = Cell(facts.words(f"verdict.{verdict}"), TONES[verdict])
     document = Document(facts.words("document.title"), headline(facts), badge, sections.write(facts))

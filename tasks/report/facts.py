@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.params import ReportParams
-from tasks.common.params.recipes import Recipe
 from tasks.common.paths import CURVES
 from tasks.measure.decision import Decision
 from tasks.measure.errors import Confusion, Counts, Errors, Exchanged, Lost, Worsened
@@ -30,8 +29,8 @@ class Facts:
 
     inputs: Inputs
     report_params: ReportParams
-    recipe: Recipe
-    """The strategy of the fine-tune."""
+    recipe: str
+    """`finetune.recipe`, the strategy of the fine-tune."""
 
     @cached_property
     def words(self) -> Words:

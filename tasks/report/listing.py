@@ -38,7 +38,7 @@ def run(params: Params) -> None:
     Raises:
         PipelineError: a stage's result is missing or broken.
     """
-    facts = Facts(inputs.read(), params.report, params.recipe)
+    facts = Facts(inputs.read(), params.report, params.finetune.recipe)
     words, worse = facts.words, facts.worsened
     title, badge = words("listing.title"), Cell(words("listing.count", images=f"{len(worse):,}"), "bad" if worse else "good")
     section = Section("worsened", words("listing.worsened"), _blocks(facts, worse))

@@ -27,7 +27,7 @@ def run(params: Params) -> None:
     Raises:
         PipelineError: a stage's result is missing or broken.
     """
-    sys.stdout.write(text(Facts(inputs.read(), params.report, params.recipe)))
+    sys.stdout.write(text(Facts(inputs.read(), params.report, params.finetune.recipe)))
 
 
 def text(facts: Facts) -> str:

@@ -45,8 +45,6 @@ def run(params: Params, name: Stage) -> Training:
         DatasetError: the dataset on disk is not the validated one.
         TrainingError: the loss is not a number, or half the batch does not fit into memory either.
     """
-    if name == "finetune":
-        log.info("finetune: recipe %s, %s", params.recipe.name, why(params))
     champion = pinned_weights() if CHAMPION.is_file() else None  # `evaluate` needs them: say before the training what is wrong
     with accepted_dataset(params, *SPLITS) as accepted:
         if champion is not None:
@@ -85,13 +83,6 @@ def train(params: Params, name: Stage, dataset: Dataset, manifest: Manifest) -> 
         with view.removed_afterwards(work / "data"):
             attempt.train(plan, model, work, str(yolo.write_data_yaml(dataset, work / "data")))
     return plan
-
-
-def why(params: Params) -> str:
-    """Why the recipe of the fine-tune is in force, in a few words."""
-    if not params.recipe.is_auto:
-        return "as finetune.recipe says"
-    return "since the baseline was " + ("trained in this run" if params.baseline.epochs else "taken over without training")
 
 
 def tell(result: Training, target: Path) -> None:

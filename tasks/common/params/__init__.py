@@ -23,7 +23,7 @@ from tasks.common.params.data import DataParams, SampleParams, ValidateParams
 from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams, WatchParams
 from tasks.common.params.export import ExportParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
-from tasks.common.params.recipes import Recipe, RecipesParams, fill, in_force
+from tasks.common.params.recipes import RecipesParams, fill
 from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
 from tasks.common.params.types import STRICT
 from tasks.common.paths import PARAMS
@@ -75,11 +75,6 @@ class Params:
     promote: PromoteParams
     watch: WatchParams
     flow: FlowParams
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe of the fine-tune that is in force."""
-        return in_force(self.finetune.recipe, self.baseline.epochs)
 
     @model_validator(mode="after")
     def _signs_what_must_be_signed(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -12,23 +12,6 @@ from tasks.common.params.types import STRICT, Float
 
 FILLED = ("lr0", "lrf", "cos_lr")
 """Keys of finetune that may be empty."""
-AUTO = "auto"
-
-
-class Recipe(NamedTuple):
-    """The entry of section recipes that is in force."""
-
-    name: str
-    """Its key there."""
-    is_auto: bool
-    """Whether `finetune.recipe` leaves the choice to us."""
-
-
-def in_force(recipe: str, baseline_epochs: object) -> Recipe:
-    """What `finetune.recipe` stands for: `auto` is `turn` after a model that was taken over without training, else `restart`."""
-    if recipe != AUTO:
-        return Recipe(recipe, is_auto=False)
-    return Recipe("turn" if baseline_epochs == 0 else "restart", is_auto=True)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -52,9 +35,7 @@ class RecipeParams:
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RecipesParams:
     restart: RecipeParams
-    """For a young baseline: a cosine from the baseline's own rate, chosen by experiment (docs/recipe.md)."""
-    turn: RecipeParams
-    """For a champion that was trained to its end, chosen by experiment (docs/recipe.md)."""
+    """A warm restart: a cosine from the baseline's own rate, chosen by experiment (docs/recipe.md)."""
     origin: RecipeParams
     """The origin's careful rate, without a schedule."""
 
@@ -66,15 +47,12 @@ def fill(values: Mapping[str, Any]) -> dict[str, Any]:
     refused with the rest.
     """
     finetune, recipes = values.get("finetune"), values.get("recipes")
-    baseline = values.get("baseline")
-    baseline = baseline if isinstance(baseline, dict) else {}
-    if not isinstance(finetune, dict) or not isinstance(recipes, dict):
-        return dict(values)
-    recipe = recipes.get(in_force(finetune.get("recipe", ""), baseline.get("epochs")).name)
-    if not isinstance(recipe, dict):
+    recipe = recipes.get(finetune.get("recipe")) if isinstance(finetune, dict) and isinstance(recipes, dict) else None
+    if not isinstance(finetune, dict) or not isinstance(recipe, dict):
         return dict(values)
     filled = {key: recipe.get(key) for key in FILLED}
-    share, rate = recipe.get("lr0_share"), baseline.get("lr0")
+    share, baseline = recipe.get("lr0_share"), values.get("baseline")
+    rate = baseline.get("lr0") if isinstance(baseline, dict) else None
     if isinstance(share, int | float) and isinstance(rate, int | float):
         filled["lr0"] = share * rate
     return {

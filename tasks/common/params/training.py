@@ -130,9 +130,8 @@ class BaselineParams(ScheduleParams):
 class FinetuneParams(ScheduleParams):
     """Continues from the baseline's best.pt. lr0, lrf and cos_lr may be empty in params.yaml: then they are the recipe's."""
 
-    recipe: Literal["auto", "restart", "turn", "origin"]
-    """The entry of recipes that fills lr0, lrf and cos_lr where they are empty; a key that is set is never overruled. `auto` is
-    `turn` where baseline.epochs is 0, else `restart`."""
+    recipe: Literal["restart", "origin"]
+    """The entry of recipes that fills lr0, lrf and cos_lr where they are empty; a key that is set is never overruled."""
     stop_at_gain: Annotated[Float, Field(gt=0, lt=10)] | None
     """Stop once split val shows this relative gain over the start weights by train.choose_by; null trains every epoch."""
     stop_hold_epochs: Positive

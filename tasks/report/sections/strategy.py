@@ -29,15 +29,14 @@ def summary(facts: Facts) -> str:
     """Recipe, optimizer, batch and patience of the fine-tune in a few words."""
     arguments = facts.inputs.finetune.arguments
     values = {name: _argument(facts, arguments, name) for name in ("optimizer", "batch", "patience")}
-    return facts.words("strategy.summary", recipe=code(facts.recipe.name), **values)
+    return facts.words("strategy.summary", recipe=code(facts.recipe), **values)
 
 
 def _sentence(facts: Facts) -> str:
     words, arguments = facts.words, facts.inputs.finetune.arguments
     values = {
-        "recipe": code(facts.recipe.name),
-        "words": words(f"strategy.recipe.{facts.recipe.name}"),
-        "why": words(f"strategy.why.{facts.recipe.name if facts.recipe.is_auto else 'named'}"),
+        "recipe": code(facts.recipe),
+        "words": words(f"strategy.recipe.{facts.recipe}"),
         "rate": _rate(facts, arguments),
         "varied": _varied(facts, arguments),
     }
