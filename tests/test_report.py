@@ -450,6 +450,57 @@ def test_the_curves_begin_with_the_start_weights_where_the_baseline_ended(writte
 
 
 @pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gain", "`finetune`: ran its 3 epochs to the end. The best was its epoch 3."),
+        (
+            "guards",
+            "`baseline`: ran its 3 epochs to the end. The best was its epoch 3; "
+            "patience 2 would have stopped it after 2 epochs more without a better one.",
+        ),
+        (
+            "stopped early",
+            "`baseline`: stopped by patience after 5 of its 20 epochs. "
+            "The best was its epoch 2, and 3 epochs brought nothing better.",
+        ),
+        (
+            "stopped early",
+            "`finetune`: stopped after 3 of its 8 epochs, since the gain of `finetune.stop_at_gain` had been held. "
+            "The best was its epoch 3.",
+        ),
+        (
+            "kept start",
+            "`finetune`: stopped by patience after 3 of its 20 epochs. "
+            "The best was its start, and 3 epochs brought nothing better.",
+        ),
+    ],
+)
+def test_each_phase_says_why_it_ended(written, name: str, sentence: str) -> None:
+    assert f"- {sentence}\n" in (written[name][0] / "reports/report.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "num_stops"), [("gain", 0), ("kept start", 1), ("stopped early", 2)])
+def test_the_chart_marks_where_a_phase_stopped_early(written, name: str, num_stops: int) -> None:
+    html = (written[name][0] / "reports/report.html").read_text()
+
+    assert html.count('class="stop"/>') == 4 * num_stops, "in each of four panels"
+    assert ("stopped early</li>" in html) == bool(num_stops)
+
+
+def test_a_training_of_an_earlier_release_says_nothing_of_its_end(workspace: Path) -> None:
+    run = tiny_run()
+    for training in run.training.values():
+        for key in ("ended_by", "epochs_since_best", "patience"):
+            del training[key]
+
+    report.run(run.write(workspace))
+
+    text = (workspace / "reports/report.md").read_text()
+    assert "Epoch by epoch" in text
+    assert "to the end. The best was" not in text
+
+
+@pytest.mark.parametrize(
     ("name", "chosen"), [("kept start", "was better than"), ("kept start by", "was better by ultralytics than")]
 )
 def test_a_fine_tune_that_did_not_help_is_said_to_have_not(written, name: str, chosen: str) -> None:
