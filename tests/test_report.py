@@ -184,6 +184,7 @@ def test_the_contents_are_folded_and_a_command_can_be_copied(written) -> None:
     [
         ("gain", "dvc exp run -S baseline.epochs=6"),
         ("too little", "dvc exp run -S finetune.epochs=3"),
+        ("stopped early", "dvc exp run -S baseline.patience=6"),
         ("too little", "dvc exp run -S finetune.lr0=1.7e-05"),
         ("weak spots", "python -m tasks.report --errors"),
         ("weak spots", "dvc exp run -S train.imgsz="),
@@ -225,6 +226,10 @@ def test_what_a_command_changes_is_a_parameter_and_may_have_that_value(written) 
     [
         ("gain", "Approve the candidate."),
         ("gain", "Train longer: raise `baseline.epochs`."),
+        (
+            "stopped early",
+            "Raise `baseline.patience`. When patience 3 ran out after 5 epochs, box mAP50 on the validation split rose by",
+        ),
         ("equal", "Decide by hand, or measure on more images."),
         ("few groups", "Measure on more independent groups of images, or decide by hand. The gain is +"),
         ("gain", "Enlarge the gate split to about"),
@@ -250,6 +255,10 @@ def test_what_a_command_changes_is_a_parameter_and_may_have_that_value(written) 
 )
 def test_a_suggestion_quotes_the_figure_it_follows_from(written, name: str, deed: str) -> None:
     assert deed in advice(written[name][1], "next")
+
+
+def test_more_epochs_are_no_advice_where_training_stopped_before_its_last(written) -> None:
+    assert "epochs`" not in advice(written["stopped early"][1], "next")
 
 
 @pytest.mark.parametrize(
