@@ -68,7 +68,7 @@ part_export() { # fine-tune, evaluation and gate, then the candidate in another 
 part_memory() { # an epoch with a large batch, then with three quarters of the memory that it took: half the batch must do
     [ "$DEVICE" != cpu ] || skip "needs a GPU"
     local share large=(train.batch=256 train.imgsz=320 baseline.epochs=1 baseline.warmup_epochs=0)
-    share=$(stage "bench.gpu capped 1" "${large[@]}") || exit 1
+    share=$(stage "bench.gpu capped 1" "${large[@]}" | tail -n 1) || exit 1 # Ultralytics' warnings are printed before it
     (stage "bench.gpu capped $share" "${large[@]}") >/dev/null && python -m bench.gpu halved
 }
 
@@ -83,7 +83,7 @@ part() { # NAME LIMIT_S
     esac
     if [ $result = FAIL ]; then
         tail -n 20 "$work/log" >&2
-        figures=${figures:-$(grep -m 1 '^error:' "$work/log")}
+        figures=${figures:-$(grep -m 1 '^error:' "$work/log" || tail -n 1 "$work/log")}
     fi
     printf '%s\t%s\t%s\t%s\n' "$1" $result $((SECONDS - begin)) "$(tail -n 1 <<<"$figures")" | tee -a "$work/parts" >&2
 }
