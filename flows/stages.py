@@ -24,6 +24,7 @@ from flows.naming import artifact_key
 from tasks.common import dvc
 from tasks.common.params import Params
 from tasks.common.paths import PROGRESS
+from tasks.common.progress import best_so_far
 from tasks.common.text import time_left
 
 STAGES = ("validate", "baseline", "review", "finetune", "evaluate", "gate", "export", "report")
@@ -99,9 +100,11 @@ def _follow(stage: str, detector: str, done: threading.Event) -> None:
 
 
 def _describe(entry: dict[str, Any]) -> str:
-    """Epoch, loss, mAP and time left, as far as they are known, in one line."""
+    """Epoch, loss, mAP, best epoch, patience and time left, as far as they are known, in one line."""
     words = [f"{entry['stage']}: epoch {entry['epoch']} of {entry['epochs']}, loss {entry['loss']:.3f}"]
     words += [f"{label} {entry['metrics'][key]:.4f}" for key, label in SHOWN.items() if key in entry["metrics"]]
+    if best := best_so_far(entry):
+        words.append(best)
     if entry["left_s"] is not None:
         words.append(f"{time_left(entry['left_s'])} left")
     return ", ".join(words)

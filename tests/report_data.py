@@ -161,7 +161,10 @@ def tiny_run(**options: Any) -> Run:
         "data_sha256": "ef" * 32,
         "epochs": 3,
         "epochs_run": 3,
+        "ended_by": "epochs",
         "best_epoch": 3,
+        "epochs_since_best": 0,
+        "patience": 10,
         "num_images": 480,
         "seconds": 60.0,
         "device": "cpu",
@@ -215,6 +218,7 @@ def too_little_gain() -> Run:
 
 def failed_guards() -> Run:
     run = tiny_run()
+    run.training["baseline"]["patience"] = 2
     run.overrides += ["gate.min_metric=0.99", "gate.max_size_ratio=1.0"]
     run.conf = 0.25, 0.01
     return run
@@ -232,6 +236,17 @@ def kept_start() -> Run:
     run = tiny_run(found=(0.7, 0.7))
     run.rows["finetune"] = [epoch(0.49), epoch(0.48), epoch(0.47)]
     run.training["finetune"] |= {"best_epoch": 0, "start_metrics": epoch(0.5), "choose_by": "box.mAP50"}
+    run.training["finetune"] |= {"epochs": 20, "ended_by": "patience", "epochs_since_best": 3, "patience": 3}
+    return run
+
+
+def stopped_early() -> Run:
+    """Patience ended the baseline, which was about to recover, and a gain that was held the fine-tune."""
+    run = tiny_run()
+    run.rows["baseline"] = [epoch(value) for value in (0.3, 0.5, 0.2, 0.3, 0.4)]
+    run.training["baseline"] |= {"epochs": 20, "epochs_run": 5, "ended_by": "patience"}
+    run.training["baseline"] |= {"best_epoch": 2, "epochs_since_best": 3, "patience": 3}
+    run.training["finetune"] |= {"epochs": 8, "ended_by": "gain", "patience": 5}
     return run
 
 
@@ -406,6 +421,7 @@ SITUATIONS: dict[str, Callable[[], Run]] = {
     "guards": failed_guards,
     "point": point_gate,
     "kept start": kept_start,
+    "stopped early": stopped_early,
     "kept start by": kept_start_by_another_metric,
     "champion": champion,
     "taken over": taken_over,

@@ -184,6 +184,7 @@ def test_the_contents_are_folded_and_a_command_can_be_copied(written) -> None:
     [
         ("gain", "dvc exp run -S baseline.epochs=6"),
         ("too little", "dvc exp run -S finetune.epochs=3"),
+        ("stopped early", "dvc exp run -S baseline.patience=6"),
         ("too little", "dvc exp run -S finetune.lr0=1.7e-05"),
         ("weak spots", "python -m tasks.report --errors"),
         ("weak spots", "dvc exp run -S train.imgsz="),
@@ -225,6 +226,10 @@ def test_what_a_command_changes_is_a_parameter_and_may_have_that_value(written) 
     [
         ("gain", "Approve the candidate."),
         ("gain", "Train longer: raise `baseline.epochs`."),
+        (
+            "stopped early",
+            "Raise `baseline.patience`. When patience 3 ran out after 5 epochs, box mAP50 on the validation split rose by",
+        ),
         ("equal", "Decide by hand, or measure on more images."),
         ("few groups", "Measure on more independent groups of images, or decide by hand. The gain is +"),
         ("gain", "Enlarge the gate split to about"),
@@ -250,6 +255,10 @@ def test_what_a_command_changes_is_a_parameter_and_may_have_that_value(written) 
 )
 def test_a_suggestion_quotes_the_figure_it_follows_from(written, name: str, deed: str) -> None:
     assert deed in advice(written[name][1], "next")
+
+
+def test_more_epochs_are_no_advice_where_training_stopped_before_its_last(written) -> None:
+    assert "epochs`" not in advice(written["stopped early"][1], "next")
 
 
 @pytest.mark.parametrize(
@@ -540,6 +549,57 @@ def test_the_curves_begin_with_the_start_weights_where_the_baseline_ended(writte
 
     assert [",".join(row.split(",")[:4]) for row in rows[3:6]] == ["3,baseline,3,0.5", "3,finetune,0,0.5", "4,finetune,1,0.49"]
     assert re.search(r"\| \*\*start\*\* +\| `finetune`", (written["kept start"][0] / "reports/report.md").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gain", "`finetune`: ran its 3 epochs to the end. The best was its epoch 3."),
+        (
+            "guards",
+            "`baseline`: ran its 3 epochs to the end. The best was its epoch 3; "
+            "patience 2 would have stopped it after 2 epochs more without a better one.",
+        ),
+        (
+            "stopped early",
+            "`baseline`: stopped by patience after 5 of its 20 epochs. "
+            "The best was its epoch 2, and 3 epochs brought nothing better.",
+        ),
+        (
+            "stopped early",
+            "`finetune`: stopped after 3 of its 8 epochs, since the gain of `finetune.stop_at_gain` had been held. "
+            "The best was its epoch 3.",
+        ),
+        (
+            "kept start",
+            "`finetune`: stopped by patience after 3 of its 20 epochs. "
+            "The best was its start, and 3 epochs brought nothing better.",
+        ),
+    ],
+)
+def test_each_phase_says_why_it_ended(written, name: str, sentence: str) -> None:
+    assert f"- {sentence}\n" in (written[name][0] / "reports/report.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "num_stops"), [("gain", 0), ("kept start", 1), ("stopped early", 2)])
+def test_the_chart_marks_where_a_phase_stopped_early(written, name: str, num_stops: int) -> None:
+    html = (written[name][0] / "reports/report.html").read_text()
+
+    assert html.count('class="stop"/>') == 4 * num_stops, "in each of four panels"
+    assert ("stopped early</li>" in html) == bool(num_stops)
+
+
+def test_a_training_of_an_earlier_release_says_nothing_of_its_end(workspace: Path) -> None:
+    run = tiny_run()
+    for training in run.training.values():
+        for key in ("ended_by", "epochs_since_best", "patience"):
+            del training[key]
+
+    report.run(run.write(workspace))
+
+    text = (workspace / "reports/report.md").read_text()
+    assert "Epoch by epoch" in text
+    assert "to the end. The best was" not in text
 
 
 @pytest.mark.parametrize(

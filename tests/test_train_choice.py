@@ -13,6 +13,16 @@ from tests import training
 
 pytestmark = pytest.mark.slow
 MAP = "metrics/mAP50(B)"
+GIVEN = """
+from ultralytics.engine.trainer import BaseTrainer
+def validate(self):
+    box, fine = given[self.epoch + 1]
+    metrics = {"metrics/mAP50(B)": box, "metrics/mAP50-95(B)": fine, "val/box_loss": 1.0}
+    if self.best_fitness is None or self.best_fitness < fine: self.best_fitness = fine
+    return metrics, fine
+BaseTrainer.validate = validate
+given = """
+"""Validations whose box mAP50 and mAP50-95 are those of the list that follows, the start weights' first."""
 LEARN = ("train.imgsz=96", "baseline.epochs=12", "baseline.mosaic=0", "baseline.lr0=0.01")
 
 
@@ -53,21 +63,38 @@ def test_if_no_epoch_is_better_the_start_weights_are_the_result_and_patience_cou
     assert training.digest(root / "models/finetune/last.pt") != training.digest(root / "models/baseline/best.pt")
     assert "finetune: no epoch was better than the start weights; they are best.pt" in printed
     assert "finetune: stopped after epoch 2 of 5: box.mAP50 was not better for 2 epochs" in printed
+    best = f"best box.mAP50 {result['start_metrics'][MAP]:.4f} at epoch 0"
+    assert f"{best}, patience runs out after epoch 2 unless it is beaten" in printed
+    assert (result["ended_by"], result["epochs_since_best"], result["patience"]) == ("patience", 2, 2)
+
+
+def test_patience_is_shown_and_a_run_that_was_killed_shows_the_same(root: Path) -> None:
+    code = GIVEN + "[(value, value) for value in (.1, .3, .5, .4, .4, .4, .4, .4, .4)]"
+    kill = "\nown._on_train_epoch_end = lambda self: die() if self.epoch == 3 else None"
+    settings = ("finetune.epochs=8", "finetune.patience=3")
+
+    killed = training.train_with(root, code + kill, "finetune", *settings)
+    resumed = training.train_with(root, code, "finetune", *settings)
+
+    assert (killed.returncode, resumed.returncode) == (-9, 0), resumed.stderr
+    said = [line.partition("; best ")[2] for line in (killed.stderr + resumed.stderr).splitlines() if "; best " in line]
+    assert said == [
+        "box.mAP50 0.1000 at epoch 0, patience runs out after epoch 3 unless it is beaten",
+        "box.mAP50 0.3000 at epoch 1, patience runs out after epoch 4 unless it is beaten",
+        *["box.mAP50 0.5000 at epoch 2, patience runs out after epoch 5 unless it is beaten"] * 3,
+        "box.mAP50 0.5000 at epoch 2",
+    ]
+    shown = json.loads((root / "runs/progress.jsonl").read_text().splitlines()[-2])
+    assert (shown["epoch"], shown["best"], shown["best_epoch"], shown["patience_until"]) == (4, 0.5, 2, 5)
+    result = training.result(root, "finetune")
+    assert (result["epochs_run"], result["best_epoch"], result["epochs_since_best"]) == (5, 2, 3)
+    assert (result["ended_by"], result["patience"], result["resumed_after"]) == ("patience", 3, [3])
 
 
 @pytest.mark.parametrize("name", ["box.mAP50", "ultralytics"])
 def test_best_pt_is_the_first_epoch_with_the_highest_value(root: Path, name: str) -> None:
     """The values are given, so that the two rules must choose different epochs."""
-    code = """
-from ultralytics.engine.trainer import BaseTrainer
-given = [(.1, .1), (.3, .2), (.2, .5), (.3, .4)]
-def validate(self):
-    box, fine = given[self.epoch + 1]
-    metrics = {"metrics/mAP50(B)": box, "metrics/mAP50-95(B)": fine, "val/box_loss": 1.0}
-    if self.best_fitness is None or self.best_fitness < fine: self.best_fitness = fine
-    return metrics, fine
-BaseTrainer.validate = validate
-"""
+    code = GIVEN + "[(.1, .1), (.3, .2), (.2, .5), (.3, .4)]"
     chosen = "gate" if name == "box.mAP50" else name
 
     done = training.train_with(root, code, "finetune", f"train.choose_by={chosen}")
@@ -89,7 +116,7 @@ train.plan.Plan.fitness = fitness
     done = training.train_with(root, code, "finetune", *settings)
 
     result = training.result(root, "finetune")
-    assert (result["epochs_run"], result["best_epoch"]) == (4, 1)
+    assert (result["epochs_run"], result["best_epoch"], result["ended_by"]) == (4, 1, "gain")
     assert "finetune: stopped after epoch 4 of 5: a gain of 2.00% was held for 2 epochs" in done.stderr
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,13 +35,23 @@ def tracked(items: Iterable[Item], words: str, total: int) -> Iterable[Item]:
     return track(items, words, total, console=Console(stderr=True), disable=hidden, transient=True)
 
 
-class Progress:
-    """Follows one Ultralytics trainer, which calls it."""
+def best_so_far(entry: Mapping[str, Any]) -> str:
+    """The best epoch in a line of the progress file, and when patience runs out, in words; empty before there is a best."""
+    if entry["best"] is None:
+        return ""
+    text = f"best {entry['choose_by']} {entry['best']:.4f} at epoch {entry['best_epoch']}"
+    until = entry["patience_until"]
+    return text if until is None else f"{text}, patience runs out after epoch {until} unless it is beaten"
 
-    def __init__(self, name: str, epochs: int, file: Path) -> None:
+
+class Progress:
+    """Follows one Ultralytics trainer, which calls it; `choose_by` says in words by what the best epoch is chosen."""
+
+    def __init__(self, name: str, epochs: int, file: Path, choose_by: str) -> None:
         self.name = name
         self.epochs = epochs
         self.file = file
+        self.choose_by = choose_by
         self._metrics: dict[str, float] = {}
         self._loss = 0.0
         self._bar: Bar | None = None
@@ -93,12 +103,13 @@ class Progress:
         self._last_batch, self._epochs_done = now, trainer.epoch + 1
         self._metrics = {key: float(value) for key, value in trainer.metrics.items()}
         losses = ", ".join(f"{key} {float(value):.3f}" for key, value in (trainer.tloss or {}).items()) or "the start weights"
-        left = self._left(trainer)
+        left, best = self._left(trainer), best_so_far(self._standing(trainer))
         log.info(
-            "%s epoch %d/%d: %s; validation box mAP50 %.4f, mAP50-95 %.4f; %.0f s%s",
+            "%s epoch %d/%d: %s; validation box mAP50 %.4f, mAP50-95 %.4f; %.0f s%s%s",
             *(self.name, trainer.epoch + 1, self.epochs, losses),
             *(self._metrics["metrics/mAP50(B)"], self._metrics["metrics/mAP50-95(B)"], self._seconds),
             "" if left is None or trainer.stop else f", {time_left(left)} left",
+            best and f"; {best}",
         )
         self._write(trainer)
 
@@ -121,6 +132,19 @@ class Progress:
         left: float = batch_s * batches + validation_s * (self.epochs - self._epochs_done)
         return left
 
+    def _standing(self, trainer: Any) -> dict[str, Any]:
+        """The best epoch so far, and the epoch after which patience runs out unless a better one comes.
+
+        `patience_until` is None where all epochs are done by then. A value of 0 is no best one: Ultralytics counts from the
+        first above it (EarlyStopping, 8.4.190).
+        """
+        standing = {"choose_by": self.choose_by, "best": None, "best_epoch": None, "patience_until": None}
+        if not trainer.best_fitness:
+            return standing
+        until = trainer.stopper.best_epoch + trainer.stopper.patience
+        standing |= {"best": trainer.best_fitness, "best_epoch": trainer.best_epoch}
+        return standing | {"patience_until": until if until < self.epochs and not trainer.stop else None}
+
     def _write(self, trainer: Any) -> None:
         self._last_write = time.monotonic()
         left = self._left(trainer)
@@ -131,6 +155,7 @@ class Progress:
             "done": 1.0 if trainer.stop else round(self._batch / (self.epochs * len(trainer.train_loader)), 4),
             "loss": round(self._loss, 5),
             "metrics": self._metrics,
+            **self._standing(trainer),
             "seconds": round(self._seconds, 1),
             "left_s": None if left is None else round(left, 1),
         }

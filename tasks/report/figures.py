@@ -39,10 +39,17 @@ def losses_chart(name: str, series: Sequence[Series], boundary: int) -> str:
 
 
 def epochs_chart(
-    name: str, series: Sequence[Series], boundary: int, level: float | None = None, best: Points = (), is_log: bool = False
+    name: str,
+    series: Sequence[Series],
+    boundary: int,
+    level: float | None = None,
+    best: Points = (),
+    stops: Sequence[int] = (),
+    is_log: bool = False,
 ) -> str:
     """Lines over epochs. `boundary` is the last epoch of the baseline, `level` a dashed line, `best` ringed points.
 
+    `stops` are the last epochs of phases that stopped early.
     With `is_log` the values are logarithms to base 10, and the ticks show the numbers.
     """
     canvas = Canvas(WIDTH, HEIGHT)
@@ -57,6 +64,8 @@ def epochs_chart(
         _shade_finetune(area, boundary)
     if level is not None:
         canvas.line(area.x.start, area.y(level), area.x.end, area.y(level), "level")
+    for x in map(area.x, stops):
+        canvas.line(x, area.y.start, x, area.y.end, "stop")
     for line in series:
         canvas.path(area.points(line.points), line.style)
         for (x, y_px), (epoch, value) in zip(area.points(line.points), line.points, strict=True):

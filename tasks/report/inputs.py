@@ -68,6 +68,11 @@ class Phase:
         return self.start is not None and int(self.training["best_epoch"]) == 0
 
     @property
+    def stopped_early(self) -> bool:
+        """Whether patience ran out or the gain was held before all epochs were done; False where training.json is older."""
+        return bool(self.training.get("ended_by", "epochs") != "epochs")
+
+    @property
     def best(self) -> Row | None:
         """The row of the epoch whose weights are best.pt, which may be the start; None if no epoch was trained."""
         number = int(self.training["best_epoch"])

@@ -13,7 +13,7 @@ from typing import Any
 from tasks.common.errors import ParamsError
 from tasks.common.text import counted
 from tasks.measure import yolo
-from tasks.train.plan import ULTRALYTICS, Plan
+from tasks.train.plan import Plan, criterion
 
 log = logging.getLogger(__name__)
 FILE = "contract.json"
@@ -197,7 +197,7 @@ def tell(content: dict[str, Any]) -> None:
         *(name, content["epochs"], content["images"], batch["images"], batch["batches_per_step"]),
         *(content["imgsz"], content["device"]),
         f"in epochs {mosaic[0]}-{mosaic[1]}" if mosaic else "off",
-        "Ultralytics' fitness" if content["choose_by"] == ULTRALYTICS else content["choose_by"],
+        criterion(content["choose_by"]),
         ", the start weights included" if content["start_is_candidate"] else "",
     )
     if new := ", ".join(content["new_classes"]):

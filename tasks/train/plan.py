@@ -25,6 +25,11 @@ COLUMNS = {
 """The gate's name of a metric, and Ultralytics' name of it."""
 
 
+def criterion(choose_by: str) -> str:
+    """What the best epoch is chosen by, in words."""
+    return "Ultralytics' fitness" if choose_by == ULTRALYTICS else choose_by
+
+
 @dataclass(frozen=True)
 class Plan:
     """One run of a training stage. Two runs with equal plans give equal weights on the CPU."""
@@ -57,6 +62,10 @@ class Plan:
     @property
     def epochs(self) -> int:
         return int(self.arguments["epochs"])
+
+    @property
+    def patience(self) -> int:
+        return int(self.arguments["patience"])
 
     def settings(self) -> dict[str, Any]:
         """What must be equal for a run to be continued, as one flat dictionary."""

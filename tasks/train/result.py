@@ -23,6 +23,7 @@ from tasks.train import contract, state
 from tasks.train.plan import Plan
 
 Stage = Literal["baseline", "finetune"]
+Ending = Literal["epochs", "patience", "gain"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,16 @@ class Training:
     """Epochs asked for."""
     epochs_run: int
     """Epochs done; fewer than `epochs` where patience ran out or the gain was reached."""
+    ended_by: Ending
+    """Why training ended: all `epochs` were done, `patience` ran out, or finetune.stop_at_gain was held (`gain`)."""
     choose_by: str
     """What best.pt was chosen by: a metric of the gate, or `ultralytics`."""
     best_epoch: int
     """Epoch (from 1) whose weights are best.pt; 0 where no epoch was better than the start weights."""
+    epochs_since_best: int
+    """Epochs since then without a better one, as patience counts them: it counts none while the value is 0."""
+    patience: int
+    """Epochs without a better one after which training stops."""
     best_metrics: dict[str, float]
     """Metrics and losses of best.pt on split val by Ultralytics' names."""
     start_metrics: dict[str, float] | None
@@ -85,8 +92,11 @@ def summarise(plan: Plan, work: Path, num_images: int) -> Training:
         data_sha256=plan.data_sha256,
         epochs=plan.epochs,
         epochs_run=len(rows),
+        ended_by=_ending(plan, len(rows), finished["num_held"]),
         choose_by=plan.choose_by,
         best_epoch=best,
+        epochs_since_best=len(rows) - int(finished["stopper"]["best_epoch"]),
+        patience=plan.patience,
         best_metrics={key: value for key, value in metrics.items() if key.startswith(("metrics/", "val/"))},
         start_metrics=finished["start_metrics"],
         resumed_after=finished["resumed_after"],
@@ -98,6 +108,13 @@ def summarise(plan: Plan, work: Path, num_images: int) -> Training:
         num_threads=torch.get_num_threads(),
         peak_memory_bytes=peak_memory_bytes(),
     )
+
+
+def _ending(plan: Plan, epochs_run: int, num_held: int) -> Ending:
+    """Why a finished run ended; `num_held` epochs in a row, up to its last one, held the gain at which it may stop."""
+    if epochs_run == plan.epochs:
+        return "epochs"
+    return "gain" if num_held >= plan.stop_hold_epochs else "patience"
 
 
 def read_rows(text: str) -> list[dict[str, str]]:

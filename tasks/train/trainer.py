@@ -29,7 +29,7 @@ from tasks.common.progress import Progress
 from tasks.common.stage import log_to_terminal, write_json
 from tasks.measure import yolo
 from tasks.train import contract, counts, failure, state
-from tasks.train.plan import Plan
+from tasks.train.plan import Plan, criterion
 
 log = logging.getLogger(__name__)
 NO_RETRY = 3
@@ -145,7 +145,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             content = contract.build(self, self.plan)
             write_json(self.work / contract.FILE, content)
             contract.tell(content)
-            self.progress = Progress(self.plan.stage, self.epochs, PROGRESS)
+            self.progress = Progress(self.plan.stage, self.epochs, PROGRESS, criterion(self.plan.choose_by))
             self.progress.start(self)
         if self.plan.start_is_candidate and self.start_metrics is None and self.start_epoch == 0:
             self._validate_start()
@@ -209,7 +209,7 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             why = (
                 f"a gain of {100 * (self.plan.stop_at_gain or 0):.2f}% was held for {self.plan.stop_hold_epochs} epochs"
                 if self.has_gained
-                else f"{self.plan.choose_by} was not better for {self.args.patience} epochs"
+                else f"{criterion(self.plan.choose_by)} was not better for {self.args.patience} epochs"
             )
             log.info("%s: stopped after epoch %d of %d: %s", self.plan.stage, self.epoch + 1, self.epochs, why)
 

@@ -69,7 +69,7 @@ def enlarge_split(facts: Facts) -> Iterator[Item]:
 
 
 def train_longer(facts: Facts) -> Iterator[Item]:
-    """Advise a longer training for each phase in which the metric was still rising."""
+    """Advise a longer training, or more patience, for each phase in which the metric was still rising."""
     for phase in facts.inputs.phases:
         finding = convergence(facts.epochs_of(phase), facts.metric, facts.report_params)
         if finding.verdict == "rising":
@@ -80,8 +80,13 @@ def train_longer(facts: Facts) -> Iterator[Item]:
                 "metric": facts.metric_name,
                 "window": str(facts.report_params.slope_epochs),
             }
-            more = rerun(f"{phase.name}.epochs={2 * int(phase.training['epochs'])}")
-            yield Item("more_epochs", values, facts.curve_source, more)
+            if not phase.stopped_early:
+                more = rerun(f"{phase.name}.epochs={2 * int(phase.training['epochs'])}")
+                yield Item("more_epochs", values, facts.curve_source, more)
+            elif phase.training["ended_by"] == "patience":
+                patience = int(phase.training["patience"])
+                more = rerun(f"{phase.name}.patience={2 * patience}")
+                yield Item("more_patience", values | {"patience": str(patience)}, facts.curve_source, more)
 
 
 def stop_earlier(facts: Facts) -> Iterator[Item]:

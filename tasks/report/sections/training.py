@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tasks.common.page.document import Cell, Figure, Panel, Paragraph, Section, Table, blocks, tone_of
+from tasks.common.page.document import Bullets, Cell, Figure, Panel, Paragraph, Section, Table, blocks, tone_of
 from tasks.common.paths import CURVES
 from tasks.report import figures
 from tasks.report.curves import COLUMNS, Epoch, components, milestones, span
 from tasks.report.facts import Facts
 from tasks.report.figures import Series
+from tasks.report.inputs import Phase
 
 
 def losses_section(facts: Facts) -> Section:
@@ -83,7 +84,7 @@ def _boundary(facts: Facts) -> int:
 
 
 def epochs_section(facts: Facts) -> Section:
-    """Every epoch, with its gain against the baseline's best on the validation split."""
+    """How each phase ended, and every epoch with its gain against the baseline's best on the validation split."""
     words, best = facts.words, facts.baseline_best
     shown = [name.replace("_", ".") for name in COLUMNS if name.partition("_")[0] in facts.inputs.kinds and "mAP" in name]
     titles = [name.replace(".", " ") for name in shown]
@@ -102,7 +103,32 @@ def epochs_section(facts: Facts) -> Section:
     number = facts.inputs.baseline.training["best_epoch"]
     text = words("epochs.note", metric=facts.metric_name, best=words.value(best), epoch=number)
     table = Table(header, tuple(rows), source, words("epochs.caption"), num_text_columns=2, empty=words("epochs.none"))
-    return Section("epochs", words("epochs.title"), (_epoch_figure(facts, shown), Paragraph(text, source), table))
+    content = blocks(_endings(facts), _epoch_figure(facts, shown), Paragraph(text, source), table)
+    return Section("epochs", words("epochs.title"), content)
+
+
+def _endings(facts: Facts) -> Bullets | None:
+    """Why each phase ended, a sentence each; None where no phase was trained, or training.json does not say."""
+    phases = [phase for phase in facts.inputs.phases if phase.rows and "ended_by" in phase.training]
+    source = "models/{baseline,finetune}/training.json: ended_by, epochs_run, epochs, best_epoch, epochs_since_best, patience"
+    return Bullets(tuple(_ending(facts, phase) for phase in phases), source) if phases else None
+
+
+def _ending(facts: Facts, phase: Phase) -> str:
+    words, training = facts.words, phase.training
+    patience, since = int(training["patience"]), int(training["epochs_since_best"])
+    best = words("ended.at_start") if phase.kept_start else words("ended.at_epoch", number=training["best_epoch"])
+    values = {
+        "phase": phase.name,
+        "best": best,
+        "last": training["epochs_run"],
+        "epochs": words.count("epochs", training["epochs"]),
+        "patience": patience,
+        "since": words.count("epochs", since),
+        "more": words.count("epochs", patience - since),
+    }
+    is_open = training["ended_by"] == "epochs" and since < patience < training["epochs"]
+    return words("ended.epochs_open" if is_open else f"ended.{training['ended_by']}", **values)
 
 
 def _is_best(facts: Facts, epoch: Epoch) -> bool:
@@ -111,8 +137,9 @@ def _is_best(facts: Facts, epoch: Epoch) -> bool:
 
 
 def _epoch_figure(facts: Facts, shown: list[str]) -> Figure:
-    """Both phases on one axis; the dashed line is the baseline's best."""
+    """Both phases on one axis; the dashed line is the baseline's best, an upright one the end of a phase that stopped early."""
     panels = []
+    stops = [facts.epochs_of(phase)[-1].number for phase in facts.inputs.phases if phase.stopped_early]
     for name in shown:
         measured = [(epoch, value) for epoch in facts.all_epochs if (value := epoch.metric(name)) is not None]
         series = [
@@ -122,16 +149,17 @@ def _epoch_figure(facts: Facts, shown: list[str]) -> Figure:
         best = [(epoch.number, value) for epoch, value in measured if _is_best(facts, epoch)]
         level = best[0][1] if best and best[0][0] <= _boundary(facts) else None
         title = name.replace(".", " ")
-        panels.append(Panel(title, figures.epochs_chart(title, series, _boundary(facts), level, best)))
+        panels.append(Panel(title, figures.epochs_chart(title, series, _boundary(facts), level, best, stops)))
     words = facts.words
-    legend = (
+    legend = [
         ("baseline", words("model.baseline")),
         ("finetune", words("legend.finetune")),
         ("level", words("legend.level")),
         ("ring", words("legend.best")),
-    )
+        *([("stop", words("legend.stop"))] if stops else []),
+    ]
     source = f"{CURVES}: {', '.join(f'{kind}_*' for kind in facts.inputs.kinds)}"
-    return Figure(words("epochs.figure"), tuple(panels), source, legend)
+    return Figure(words("epochs.figure"), tuple(panels), source, tuple(legend))
 
 
 def milestones_section(facts: Facts) -> Section:
