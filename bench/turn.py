@@ -27,7 +27,7 @@ from ultralytics.models.yolo.segment import SegmentationTrainer
 
 from bench.average import mean
 from bench.gate_rates import judged
-from bench.turn_cases import CASES, SETTINGS, Case, case
+from bench.turn_cases import CASES, EPOCHS, SETTINGS, Case, case
 from tasks.common import isolation, params, stage
 from tasks.common.classes import class_ids
 from tasks.common.dataset import Dataset
@@ -96,7 +96,9 @@ class Turn:
 
     @cached_property
     def settings(self) -> Params:
-        return params.load(overrides=(*SETTINGS[self.dataset][1], "finetune.recipe=origin"))
+        return params.load(
+            overrides=(*SETTINGS[self.dataset][1], f"baseline.epochs={EPOCHS[self.dataset]}", "finetune.recipe=origin")
+        )
 
     @cached_property
     def champion_images(self) -> list[Image]:

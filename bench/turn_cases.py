@@ -30,16 +30,15 @@ KINDS = (*NAMES, "plate")
 """The kinds of parts in the images that came since, in case `class`; the champion knows all but the last."""
 NUM_NEW = 200
 """Images that came since the champion, in the cases of the sample but more10."""
-PRETRAINED = ("train.batch=16", "baseline.lr0=0.001", "baseline.nbs=16", "finetune.nbs=16", "baseline.epochs=20")
+PRETRAINED = ("train.batch=16", "baseline.lr0=0.001", "baseline.nbs=16", "finetune.nbs=16")
+EPOCHS = {"sample": 30, "nuclei": 20, "bccd": 20}
+"""Of the champion and of a full retraining."""
 SETTINGS = {
-    "sample": ("models/tiny-seg.yaml", ("baseline.epochs=30",)),
-    "nuclei": (
-        "runs/bench/yolov8n-seg-int8recon.pt",
-        (*PRETRAINED, "train.imgsz=160", "evaluate.max_det=400"),
-    ),
+    "sample": ("models/tiny-seg.yaml", ()),
+    "nuclei": ("runs/bench/yolov8n-seg-int8recon.pt", (*PRETRAINED, "train.imgsz=160", "evaluate.max_det=400")),
     "bccd": ("runs/bench/yolov8n-int8recon.pt", (*PRETRAINED, "train.imgsz=192")),
 }
-"""Start weights of the champion and of a full retraining, and changes of params.yaml; baseline.epochs are the epochs of both."""
+"""Start weights of the champion and of a full retraining, and changes of params.yaml."""
 CASES = {
     "sample": ("more36", "more10", "light", "class"),
     "nuclei": ("more36", "more10", "light"),

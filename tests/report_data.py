@@ -236,7 +236,7 @@ def kept_start() -> Run:
     run = tiny_run(found=(0.7, 0.7))
     run.rows["finetune"] = [epoch(0.49), epoch(0.48), epoch(0.47)]
     run.training["finetune"] |= {"best_epoch": 0, "start_metrics": epoch(0.5), "choose_by": "box.mAP50"}
-    run.training["finetune"] |= {"epochs": 20, "ended_by": "patience", "epochs_since_best": 3, "patience": 3}
+    run.training["finetune"] |= {"epochs": 20, "ended_by": "patience", "epochs_since_best": 2, "patience": 2}
     return run
 
 

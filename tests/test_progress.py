@@ -17,7 +17,9 @@ BATCH_S, VALIDATION_S, SLOW_S = 1.0, 4.0, 6.0
 BATCHES, EPOCHS = 10, 8
 
 
-def trainer_of(epoch: int = -1, best: float = 0.5, best_epoch: int = 0, patience: int = 3, stop: bool = False) -> SimpleNamespace:
+def trainer_of(
+    epoch: int = -1, best: float = 0.5, best_epoch: int = 0, patience: int = 3, stop: bool = False, counted_from: int = 0
+) -> SimpleNamespace:
     """What `Progress` asks of a trainer."""
     return SimpleNamespace(
         start_epoch=0,
@@ -29,7 +31,7 @@ def trainer_of(epoch: int = -1, best: float = 0.5, best_epoch: int = 0, patience
         stop=stop,
         best_fitness=best,
         best_epoch=best_epoch,
-        stopper=SimpleNamespace(best_epoch=best_epoch, patience=patience),
+        stopper=SimpleNamespace(best_epoch=counted_from or best_epoch, patience=patience),
     )
 
 
@@ -70,6 +72,12 @@ BEST = "best box.mAP50 0.5000 at epoch 3"
         pytest.param({"patience": 4}, f"{BEST}, patience runs out after epoch 7 unless it is beaten", id="before the last epoch"),
         pytest.param({"patience": 5}, BEST, id="with the last epoch, which ends the training anyway"),
         pytest.param({"stop": True}, BEST, id="at the end"),
+        pytest.param(
+            {"best_epoch": 0, "counted_from": 4},
+            "best box.mAP50 0.5000 at epoch 0, patience runs out after epoch 7 unless epoch 4 is beaten",
+            id="below the start weights, which patience does not count from",
+        ),
+        pytest.param({"best_epoch": 0, "epoch": -1}, "best box.mAP50 0.5000 at epoch 0", id="the start weights alone"),
         pytest.param({"best": 0.0}, "", id="nothing was detected yet"),
     ],
 )
@@ -84,5 +92,5 @@ def test_the_best_epoch_is_named_and_patience_only_where_it_can_run_out(
     followed.end_epoch(trainer)
 
     shown = stages._describe(json.loads((tmp_path / "progress.jsonl").read_text()))
-    assert shown == f"finetune: epoch 5 of 8, loss 0.000, box mAP50 0.5000{said and f', {said}'}"
+    assert shown == f"finetune: epoch {trainer.epoch + 1} of 8, loss 0.000, box mAP50 0.5000{said and f', {said}'}"
     assert caplog.messages[-1].partition("; best ")[1:] == (("; best ", said.removeprefix("best ")) if said else ("", ""))

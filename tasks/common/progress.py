@@ -40,8 +40,11 @@ def best_so_far(entry: Mapping[str, Any]) -> str:
     if entry["best"] is None:
         return ""
     text = f"best {entry['choose_by']} {entry['best']:.4f} at epoch {entry['best_epoch']}"
-    until = entry["patience_until"]
-    return text if until is None else f"{text}, patience runs out after epoch {until} unless it is beaten"
+    until, last = entry["patience_until"], entry["patience_from"]
+    if until is None:
+        return text
+    to_beat = "it" if last == entry["best_epoch"] else f"epoch {last}"
+    return f"{text}, patience runs out after epoch {until} unless {to_beat} is beaten"
 
 
 class Progress:
@@ -135,15 +138,17 @@ class Progress:
     def _standing(self, trainer: Any) -> dict[str, Any]:
         """The best epoch so far, and the epoch after which patience runs out unless a better one comes.
 
-        `patience_until` is None where all epochs are done by then. A value of 0 is no best one: Ultralytics counts from the
-        first above it (EarlyStopping, 8.4.190).
+        The start weights, epoch 0, can be the best; patience counts from the best of the other epochs, `patience_from`.
+        `patience_until` is None where there is none yet, or all epochs are done by then. A value of 0 is no best one:
+        Ultralytics counts from the first above it (EarlyStopping, 8.4.190).
         """
-        standing = {"choose_by": self.choose_by, "best": None, "best_epoch": None, "patience_until": None}
-        if not trainer.best_fitness:
-            return standing
-        until = trainer.stopper.best_epoch + trainer.stopper.patience
-        standing |= {"best": trainer.best_fitness, "best_epoch": trainer.best_epoch}
-        return standing | {"patience_until": until if until < self.epochs and not trainer.stop else None}
+        standing = {"choose_by": self.choose_by, "best": None, "best_epoch": None}
+        if trainer.best_fitness:
+            standing |= {"best": trainer.best_fitness, "best_epoch": trainer.best_epoch}
+        first = trainer.stopper.best_epoch
+        until = first + trainer.stopper.patience
+        can_run_out = first > 0 and until < self.epochs and not trainer.stop
+        return standing | {"patience_from": first or None, "patience_until": until if can_run_out else None}
 
     def _write(self, trainer: Any) -> None:
         self._last_write = time.monotonic()

@@ -48,7 +48,7 @@ class Training:
     best_epoch: int
     """Epoch (from 1) whose weights are best.pt; 0 where no epoch was better than the start weights."""
     epochs_since_best: int
-    """Epochs since then without a better one, as patience counts them: it counts none while the value is 0."""
+    """Epochs since the best of them, as patience counts: from no start weights, and from no value of 0."""
     patience: int
     """Epochs without a better one after which training stops."""
     best_metrics: dict[str, float]

@@ -151,7 +151,10 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
             self._validate_start()
 
     def _validate_start(self) -> None:
-        """Validate the start weights as every epoch is, as epoch 0, and keep them as the best so far."""
+        """Validate the start weights as every epoch is, as epoch 0, and keep them as the best so far.
+
+        Patience does not count from them: a warm restart is below its start for some epochs before it is above.
+        """
         self.epoch, self.loss = -1, torch.zeros(())
         dataset = self.test_loader.dataset
         batch = self.preprocess_batch(dataset.collate_fn([dataset[0]]))
@@ -161,7 +164,6 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         if RANK not in {-1, 0}:
             return
         self.start_metrics, self.start_fitness = {k: float(v) for k, v in self.metrics.items()}, float(self.fitness)
-        self.stopper.best_fitness, self.stopper.best_epoch = float(self.fitness), 0
         self.save_model()
         if self.progress:
             self.progress.end_epoch(self)

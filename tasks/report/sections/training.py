@@ -124,7 +124,7 @@ def _ending(facts: Facts, phase: Phase) -> str:
         "last": training["epochs_run"],
         "epochs": words.count("epochs", training["epochs"]),
         "patience": patience,
-        "since": words.count("epochs", since),
+        "since": words.count("epochs", training["epochs_run"] if phase.kept_start else since),
         "more": words.count("epochs", patience - since),
     }
     is_open = training["ended_by"] == "epochs" and since < patience < training["epochs"]
