@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.turn import WORK, Turn
+from bench.turn import WORK
+from bench.turn import Turn as MeasuredTurn
 from tasks.common import isolation, stage
 from tasks.common.paths import RUNS
 from tasks.measure import yolo
@@ -36,6 +37,14 @@ LATER_GAIN = 0.01
 """A stop is luck where a later epoch is better than the chosen one by this much of the truth, relative."""
 Curve = NDArray[np.float64]
 """(E,) box mAP50 after each epoch."""
+
+
+class Turn(MeasuredTurn):
+    """A turn whose epochs are measured in a folder of its own, beside `bench.turn` that may run."""
+
+    @property
+    def folder(self) -> Path:
+        return RUNS / "bench" / "patience" / self.dataset / str(self.seed)
 
 
 @dataclass(frozen=True)
