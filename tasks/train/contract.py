@@ -53,7 +53,7 @@ def build(trainer: Any, plan: Plan) -> dict[str, Any]:
         "choose_by": plan.choose_by,
         "start_is_candidate": plan.start_is_candidate,
         "new_classes": _new_classes(trainer, plan),
-        "patience": {"epochs": trainer.args.patience, "can_fire": trainer.args.patience < epochs},
+        "patience": {"epochs": trainer.args.patience, "can_fire": 1 + trainer.args.patience < epochs},
         "stop_at_gain": plan.stop_at_gain,
         "stop_hold_epochs": plan.stop_hold_epochs,
         "frozen_parameters": sum(not parameter.requires_grad for parameter in trainer.model.parameters()),

@@ -62,7 +62,8 @@ class ScheduleParams:
     warmup_bias_lr: Annotated[Float, Field(ge=0, le=1)]
     """Learning rate of the biases at the first step. Ultralytics' own default 0.1 is 2000 times an lr0 of 5e-5."""
     patience: Positive
-    """Stop after this many epochs without a better value of train.choose_by. It cannot fire if it is >= epochs."""
+    """Stop after this many epochs without a better value of train.choose_by. It counts from the best epoch, the first at the
+    earliest, so it cannot fire if it is >= epochs - 1."""
     freeze: Count
     """Leading layers that are not trained."""
     mosaic: Share
