@@ -22,6 +22,8 @@ MARKS = "<!-- turn: begin, written by bench.turn_docs -->", "<!-- turn: end -->"
 CHOSEN_ON = "0"
 """The seed on which the default was chosen; the other seeds are reported."""
 FULL = "full"
+LEAST_GAIN = 0.01
+"""Gain of the full retraining below which no share of it is shown."""
 NAMES = [*ARMS, *(f"half-{arm}" for arm in AVERAGED)]
 Records = dict[str, dict[str, Any]]
 """dataset/case/seed/arm-epochs to the record of that training."""
@@ -88,8 +90,10 @@ def gains_table(records: Records, turn: tuple[str, str], of: list[str]) -> list[
 def _cells(rows: list[dict[str, Any]], full: list[dict[str, Any]], kinds: tuple[str, ...]) -> list[str]:
     gains, whole = [row["gain"] for row in rows], statistics.mean(row["gain"] for row in full)
     cpu = statistics.mean(row.get("cpu_s", 0.0) for row in rows) / statistics.mean(row["cpu_s"] for row in full)
-    cells = [str(len(rows)), f"{statistics.mean(gains):+.1%}: {', '.join(f'{gain:+.1%}' for gain in gains)}"]
-    cells += [f"{statistics.mean(gains) / whole:.0%}" if whole > 0 else "", str(sum(row["verdict"] == "PROMOTE" for row in rows))]
+    each = f": {', '.join(f'{gain:+.1%}' for gain in gains)}" if len(gains) > 1 else ""
+    cells = [str(len(rows)), f"{statistics.mean(gains):+.1%}{each}"]
+    share = f"{statistics.mean(gains) / whole:.0%}" if whole >= LEAST_GAIN else ""
+    cells += [share, str(sum(row["verdict"] == "PROMOTE" for row in rows))]
     cells.append(f"{cpu:.0%}" if cpu else "none")
     for kind in kinds:
         changes = [row[kind]["box.mAP50"] / row[f"{kind}_champion"]["box.mAP50"] - 1 for row in rows]
