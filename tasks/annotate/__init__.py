@@ -8,6 +8,7 @@ writes  runs/annotate/NAME, see `tasks.annotate.bundle`; what `tasks.annotate.ta
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -79,15 +80,17 @@ def ask(options: Options, params: Params) -> Path:
     choices, drawn, words = _choose(options, dataset, params)
     if not choices:
         raise DatasetError(f"nothing to ask: {words}", where=f"--what {options.what}", fix="Ask for another list.")
-    tasks, drawn = _tasks(choices, drawn, options, dataset, params)
+    tasks, drawn = _tasks(choices, drawn, folder.name, options, dataset, params)
     champion = drawn.champion if any(region.conf is not None for task in tasks for region in task.regions) else None
     bundle = Bundle(
         name=folder.name, dataset=dataset.root.as_posix(), names=dataset.names,
         is_box=labels.are_boxes(dataset.images, dataset.names), what=options.what, tool=options.tool, images=options.images,
-        prefix=options.prefix, splits=RULES[options.what], entries=tuple(task.entry for task in tasks),
+        prefix=options.prefix, splits=RULES[options.what], entries=tuple(task.entry for task in tasks), files={},
         champion=champion.version if champion else None, tensors_sha256=drawn.tensors_sha256 if champion else None,
     )  # fmt: skip
-    bundles.write(folder, bundle, tasks, tools.files(bundle, tasks))
+    files = tools.files(bundle, tasks)
+    bundle = replace(bundle, files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+    bundles.write(folder, bundle, tasks, files)
     lines = [
         ("ask", f"{options.what}: {counted(len(tasks), 'image')}; {words}"),
         ("list", str(folder / "ask.csv")),
@@ -144,7 +147,7 @@ def _detect(images: Sequence[Path], sha256s: Sequence[str], params: Params) -> D
 
 
 def _tasks(
-    choices: Sequence[Choice], drawn: Drawn, options: Options, dataset: Dataset, params: Params
+    choices: Sequence[Choice], drawn: Drawn, bundle: str, options: Options, dataset: Dataset, params: Params
 ) -> tuple[list[Task], Drawn]:
     """The images with what is drawn on them: the labels that they have, else the champion's detections."""
     bare = [choice for choice in choices if choice.split is None or not label_file(choice.image).is_file()]
@@ -174,7 +177,7 @@ def _tasks(
                 for d in drawn.seen.get(choice.sha256, ())
                 if d.conf >= d.threshold and d.name in names
             ]
-        name = bundles.file_name(rank, choice)
+        name = bundles.file_name(rank, choice, bundle)
         asked = tuple(
             Asked(doubt.line, memory.key(choice.sha256, texts[doubt.line]) if doubt.line else "", doubt.box)
             for doubt in choice.doubts

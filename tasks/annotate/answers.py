@@ -5,7 +5,9 @@ reads  the export, and bundle.json below runs/annotate
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -44,14 +46,16 @@ def find_bundle(root: Path, named: Path | None) -> Path:
     if named is not None:
         return named
     if (root / FILE).is_file():
-        return root
+        return root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
     listing = Listing(root)
     text = "\n".join(map(str, listing.files)) + "".join(read_text(file) for file in listing.files if file.suffix in TEXTS)
     hits: dict[Path, int] = {}
     for file in sorted(FOLDER.glob(f"*/{FILE}")):
-        bundle = Bundle.open(file.parent)
-        marks = [e.sha256[:10] if bundle.images == "copy" else PurePosixPath(e.address).name for e in bundle.entries]
-        hits[file.parent] = sum(mark in text for mark in marks)
+        with suppress(DatasetError):  # a broken bundle is none of those that were asked for
+            bundle = Bundle.open(file.parent)
+            names = [PurePosixPath(entry.address).stem for entry in bundle.entries]
+            hits[file.parent] = sum(name in text or json.dumps(name)[1:-1] in text for name in names)
+            hits[file.parent] *= 2 if bundle.name in text else 1
     best = [folder for folder, number in hits.items() if number and number == max(hits.values())]
     if len(best) == 1:
         return best[0]
@@ -68,6 +72,8 @@ def read(root: Path, bundle: Bundle, *, is_partial: bool) -> Answers:
     Raises:
         DatasetError: it cannot be read, is about other images, lacks some, or has objects that the dataset cannot hold.
     """
+    if (root / FILE).is_file() and bundle.is_untouched(root):
+        return Answers("its files are as they were written, so nobody has answered", {})
     FOLDER.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".images-", dir=FOLDER) as names:
         export = _export(root, bundle, Path(names))
@@ -134,11 +140,6 @@ def _export(root: Path, bundle: Bundle, names: Path) -> Export:
     except MissingImagesError as error:
         what = error.what.replace("and not in the export", "that this bundle did not ask about")
         raise DatasetError(what, where=error.where, fix=EXPORT_AGAIN) from None
-    except DatasetError as error:
-        if bundle.tool == "label-studio" and (root / FILE).is_file():
-            fix = "Import tasks.json into Label Studio, submit tasks there, export `JSON`, and name that file."
-            raise DatasetError("the bundle holds no answer yet", where=str(root), fix=fix) from None
-        raise error
 
 
 def _odd(shape: Shape) -> str:

@@ -6,6 +6,7 @@ reads, writes  runs/annotate/NAME: bundle.json, ask.csv, images/, and the files 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Self
 from urllib.parse import quote
 
 from tasks.annotate.types import MARK, RULES, Box, Choice, ImagesBy, Region, Tool, What, splits_in_words
+from tasks.common.dataset import sha256_of
 from tasks.common.errors import DatasetError, PipelineError
 from tasks.common.paths import RUNS
 from tasks.common.progress import tracked
@@ -81,6 +83,8 @@ class Bundle(Stored):
     splits: tuple[str, ...]
     """Where the answers may go, see RULES; empty for the split that each image has."""
     entries: tuple[Entry, ...]
+    files: Mapping[str, str]
+    """{file for the tool: SHA-256 as it was written}."""
     champion: str | None = field(default=None)
     """Version of the champion whose detections are drawn; None where none are."""
     tensors_sha256: str | None = field(default=None)
@@ -110,6 +114,10 @@ class Bundle(Stored):
         """The classes in the tool: the dataset's, and MARK."""
         return (*self.names, MARK)
 
+    def is_untouched(self, folder: Path) -> bool:
+        """Whether the tool's files in the bundle's own folder are as they were written, so that nobody answered there."""
+        return all(sha256_of(str(folder / name)) == sha256 for name, sha256 in self.files.items())
+
     def url(self, entry: Entry) -> str:
         """What Label Studio loads an image from."""
         if self.images == "url":
@@ -128,9 +136,10 @@ class Task:
     regions: tuple[Region, ...]
 
 
-def file_name(rank: int, choice: Choice) -> str:
-    """A name that sorts by rank in every tool and tells the image by its hash."""
-    return f"{rank:04d}_{choice.image.stem}_{choice.sha256[:10]}{choice.image.suffix.lower()}"
+def file_name(rank: int, choice: Choice, bundle: str) -> str:
+    """A name that sorts by rank in every tool, and that no other image, nor this one in another bundle, has."""
+    token = hashlib.sha256(f"{bundle} {choice.sha256}".encode()).hexdigest()[:10]
+    return f"{rank:04d}_{choice.image.stem}_{token}{choice.image.suffix.lower()}"
 
 
 def address_of(images: ImagesBy, prefix: str, name: str, image: Path) -> str:

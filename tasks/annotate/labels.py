@@ -29,11 +29,11 @@ class Line:
 
 
 def read(file: Path, names: Sequence[str]) -> list[Line]:
-    """The lines of a label file that hold something; none where there is no file."""
+    """The lines of a label file; none where there is no file."""
     reader, lines = Lines(names), []
     for number, text in enumerate(text_of(file).splitlines(keepends=True), 1):
-        if words := text.removeprefix("\ufeff").strip():
-            lines.append(Line(number, text, reader.shape(words)))
+        words = text.removeprefix("\ufeff").strip()
+        lines.append(Line(number, text, reader.shape(words) if words else Shape("", "raw")))
     return lines
 
 

@@ -94,7 +94,7 @@ def run(source: Path, params: Params, *, named: Path | None, split: str | None, 
         dataset = read_dataset(root)
         _require_same(bundle, dataset, params, folder)
         read = answers.read(export, bundle, is_partial=is_partial)
-        places = _places(bundle, read.shapes, dataset, split)
+        places = _places(bundle, folder, read.shapes, dataset, split)
         plan = _plan(bundle, read.shapes, places, dataset, _taken(folder))
         backup = _apply(plan, bundle, folder, dataset, places)
     lines = _summary(plan, bundle, folder, read, dataset, backup, places)
@@ -110,7 +110,7 @@ def _require_same(bundle: Bundle, dataset: Dataset, params: Params, folder: Path
         raise DatasetError(what, where=str(folder), fix="Ask anew: `python -m tasks.annotate ask`.")
 
 
-def _places(bundle: Bundle, shapes: Mapping[str, object], dataset: Dataset, split: str | None) -> dict[str, Place]:
+def _places(bundle: Bundle, folder: Path, shapes: Mapping[str, object], dataset: Dataset, split: str | None) -> dict[str, Place]:
     """Where each answered image is, or goes.
 
     Raises:
@@ -134,7 +134,7 @@ def _places(bundle: Bundle, shapes: Mapping[str, object], dataset: Dataset, spli
             if place.split not in (allowed or (entry.split,)):
                 bad.append(f"{entry.name} is in split {place.split}")
         else:
-            source = _source(entry, bundle)
+            source = _source(entry, folder)
             if source is None or entry.split is not None:
                 bad.append(f"{entry.file} changed, or is gone, since it was asked about")
                 continue
@@ -151,9 +151,9 @@ def _places(bundle: Bundle, shapes: Mapping[str, object], dataset: Dataset, spli
     return places
 
 
-def _source(entry: Entry, bundle: Bundle) -> Path | None:
+def _source(entry: Entry, folder: Path) -> Path | None:
     """Where the image of an entry can be had with the bytes that were asked about."""
-    copies = (Path(entry.file), FOLDER / bundle.name / "images" / entry.name)
+    copies = (Path(entry.file), folder / "images" / entry.name)
     return next((file for file in copies if sha256_of(str(file)) == entry.sha256), None)
 
 
@@ -283,7 +283,10 @@ def _summary(
         return
     counts = Counter[str](change.how for _, _, change in plan.rows)
     changed = sum(not places[name].is_new for name in plan.taken)
-    yield "labels", ", ".join(f"{counts[how]} {how}" for how in HOWS) + f"; {counted(changed, 'label file')} changed"
+    yield (
+        "labels",
+        ", ".join(f"{counts[how]} {how}" for how in HOWS if counts[how]) + f"; {counted(changed, 'label file')} changed",
+    )
     if plan.copies:
         split = next(place.split for place in places.values() if place.is_new)
         yield "images", f"{counted(len(plan.copies), 'new image')} in split {split}"
