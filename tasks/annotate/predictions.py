@@ -118,7 +118,7 @@ def detect(
 ) -> tuple[dict[str, tuple[Detection, ...]], str]:
     """What the champion detects in each image, by the image's hash, the surest first; and the hash of the champion's tensors.
 
-    An image that cannot be read has no entry. Detections below half of the operating point's confidence are left out.
+    Nothing is detected in an image that cannot be read. Detections below half of the operating point's confidence are left out.
     """
     seen, tensors = _load(model.cache)
     todo = {sha256: image for sha256, image in zip(sha256s, images, strict=True) if sha256 not in seen}
@@ -195,7 +195,7 @@ def _operate(model: Champion, operator: Operator, part: Sequence[tuple[str, Path
         if len(part) > 1:
             return [entry for single in part for entry in _operate(model, operator, [single])]
         log.warning("left out: %s", error)
-        return []
+        return [(part[0][0], ())]
     found: list[list[Detection]] = [[] for _ in part]
     seen: Any = operated.detections
     for i in np.argsort(-seen.conf, kind="stable"):
