@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,24 @@ from tests.labelling import (
 
 EXPORT = Path("export")
 DOUBTED = [doubt(0, 1), doubt(1, 2), doubt(0, None, "overlooked", "val", "60 40 80 60")]
+
+
+REPOSITORY = Path(__file__).parents[1]
+KILLED = """
+import os, sys
+from pathlib import Path
+from tests.labelling import answer
+
+replace = Path.replace
+
+def killed(self, target):
+    if target.name == "1.txt":
+        os._exit(9)
+    return replace(self, target)
+
+Path.replace = killed
+answer(Path(sys.argv[1]))
+"""
 
 
 def asked(tool: str, kind: str = "boxes") -> tuple[Path, Any]:
@@ -411,18 +431,10 @@ def test_a_kill_in_the_middle_is_mended_by_the_next_call(workspace: Path) -> Non
     for image in (0, 1):
         person.rename(person.objects(image)[0], "washer")
     source, before = person.write(EXPORT), every_byte()
-    if (child := os.fork()) == 0:
-        replace = Path.replace
-
-        def killed(self: Path, target: Path) -> Path:
-            if target.name == "1.txt":
-                os._exit(9)
-            return replace(self, target)
-
-        Path.replace = killed  # type: ignore[method-assign,assignment]
-        answer(source)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(source)], env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=False
+    )
+    assert done.returncode == 9
     assert (ROOT / "labels/train/0.txt").read_bytes() != before[str(ROOT / "labels/train/0.txt")]
 
     (backup,) = journal.mend()
