@@ -22,7 +22,7 @@ from tasks.annotate import choose, journal, labels, memory, predictions, tools
 from tasks.annotate.bundle import Asked, Bundle, Entry, Task
 from tasks.annotate.predictions import Champion, Detection
 from tasks.annotate.types import MARK, RULES, Choice, ImagesBy, Region, Tool, What, splits_in_words
-from tasks.common.dataset import Dataset, label_file, read_dataset, sha256_of
+from tasks.common.dataset import MISSING, Dataset, label_file, read_dataset, sha256_of
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
 from tasks.common.text import counted
@@ -80,16 +80,18 @@ def ask(options: Options, params: Params) -> Path:
     choices, drawn, words = _choose(options, dataset, params)
     if not choices:
         raise DatasetError(f"nothing to ask: {words}", where=f"--what {options.what}", fix="Ask for another list.")
-    tasks, drawn = _tasks(choices, drawn, folder.name, options, dataset, params)
-    champion = drawn.champion if any(region.conf is not None for task in tasks for region in task.regions) else None
+    drawn = _drawn(choices, drawn, options, dataset, params)
+    champion = drawn.champion if any(drawn.seen.values()) else None
     bundle = Bundle(
         name=folder.name, dataset=dataset.root.as_posix(), names=dataset.names,
         is_box=labels.are_boxes(dataset.images, dataset.names), what=options.what, tool=options.tool, images=options.images,
-        prefix=options.prefix, splits=RULES[options.what], entries=tuple(task.entry for task in tasks), files={},
+        prefix=options.prefix, splits=RULES[options.what], entries=(), files={},
         champion=champion.version if champion else None, tensors_sha256=drawn.tensors_sha256 if champion else None,
     )  # fmt: skip
+    tasks = [_task(rank, choice, drawn, bundle, dataset) for rank, choice in enumerate(choices, 1)]
     files = tools.files(bundle, tasks)
-    bundle = replace(bundle, files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+    written = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    bundle = replace(bundle, entries=tuple(task.entry for task in tasks), files=written)
     bundles.write(folder, bundle, tasks, files)
     lines = [
         ("ask", f"{options.what}: {counted(len(tasks), 'image')}; {words}"),
@@ -119,7 +121,7 @@ def _choose(options: Options, dataset: Dataset, params: Params) -> tuple[list[Ch
     if options.what == "gate":
         return _for_the_gate(options, dataset, params)
     images = choose.pool(dataset, params, options.images_from)
-    drawn = _detect(images.images, images.sha256s, params)
+    drawn = _detect(images.images, images.sha256s, dataset, params)
     choices = choose.uncertain(images, drawn.seen)
     words = f"{counted(len(choices), 'image')} of {len(images.images):,} in {images.name} with an unsure detection"
     return choices[:num], drawn, words + _known(images)
@@ -140,51 +142,47 @@ def _known(images: choose.Pool) -> str:
     return f"; {counted(images.num_known, 'image')} left out since the dataset has them" if images.num_known else ""
 
 
-def _detect(images: Sequence[Path], sha256s: Sequence[str], params: Params) -> Drawn:
+def _detect(images: Sequence[Path], sha256s: Sequence[str], dataset: Dataset, params: Params) -> Drawn:
+    """What the champion detects in images, by the dataset's names of the classes; without classes that the dataset lacks."""
     champion = predictions.champion(params)
     seen, tensors = predictions.detect(champion, images, sha256s, params)
-    return Drawn(seen, champion, tensors)
+    here = {sha256: seen[sha256] for sha256 in sha256s if sha256 in seen}
+    names = predictions.names_now({d.name for found in here.values() for d in found}, dataset.names, params)
+    known = {sha256: tuple(replace(d, name=names[d.name]) for d in found if d.name in names) for sha256, found in here.items()}
+    return Drawn(known, champion, tensors)
 
 
-def _tasks(
-    choices: Sequence[Choice], drawn: Drawn, bundle: str, options: Options, dataset: Dataset, params: Params
-) -> tuple[list[Task], Drawn]:
-    """The images with what is drawn on them: the labels that they have, else the champion's detections."""
+def _drawn(choices: Sequence[Choice], drawn: Drawn, options: Options, dataset: Dataset, params: Params) -> Drawn:
+    """The detections to draw: on images without labels, unless they shall be blank."""
     bare = [choice for choice in choices if choice.split is None or not label_file(choice.image).is_file()]
-    if options.is_blank or options.what == "doubts":
-        drawn = replace(drawn, seen={})
-    elif bare and drawn.champion is None:
-        drawn = _detect([choice.image for choice in bare], [choice.sha256 for choice in bare], params)
-    is_box, has_labels, tasks = labels.are_boxes(dataset.images, dataset.names), {*choices} - {*bare}, []
-    known = {d.name for detections in drawn.seen.values() for d in detections}
-    names = predictions.names_now(sorted(known), dataset.names, params)
-    for rank, choice in enumerate(choices, 1):
-        width, height = image_size(choice.image)
-        size_wh, file = (round(width), round(height)), label_file(choice.image)
-        lines = labels.read(file, dataset.names) if choice.split is not None else []
-        by_line, texts = {doubt.line: doubt for doubt in choice.doubts}, {line.number: line.text for line in lines}
-        regions = [
-            Region(line.shape, by_line[line.number].text if line.number in by_line else "")
-            for line in lines
-            if line.shape.kind != "raw"
-        ]
-        for doubt in choice.doubts:
-            if not doubt.line and doubt.box is not None:
-                regions.append(Region(predictions.shape_of_box(MARK, doubt.box, size_wh), doubt.text))
-        if choice not in has_labels:
-            regions += [
-                d.region(names[d.name], size_wh, is_box=is_box)
-                for d in drawn.seen.get(choice.sha256, ())
-                if d.conf >= d.threshold and d.name in names
-            ]
-        name = bundles.file_name(rank, choice, bundle)
-        asked = tuple(
-            Asked(doubt.line, memory.key(choice.sha256, texts[doubt.line]) if doubt.line else "", doubt.box)
-            for doubt in choice.doubts
-        )
-        entry = Entry(
-            name, bundles.address_of(options.images, options.prefix, name, choice.image), choice.image.as_posix(), choice.split,
-            choice.sha256, sha256_of(str(file)) if choice.split is not None else "missing", size_wh, asked,
-        )  # fmt: skip
-        tasks.append(Task(rank, entry, choice, tuple(regions)))
-    return tasks, drawn
+    if options.is_blank or options.what == "doubts" or not bare:
+        return replace(drawn, seen={})
+    if drawn.champion is None:
+        drawn = _detect([choice.image for choice in bare], [choice.sha256 for choice in bare], dataset, params)
+    return replace(drawn, seen={choice.sha256: drawn.seen.get(choice.sha256, ()) for choice in bare})
+
+
+def _task(rank: int, choice: Choice, drawn: Drawn, bundle: Bundle, dataset: Dataset) -> Task:
+    """An image with what is drawn on it: the labels that it has, else the champion's detections at its operating point."""
+    width, height = image_size(choice.image)
+    size_wh, file = (round(width), round(height)), label_file(choice.image)
+    lines = labels.read(file, dataset.names) if choice.split is not None else []
+    notes, texts = {doubt.line: doubt.text for doubt in choice.doubts}, {line.number: line.text for line in lines}
+    regions = [Region(line.shape, notes.get(line.number, "")) for line in lines if line.shape.kind != "raw"]
+    regions += [
+        Region(predictions.shape_of_box(MARK, doubt.box, size_wh), doubt.text)
+        for doubt in choice.doubts
+        if not doubt.line and doubt.box is not None
+    ]
+    detections = [d for d in drawn.seen.get(choice.sha256, ()) if d.conf >= d.threshold]
+    regions += [d.region(size_wh, is_box=bundle.is_box) for d in detections]
+    name = bundles.file_name(rank, choice, bundle.name)
+    asked = tuple(
+        Asked(doubt.line, memory.key(choice.sha256, texts[doubt.line]) if doubt.line else "", doubt.box)
+        for doubt in choice.doubts
+    )
+    entry = Entry(
+        name, bundles.address_of(bundle.images, bundle.prefix, name, choice.image), choice.image.as_posix(), choice.split,
+        choice.sha256, MISSING if choice.split is None else sha256_of(str(file)), size_wh, asked,
+    )  # fmt: skip
+    return Task(rank, entry, choice, tuple(regions))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ class Detection:
     """One object that the champion sees."""
 
     name: str
-    """Of its class, as the champion calls it."""
+    """Of its class."""
     conf: float
     threshold: float
     """The least confidence of its class at the operating point; those of half as much are kept too."""
@@ -73,13 +73,13 @@ class Detection:
     outline: tuple[float, ...]
     """x, y, x, y ... in pixels of the original image; empty without a mask."""
 
-    def region(self, name: str, size_wh: tuple[int, int], *, is_box: bool) -> Region:
-        """The detection as it is drawn in the tool, as an object of class `name`."""
+    def region(self, size_wh: tuple[int, int], *, is_box: bool) -> Region:
+        """The detection as it is drawn in the tool."""
         width, height = size_wh
         if not is_box and self.outline:
             values = [value / (height if i % 2 else width) for i, value in enumerate(self.outline)]
-            return Region(Shape(name, "polygon", tuple(values)), conf=self.conf)
-        return Region(shape_of_box(name, self.box, size_wh), conf=self.conf)
+            return Region(Shape(self.name, "polygon", tuple(values)), conf=self.conf)
+        return Region(shape_of_box(self.name, self.box, size_wh), conf=self.conf)
 
 
 def shape_of_box(name: str, box: Box, size_wh: tuple[int, int]) -> Shape:
@@ -139,7 +139,7 @@ def detect(
     return seen, tensors
 
 
-def names_now(known: Sequence[str], names: Sequence[str], params: Params) -> dict[str, str]:
+def names_now(known: Collection[str], names: Sequence[str], params: Params) -> dict[str, str]:
     """{the champion's name of a class: the dataset's} of those that the dataset has."""
     renamed = params.data.renamed_classes or {}
     today = {current_name(name, renamed): name for name in names}
