@@ -274,6 +274,23 @@ def test_a_part_of_the_images_is_taken_where_that_is_meant(workspace: Path) -> N
     assert (ROOT / "labels/train/1.txt").read_text() == "".join(BOXES)
 
 
+@pytest.mark.parametrize("images", ["path", "url"])
+def test_images_that_stayed_where_they_are_are_told_apart_by_their_folders(workspace: Path, images: str) -> None:
+    make_dataset()
+    review([doubt(0, 1), doubt(0, 1, split="val"), doubt(1, 1)])
+    folder = {"path": str(workspace / "data"), "url": "https://images.example/set%20one"}[images]
+    for _ in range(2):
+        bundle = ask("label-studio", images=images, prefix=folder)
+    person = TOOLS["label-studio"](bundle)
+    person.rename(person.objects(1)[0], "bolt")
+
+    answer(person.write(EXPORT))
+
+    assert (ROOT / "labels/train/0.txt").read_text() == "".join(BOXES)
+    assert (ROOT / "labels/val/0.txt").read_text() == "1" + "".join(BOXES)[1:]
+    assert changes(bundle)[0] == ("images/val/0.jpg", "1", "class changed", "nut", "bolt")
+
+
 def test_a_task_that_nobody_submitted_is_no_answer(workspace: Path) -> None:
     bundle, person = asked("label-studio")
     person.tasks[0]["annotations"] = []

@@ -6,11 +6,13 @@ reads  the export, and bundle.json below runs/annotate
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 from tasks.adopt.labelstudio import PREFIX
 from tasks.adopt.listing import Listing, MissingImagesError, read_text
@@ -53,9 +55,11 @@ def find_bundle(root: Path, named: Path | None) -> Path:
     for file in sorted(FOLDER.glob(f"*/{FILE}")):
         with suppress(DatasetError):  # a broken bundle is none of those that were asked for
             bundle = Bundle.open(file.parent)
-            names = [PurePosixPath(entry.address).stem for entry in bundle.entries]
-            hits[file.parent] = sum(name in text or json.dumps(name)[1:-1] in text for name in names)
-            hits[file.parent] *= 2 if bundle.name in text else 1
+            copied = bundle.images == "copy"
+            names = [PurePosixPath(entry.name).stem if copied else entry.address for entry in bundle.entries]
+            num_named = sum(any(form in text for form in (name, json.dumps(name)[1:-1], quote(name))) for name in names)
+            is_named = re.search(rf"(?<![\w-]){re.escape(bundle.name)}(?![\w-])", text) is not None
+            hits[file.parent] = num_named * (2 if is_named else 1)
     best = [folder for folder, number in hits.items() if number and number == max(hits.values())]
     if len(best) == 1:
         return best[0]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from tasks.adopt.types import Shape
 from tasks.annotate import geometry, labels
 from tasks.annotate.geometry import Size
@@ -103,13 +105,14 @@ def _same_objects(lines: Sequence[Line], answer: Sequence[Shape], size_wh: Size)
 
 def _related(lines: Sequence[Line], answer: Sequence[Shape], partner: dict[int, int], size_wh: Size) -> dict[int, int]:
     """{line: index in `answer`} of what is left, the pairs that overlap most first; of equal ones those of one class."""
-    rest = [i for i in range(len(answer)) if i not in partner.values()]
-    pairs = [
-        (geometry.iou(line.shape, answer[i], size_wh), line.shape.name == answer[i].name, line.number, i)
-        for line in lines
-        if line.number not in partner
-        for i in rest
-    ]
+    left = [line for line in lines if line.number not in partner]
+    rest = sorted(set(range(len(answer))) - set(partner.values()))
+    touches = geometry.touches([line.shape for line in left], [answer[i] for i in rest], size_wh)
+    pairs = []
+    for k, j in np.argwhere(touches):
+        line, i = left[k], rest[j]
+        overlap, is_same_class = geometry.iou(line.shape, answer[i], size_wh), line.shape.name == answer[i].name
+        pairs.append((overlap, is_same_class, line.number, i))
     related: dict[int, int] = {}
     for overlap, _, line, i in sorted(pairs, key=lambda pair: (-pair[0], not pair[1], pair[2], pair[3])):
         if overlap >= RELATED_IOU and line not in related and i not in related.values():

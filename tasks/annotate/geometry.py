@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from tasks.adopt.settle import as_polygon
 from tasks.adopt.types import Shape
+from tasks.measure.boxes import box_iou
 
 ROUNDING_PX = 0.05
 """CVAT rounds to hundredths of a pixel, others to floats: corners that differ by less were not moved by a person."""
@@ -44,6 +47,12 @@ def is_box_around(box: Shape, polygon: Shape, size_wh: Size) -> bool:
     if (box.kind, polygon.kind) != ("box", "polygon"):
         return False
     return bool(np.abs(np.subtract(bounds(box, size_wh), bounds(polygon, size_wh))).max() <= ROUNDING_PX)
+
+
+def touches(shapes: Sequence[Shape], others: Sequence[Shape], size_wh: Size) -> NDArray[np.bool_]:
+    """(N, M) whether the upright boxes around two shapes overlap; without, the shapes do not either."""
+    around = [np.array([bounds(shape, size_wh) for shape in part], np.float64).reshape(-1, 4) for part in (shapes, others)]
+    return np.asarray(box_iou(*around) > 0, bool)
 
 
 def iou(shape: Shape, other: Shape, size_wh: Size) -> float:

@@ -283,10 +283,9 @@ def _summary(
         return
     counts = Counter[str](change.how for _, _, change in plan.rows)
     changed = sum(not places[name].is_new for name in plan.taken)
-    yield (
-        "labels",
-        ", ".join(f"{counts[how]} {how}" for how in HOWS if counts[how]) + f"; {counted(changed, 'label file')} changed",
-    )
+    words = [", ".join(f"{counts[how]} {how}" for how in HOWS if counts[how]) or "none on the new images"]
+    words += [f"{counted(changed, 'label file')} changed"] if changed else []
+    yield "labels", "; ".join(words)
     if plan.copies:
         split = next(place.split for place in places.values() if place.is_new)
         yield "images", f"{counted(len(plan.copies), 'new image')} in split {split}"
