@@ -42,6 +42,8 @@ class Compared:
     changes: tuple[Change, ...]
     line_of: dict[int, str]
     """{line of the old file: its text in the new one}, without the lines that were removed."""
+    added: tuple[Shape, ...]
+    """The objects that no line of the old file had."""
 
 
 def compare(lines: Sequence[Line], answer: Sequence[Shape], names: Sequence[str], size_wh: Size, *, is_box: bool) -> Compared:
@@ -63,12 +65,13 @@ def compare(lines: Sequence[Line], answer: Sequence[Shape], names: Sequence[str]
             parts.append(text)
             line_of[line.number] = text
             changes += [change] if change else []
-    for i in sorted(set(range(len(answer))) - set(partner.values())):
+    added = [shape for i, shape in enumerate(answer) if i not in set(partner.values())]
+    for shape in added:
         if parts and not parts[-1].endswith("\n"):
             parts[-1] += "\n"
-        parts.append(labels.written(labels.of_kind(answer[i], is_box=is_box), names))
-        changes.append(Change("added", 0, "", answer[i].name, 0.0))
-    return Compared("".join(parts), tuple(changes), line_of)
+        parts.append(labels.written(labels.of_kind(shape, is_box=is_box), names))
+        changes.append(Change("added", 0, "", shape.name, 0.0))
+    return Compared("".join(parts), tuple(changes), line_of, tuple(added))
 
 
 def _kept(line: Line, shape: Shape, names: Sequence[str], size_wh: Size, *, is_box: bool) -> tuple[str, Change | None]:

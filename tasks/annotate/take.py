@@ -13,7 +13,7 @@ import io
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import commonpath
 from pathlib import Path
@@ -27,6 +27,8 @@ from tasks.annotate import answers, journal, labels, memory
 from tasks.annotate.bundle import FOLDER, Bundle, Entry
 from tasks.annotate.choose import answer_of
 from tasks.annotate.compare import Change, Compared, compare
+from tasks.annotate.geometry import bounds
+from tasks.annotate.labels import Line
 from tasks.annotate.memory import Answer
 from tasks.annotate.types import RULES, Doubt, splits_in_words
 from tasks.common import hashes
@@ -212,7 +214,7 @@ def _plan(
             plan.contents[file] = text
             plan.taken[entry.name] = hashlib.sha256(text).hexdigest()
         plan.rows += [(shown(place.image, dataset.root), place.split, change) for change in compared.changes]
-        for answer, confirmed in _answered(entry, compared):
+        for answer, confirmed in _answered(entry, compared, lines):
             if not memory.knows([*known, *plan.remembered], answer):
                 plan.remembered.append(answer)
                 plan.rows += [(shown(place.image, dataset.root), place.split, confirmed)] if confirmed else []
@@ -222,18 +224,23 @@ def _plan(
     return plan
 
 
-def _answered(entry: Entry, compared: Compared) -> Iterator[tuple[Answer, Change | None]]:
+def _answered(entry: Entry, compared: Compared, lines: Sequence[Line]) -> Iterator[tuple[Answer, Change | None]]:
     """What is remembered of the doubts about an image: of a label as it is now, and that nothing more is at a place.
 
-    A label that a person corrected is remembered too, without being confirmed: nobody is asked about it again.
+    A label that a person corrected is remembered too, without being confirmed: nobody is asked about it again. Where a person
+    drew the overlooked object nothing is remembered.
     """
-    touched = {change.line: change for change in compared.changes}
+    touched = {change.line for change in compared.changes}
+    class_of = {line.number: line.shape.name for line in lines}
+    drawn = [Answer(entry.sha256, "", bounds(shape, entry.size_wh)) for shape in compared.added]
     for doubt in entry.doubts:
         if not doubt.line:
-            yield answer_of(Doubt(0, "", doubt.box), entry.sha256, ""), Change("confirmed", 0, "", "", 0.0)
+            answer = answer_of(Doubt(0, "", doubt.box), entry.sha256, "")
+            if doubt.box is None or not memory.knows(drawn, answer):
+                yield answer, Change("confirmed", 0, "", "", 0.0)
         elif (text := compared.line_of.get(doubt.line)) is not None:
             is_kept = doubt.line not in touched and memory.key(entry.sha256, text) == doubt.key
-            confirmed = Change("confirmed", doubt.line, "", "", 1.0) if is_kept else None
+            confirmed = Change("confirmed", doubt.line, class_of[doubt.line], class_of[doubt.line], 1.0) if is_kept else None
             yield answer_of(Doubt(doubt.line, ""), entry.sha256, text), confirmed
 
 
