@@ -264,6 +264,7 @@ def test_the_gate_needs_new_images(workspace: Path) -> None:
     make_dataset()
 
     assert "--images-from FOLDER" in refused("gate").fix
+    assert refused("gate", images_from=ROOT, num=2).what == "these images teach, and must not judge"
 
 
 def watched() -> tuple[str, ...]:

@@ -93,16 +93,21 @@ def ask(options: Options, params: Params) -> Path:
     written = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     bundle = replace(bundle, entries=tuple(task.entry for task in tasks), files=written)
     bundles.write(folder, bundle, tasks, files)
+    _tell(bundle, folder, words)
+    return folder
+
+
+def _tell(bundle: Bundle, folder: Path, words: str) -> None:
+    """Say what was asked and how it comes into the tool; `words` say what it was chosen from."""
     lines = [
-        ("ask", f"{options.what}: {counted(len(tasks), 'image')}; {words}"),
+        ("ask", f"{bundle.what}: {counted(len(bundle.entries), 'image')}; {words}"),
         ("list", str(folder / "ask.csv")),
-        ("bundle", f"{folder} for {options.tool}"),
-        ("answers", f"go to {splits_in_words(options.what)}"),
+        ("bundle", f"{folder} for {bundle.tool}"),
+        ("answers", f"go to {splits_in_words(bundle.what)}"),
         *zip(["tool", *[""] * 9], tools.steps(bundle, folder), strict=False),
         ("then", "python -m tasks.annotate take EXPORT"),
     ]
     log.info("%s", "\n".join(f"{head:<10} {text}" for head, text in lines))
-    return folder
 
 
 def _choose(options: Options, dataset: Dataset, params: Params) -> tuple[list[Choice], Drawn, str]:
@@ -131,6 +136,8 @@ def _for_the_gate(options: Options, dataset: Dataset, params: Params) -> tuple[l
     if options.images_from is None and params.watch.path is None:
         raise DatasetError("there are no new images to draw from", where="--what gate", fix=choose.NO_POOL)
     images = choose.pool(dataset, params, options.images_from)
+    if any(images.splits):
+        raise DatasetError("these images teach, and must not judge", where=str(options.images_from), fix=choose.NO_POOL)
     num, why = (options.num, "--num") if options.num else choose.num_for_gate(dataset)
     choices = choose.at_random(images, num, options.seed, why if options.num is None else "as many as --num asks")
     words = f"drawn at random from {len(images.images):,} in {images.name} (seed {options.seed})"
