@@ -201,7 +201,7 @@ def test_a_second_adoption_at_the_same_time_is_refused(workspace: Path) -> None:
     with alone("parts"), pytest.raises(LockError) as refusal:
         adopt_export(workspace / "export")
 
-    assert refusal.value.what == "another `python -m tasks.adopt` is writing this dataset"
+    assert refusal.value.what == "another `python -m tasks.adopt`, or `annotate`, is writing this dataset"
     assert not Path("data/parts").exists()
 
 

@@ -23,7 +23,7 @@ OWNERS = {
     "torch": ("tasks.train", "tasks.measure", "tasks.export"),
     "tasks.measure.yolo": (
         *("tasks.train", "tasks.evaluate", "tasks.export", "tasks.review", "tasks.watch"),
-        *("tasks.measure.predict", "tasks.measure.harness"),
+        *("tasks.annotate", "tasks.measure.predict", "tasks.measure.harness"),
     ),
     "tasks.measure.recorder": ("tasks.measure.predict",),
     "mlflow": ("tasks.registry.in_mlflow",),
@@ -224,7 +224,7 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
     "module",
     [
         *("tasks.gate", "tasks.validate", "tasks.report", "tasks.snapshot", "tasks.registry", "tasks.train", "tasks.review"),
-        *("tasks.export", "tasks.watch", "tasks.adopt"),
+        *("tasks.export", "tasks.watch", "tasks.adopt", "tasks.annotate"),
     ],
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:

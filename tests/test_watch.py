@@ -182,6 +182,9 @@ def test_the_page_shows_every_feature_and_the_images_that_speak_for_the_finding(
     assert svg.startswith("<svg xmlns=")
     assert len(svg) < watch.MAX_GALLERY_BYTES
     assert svg.count("<image") == 3 * watch.NUM_USUAL
+    head, first, *rest = Path("runs/watch/unlike.csv").read_text().splitlines()
+    assert (head, len(rest)) == ("file,score,reason", 79)
+    assert "brightness 0.7843, 0.2353 at registration" in first
 
 
 def test_the_page_goes_without_images_that_are_gone_or_not_wanted(tmp_path, monkeypatch) -> None:

@@ -9,15 +9,14 @@ writes  data/NAME (see `tasks.adopt.target`), and params.yaml with --write-param
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import polars as pl
 
 from tasks.adopt import inplace, record, suggest, target, words
-from tasks.adopt.archives import unpacked
+from tasks.adopt.archives import opened
 from tasks.adopt.options import Options, remembered, to_remember
 from tasks.adopt.prepare import Adoption, prepare
 from tasks.common.dataset import SPLITS, read_dataset
@@ -40,7 +39,7 @@ def run(options: Options, values: Params) -> None:
     """
     folder = DATA / options.name
     _require_usable(options, folder)
-    with target.alone(options.name), _opened(options.source) as source:
+    with target.alone(options.name), opened(options.source, RUNS / "adopt") as source:
         options, past_kind = remembered(options, folder)
         before = record.read(folder)
         known = read_dataset(folder).names if len(before) else ()
@@ -75,20 +74,6 @@ def _files(adoption: Adoption, options: Options, folder: Path) -> dict[str, byte
     elif (past := folder / "metadata.csv").is_file():
         files["metadata.csv"] = past.read_bytes()
     return files
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[Path]:
-    """The folder of the export; an archive is unpacked for as long as it is needed."""
-    if source.is_dir():
-        yield source.resolve()
-    else:
-        with unpacked(source, RUNS / "adopt") as folder:
-            try:
-                yield folder.resolve()
-            except DatasetError as error:  # the folder is gone when somebody reads the message
-                where = str(error.where).replace(str(folder.resolve()), str(source))
-                raise DatasetError(error.what, where=where, fix=error.fix) from None
 
 
 def _require_usable(options: Options, folder: Path) -> None:

@@ -21,6 +21,33 @@ MAX_RATIO = 200
 
 
 @contextmanager
+def opened(source: Path, beside: Path) -> Iterator[Path]:
+    """The folder of an export. An archive is unpacked, and a lone file copied, into a folder that is removed when the block ends.
+
+    Args:
+        source: a folder, a .zip archive, or one file.
+        beside: see `unpacked`.
+    """
+    if source.is_dir():
+        yield source.resolve()
+        return
+    with unpacked(source, beside) if source.suffix.lower() == ".zip" else _alone(source, beside) as folder:
+        try:
+            yield folder.resolve()
+        except DatasetError as error:  # the folder is gone when somebody reads the message
+            where = str(error.where).replace(str(folder.resolve()), str(source))
+            raise type(error)(error.what, where=where, fix=error.fix) from None
+
+
+@contextmanager
+def _alone(file: Path, beside: Path) -> Iterator[Path]:
+    beside.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".unpacked-", dir=beside) as folder:
+        shutil.copyfile(file, Path(folder, file.name))
+        yield Path(folder)
+
+
+@contextmanager
 def unpacked(file: Path, beside: Path) -> Iterator[Path]:
     """The content of a zip archive in a folder that is removed when the block ends.
 

@@ -25,9 +25,10 @@ class Lines:
     num_boxes: int = 0
 
     def read(self, file: Path) -> list[Shape]:
-        return [self._shape(line) for text in read_text(file).splitlines() if (line := text.strip())]
+        return [self.shape(line) for text in read_text(file).splitlines() if (line := text.strip())]
 
-    def _shape(self, line: str) -> Shape:  # noqa: PLR0911 - a kind of line each
+    def shape(self, line: str) -> Shape:  # noqa: PLR0911 - a kind of line each
+        """What one line of a label file, without its line break, stands for."""
         words = line.split()
         try:
             numbers = [float(word) for word in words]

@@ -106,10 +106,14 @@ class Listing:
         return f"{counted(len(self.files), 'file')} ({kinds})" + (f", such as {', '.join(named)}" if named else "")
 
 
-def not_there(missed: Sequence[str], where: Path, fix: str = WITH_IMAGES) -> DatasetError:
+class MissingImagesError(DatasetError):
+    """An export names images that it does not hold."""
+
+
+def not_there(missed: Sequence[str], where: Path, fix: str = WITH_IMAGES) -> MissingImagesError:
     """The error of an export that names images, `missed`, which it does not hold."""
     what = f"{counted(len(missed), 'image is', 'images are')} named and not in the export\n{first(missed, 5)}"
-    return DatasetError(what, where=str(where), fix=fix)
+    return MissingImagesError(what, where=str(where), fix=fix)
 
 
 def _walk(root: Path) -> tuple[list[Path], int]:

@@ -34,7 +34,7 @@ def settle(export: Export, wanted: As | None) -> str:
         )
     kind = wanted or ("polygons" if kinds["polygon"] else "boxes")
     _tell(export, kind, kinds, wanted)
-    convert = _as_box if kind == "boxes" else _as_polygon
+    convert = as_box if kind == "boxes" else as_polygon
     for item in export.items:
         item.shapes = [shape if shape.kind == "raw" else convert(shape) for shape in item.shapes]
     if kinds["raw"]:
@@ -81,14 +81,16 @@ def _tell(export: Export, kind: str, kinds: Counter[str], wanted: As | None) -> 
             export.notes.append(f"the key points of {counted(export.keypoints, 'object')} are left out")
 
 
-def _as_box(shape: Shape) -> Shape:
+def as_box(shape: Shape) -> Shape:
+    """The upright box around a shape."""
     if shape.kind == "box":
         return shape
     xs, ys = shape.values[::2], shape.values[1::2]
     return Shape(shape.name, "box", box_values((min(xs), min(ys), max(xs), max(ys))))
 
 
-def _as_polygon(shape: Shape) -> Shape:
+def as_polygon(shape: Shape) -> Shape:
+    """A shape as an outline: a box becomes a rectangle of four corners."""
     if shape.kind == "polygon":
         return shape
     x, y, width, height = shape.values

@@ -69,7 +69,7 @@ def alone(name: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            what = "another `python -m tasks.adopt` is writing this dataset"
+            what = "another `python -m tasks.adopt`, or `annotate`, is writing this dataset"
             raise LockError(what, where=f"data/{name}", fix="Wait until it has ended, and run again.") from None
         yield
 

@@ -68,7 +68,7 @@ def _export(params: Params, accepted: Accepted, verdict: Verdict, reason: str, f
         operator = operating.opened(run, name)
         chosen, chosen_on, on_val = operating.thresholds_of(run, operator, WORK / "val")
         points[name] = operating.point_of(run, operator, chosen, chosen_on)
-        operated[name] = operating.operate(run, operator, chosen, [images[path] for path in paths])
+        operated[name] = operating.operate(operator, chosen, [images[path] for path in paths], run.imgsz)
         log.info("export: %s", operating.line(name, points[name], operated[name], len(paths)))
     stored = encode(paths, operated)
     if reason:

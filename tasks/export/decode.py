@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.common.errors import DatasetError
 from tasks.measure.boxes import box_iou
 
 PAD = 114
@@ -75,9 +76,14 @@ class Frame:
 
 
 def pixels(image: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) the image as OpenCV reads it: BGR, turned as its EXIF says."""
+    """(H, W, 3) the image as OpenCV reads it: BGR, turned as its EXIF says.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     read = cv2.imread(str(image))
-    assert read is not None, f"{image} was validated and cannot be read"
+    if read is None:
+        raise DatasetError("the image cannot be read", where=str(image), fix="Mend it, or take it away.")
     return np.asarray(read, np.uint8)
 
 

@@ -121,18 +121,24 @@ def point_of(run: Run, operator: Operator, chosen: Thresholds, chosen_on: Litera
     )
 
 
-def operate(run: Run, operator: Operator, chosen: Thresholds, images: Sequence[Path]) -> Operated:
-    """What the model detects in `images` with the thresholds, by the code that serves the artifacts."""
+def operate(operator: Operator, chosen: Thresholds, images: Sequence[Path], imgsz: int) -> Operated:
+    """What the model detects in `images` with the thresholds, by the code that serves the artifacts.
+
+    `imgsz` is the side of the square input, pixels.
+
+    Raises:
+        DatasetError: an image cannot be read.
+    """
     seen: list[tuple[Candidates, Frame, tuple[tuple[Ring, ...], ...]]] = []
     for begin in range(0, len(images), BATCH):
-        read = [decode.letterbox(decode.pixels(image), run.imgsz) for image in images[begin : begin + BATCH]]
+        read = [decode.letterbox(decode.pixels(image), imgsz) for image in images[begin : begin + BATCH]]
         outputs = operator.network(np.stack([chw for chw, _ in read]))
         for i, (_, frame) in enumerate(read):
             raw = decode.candidates(outputs[0][i], len(operator.names), min(chosen.conf) / 2, operator.end2end)
             kept = decode.detect(raw, chosen)
             kept = kept.where(operator.ids[kept.cls] >= 0)
             prototypes = outputs[1][i] if len(outputs) > 1 else None
-            seen.append((kept, frame, tuple(outlines(kept, prototypes, frame, chosen.mask, run.imgsz))))
+            seen.append((kept, frame, tuple(outlines(kept, prototypes, frame, chosen.mask, imgsz))))
     kept_boxes = [kept for kept, *_ in seen]
     boxes = [frame.to_original(kept.box_xyxy.reshape(-1, 2, 2)).reshape(-1, 4) for kept, frame, _ in seen]
     detections = Detections(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.common.dataset import label_file
+from tasks.common.dataset import label_file, sha256_of
 from tasks.common.params import ReviewParams
 from tasks.common.rows import Row, lines_of, read_rows
 from tasks.measure.evaluation import Detections, Targets
@@ -23,7 +23,22 @@ from tasks.measure.figures import detected
 from tasks.measure.predict import Image
 from tasks.review.rank import Finding, agreement, judge
 
-COLUMNS = ("rank", "file", "line", "kind", "score", "label", "model_says", "conf", "iou", "image", "split", "image_score")
+COLUMNS = (
+    "rank",
+    "file",
+    "line",
+    "kind",
+    "score",
+    "label",
+    "model_says",
+    "conf",
+    "iou",
+    "image",
+    "split",
+    "image_score",
+    "box",
+    "labels",
+)
 
 
 @dataclass(frozen=True)
@@ -127,14 +142,28 @@ def ranked(images: Iterable[ReviewedImage]) -> list[Doubt]:
 
 
 def table(doubts: Iterable[Doubt]) -> str:
-    """The content of review.csv."""
+    """The content of review.csv.
+
+    `box` has the corners x1 y1 x2 y2 of the detection in pixels, and `labels` the SHA-256 of the label file that was reviewed.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for rank, doubt in enumerate(doubts, 1):
         finding, image = doubt.finding, doubt.image
-        row = (rank, image.label_path, doubt.line or "", finding.kind, f"{finding.score:.4f}", doubt.label, doubt.model_says)
-        writer.writerow((*row, f"{doubt.conf:.4f}", f"{finding.iou:.4f}", image.path, image.split, f"{image.score:.4f}"))
+        corners = image.detections.box_xyxy[finding.detection] if finding.detection >= 0 else ()
+        box, sha256 = " ".join(f"{value:.1f}" for value in corners), sha256_of(str(label_file(image.file)))
+        row: tuple[Any, ...] = (
+            rank,
+            image.label_path,
+            doubt.line or "",
+            finding.kind,
+            f"{finding.score:.4f}",
+            doubt.label,
+            doubt.model_says,
+        )
+        row += (f"{doubt.conf:.4f}", f"{finding.iou:.4f}", image.path, image.split, f"{image.score:.4f}", box, sha256)
+        writer.writerow(row)
     return text.getvalue()
 
 

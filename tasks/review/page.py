@@ -144,19 +144,22 @@ def _shot(doubts: Sequence[Doubt], words: Wording) -> Shot | None:
 
 
 def _words(doubt: Doubt, words: Wording) -> str:
-    f, say = doubt.finding, words.say
-    place = say("line {line}: ", line=doubt.line) if doubt.line else ""
-    conf = f"{doubt.conf:.2f}"
-    match f.kind:
+    place = words.say("line {line}: ", line=doubt.line) if doubt.line else ""
+    return place + described(doubt.finding.kind, doubt.label, doubt.model_says, doubt.conf, doubt.finding.iou, words)
+
+
+def described(kind: str, label: str, model_says: str, conf: float, iou: float, words: Wording = ENGLISH) -> str:
+    """A doubt in words, from the columns of review.csv with these names."""
+    say, shown_conf = words.say, f"{conf:.2f}"
+    match kind:
         case "overlooked":
-            return say("model sees a {seen} without a label ({conf})", seen=doubt.model_says, conf=conf)
+            return say("model sees a {seen} without a label ({conf})", seen=model_says, conf=shown_conf)
         case "swapped class":
-            text = say("labelled {label}, model sees a {seen} ({conf})", label=doubt.label, seen=doubt.model_says, conf=conf)
+            return say("labelled {label}, model sees a {seen} ({conf})", label=label, seen=model_says, conf=shown_conf)
         case "badly located":
-            text = say("model sees this {label} elsewhere (IoU {iou})", label=doubt.label, iou=f"{f.iou:.2f}")
+            return say("model sees this {label} elsewhere (IoU {iou})", label=label, iou=f"{iou:.2f}")
         case _:
-            text = say("model sees no {label} here", label=doubt.label)
-    return place + text
+            return say("model sees no {label} here", label=label)
 
 
 def _tone(doubt: Doubt) -> Tone:

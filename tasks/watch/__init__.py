@@ -1,7 +1,7 @@
 """Watch the champion on data that came after its registration: is it worse, or are the images unlike those it was judged on?
 
 reads   watch.path, the champion's weights, and reports/evaluation.{json,npz} of its registered version
-writes  runs/watch/watch.json, watch.md; watch.html with pictures, and some of these as watch.svg
+writes  runs/watch/watch.json, watch.md, unlike.csv; watch.html with pictures, and some of these as watch.svg
 
 `python -m tasks.watch` runs it by hand, and the flow `watch` on a schedule. It is no stage of dvc.yaml: it judges the model in
 production, and changes nothing. An image without a label file is unlabelled: its pixels and detections count, the metric leaves
@@ -25,7 +25,7 @@ from tasks.common.errors import DatasetError, EvaluationError, RegistryError
 from tasks.common.page.document import Panel, Shot
 from tasks.common.page.montage import montage
 from tasks.common.params import Params
-from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
+from tasks.common.paths import EVALUATION, RUNS, WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES, WATCH_UNLIKE
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json
 from tasks.measure.evaluation import CLASSES, Evaluation, Split
@@ -74,18 +74,18 @@ def run(params: Params) -> Watch:
 
 
 def write(params: Params, watch: Watch, then: Evaluation, seen: Seen) -> None:
-    """Write the four files of the watch: the finding, and its pages with pictures."""
+    """Write the five files of the watch: the finding, the images that are unlike, and its pages with pictures."""
     drifts, shows_images = sorted(watch.drifts, key=lambda d: -d.psi), params.watch.page_images > 0
     before, after = (drift.features(evaluation, seen.min_conf) for evaluation in (then, seen.evaluation))
     histograms = {d.feature: pictures.histogram(d.feature, before[d.feature], after[d.feature]) for d in drifts}
     drifted = {d.feature: after[d.feature] for d in drifts if d.is_real}
     medians = {d.feature: d.median_then for d in drifts}
+    unlike = pictures.unlikeness(before, after, drifts)
     galleries: list[tuple[str, list[Shot]]] = []
     if watch.drops and shows_images:
         chosen = pictures.most_missed(seen, params.watch.page_images)
         galleries.append((MISSED_MOST, pictures.shots(seen, chosen, drifted, medians, True)))
     if drifted and shows_images:
-        unlike = pictures.unlikeness(before, after, drifts)
         chosen = [int(i) for i in np.argsort(-unlike, kind="stable")][: params.watch.page_images]
         galleries.append(("Least like registration", pictures.shots(seen, chosen, drifted, medians, False)))
         at_registration = Seen(Path(then.split.get("dataset", "")), then, seen.min_conf)
@@ -100,6 +100,7 @@ def write(params: Params, watch: Watch, then: Evaluation, seen: Seen) -> None:
     ]
     gallery = montage([*histogram_shots, *sample_shots], MAX_GALLERY_BYTES)
     texts = {WATCH_PAGE: page(watch), WATCH_PICTURES: pictured(watch, histograms, galleries), WATCH_GALLERY: gallery}
+    texts[WATCH_UNLIKE] = pictures.table(seen.evaluation.images, unlike, drifted, medians)
     replace_files({WATCH: as_json(asdict(watch))} | {path: text.encode() for path, text in texts.items()})
 
 

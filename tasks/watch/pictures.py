@@ -5,6 +5,8 @@ reads   the images, of the new data and of the gate split at registration where 
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +91,20 @@ def unlikeness(then: Features, now: Features, drifts: Sequence[Drift]) -> NDArra
         low, middle, high = np.quantile(then[name], (0.25, 0.5, 0.75))
         total += np.log1p(np.abs(now[name] - middle) / max(high - low, 1e-3 * max(abs(middle), 1)))
     return total
+
+
+def table(images: Sequence[str], unlike: NDArray[np.float64], drifted: Features, medians: Mapping[str, float]) -> str:
+    """The content of unlike.csv: images (N,) with their `unlikeness` and what is unlike, the least like first.
+
+    It has no row where nothing drifted.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "score", "reason"))
+    for i in np.argsort(-unlike, kind="stable") if drifted else ():
+        facts = [_fact(name, values[i], medians[name]) for name, values in drifted.items()]
+        writer.writerow((images[i], f"{unlike[i]:.4f}", "; ".join(facts)))
+    return text.getvalue()
 
 
 def most_missed(seen: Seen, most: int) -> list[int]:

@@ -1,0 +1,97 @@
+"""`python -m tasks.annotate ask` and `take`; `--help` lists the options."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from tasks import annotate
+from tasks.annotate import Options
+from tasks.annotate.types import RULES
+from tasks.common import isolation, params, root, stage
+from tasks.common.errors import ParamsError
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Ask, or take the answers; exits 1 on a user's error."""
+    args = _parser().parse_args(argv)
+    stage.log_to_terminal()
+    for name in ("tasks", "__main__"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    typed_in = root.enter()
+    isolation.apply()
+    with stage.user_errors():
+        values = params.load(overrides=args.set)
+        try:
+            if args.verb == "ask":
+                annotate.ask(_options(args, typed_in), values)
+            else:
+                from tasks.annotate import take
+
+                named = args.bundle and _below(typed_in, args.bundle)
+                take.run(_below(typed_in, args.answers), values, named=named, split=args.split, is_partial=args.partial)
+        except KeyboardInterrupt:
+            log.error("stopped: the dataset is as it was before")
+            sys.exit(130)
+
+
+def _options(args: argparse.Namespace, typed_in: Path) -> Options:
+    images, prefix = args.images[0], " ".join(args.images[1:])
+    if images not in ("copy", "path", "url") or len(args.images) > 2:
+        fix = "Write `--images copy`, `--images path [FOLDER]` or `--images url PREFIX`."
+        raise ParamsError(f"it says {' '.join(args.images)!r}", where="--images", fix=fix)
+    if (images == "url") != bool(prefix) and images != "path":
+        fix = "Write `--images url PREFIX`." if images == "url" else "Write `--images copy` alone."
+        raise ParamsError(f"`{images}` {'needs' if images == 'url' else 'takes no'} prefix", where="--images", fix=fix)
+    if args.num is not None and args.num < 1:
+        raise ParamsError(f"expected a number of images, got {args.num}", where="--num", fix="Write `--num 50`.")
+    if args.images_from and args.what not in ("uncertain", "gate"):
+        fix = "Leave it out: this list has images of its own."
+        raise ParamsError(f"`{args.what}` takes no folder of images", where="--images-from", fix=fix)
+    return Options(
+        what=args.what, tool=args.tool, num=args.num, out=args.out and _below(typed_in, args.out), images=images,
+        prefix=str(typed_in / prefix) if images == "path" and prefix else prefix,
+        images_from=args.images_from and _below(typed_in, args.images_from), seed=args.seed, is_blank=args.blank,
+    )  # fmt: skip
+
+
+def _below(typed_in: Path, path: Path) -> Path:
+    """A path that was typed in the folder `typed_in`, relative to the checkout where it lies below it."""
+    full = typed_in / path
+    return full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tasks.annotate", description=(annotate.__doc__ or "").partition("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    ask = verbs.add_parser("ask", help="choose images, and write them as a bundle for a labelling tool")
+    add = ask.add_argument
+    add("--what", required=True, choices=list(RULES), help="the list: see docs/annotate.md")
+    add("--tool", required=True, choices=("label-studio", "cvat", "coco"), help="who reads the bundle")
+    add("--num", type=int, metavar="N", help=f"images ({annotate.NUM}; for gate as many as the last decision needs)")
+    add("--out", type=Path, metavar="FOLDER", help="the bundle's folder; by default a new one below runs/annotate")
+    add(
+        "--images", nargs="+", default=["copy"], metavar="HOW",
+        help="copy (default); path [FOLDER]: as they lie below FOLDER; url PREFIX: PREFIX and the path in the checkout",
+    )  # fmt: skip
+    add("--images-from", type=Path, metavar="FOLDER", help="choose from these images, for uncertain and gate")
+    add("--seed", type=int, default=0, metavar="N", help="of the draw for the gate (0)")
+    add("--blank", action="store_true", help="draw no detections of the champion on images without labels")
+    take = verbs.add_parser("take", help="read the answers, and write them into the dataset")
+    take.add_argument("answers", type=Path, metavar="ANSWERS", help="what the tool exported: a file, a folder or a .zip")
+    take.add_argument("--bundle", type=Path, metavar="FOLDER", help="the bundle that they answer; by default found by its images")
+    take.add_argument("--split", choices=("train", "val", "test"), help="of new images, where the list allows it")
+    take.add_argument("--partial", action="store_true", help="leave images that are not in the export as they are")
+    for verb in (ask, take):
+        verb.add_argument(
+            "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a parameter for this call"
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
