@@ -39,7 +39,6 @@ def root(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
     changes: dict[str, dict[str, object]] = {
         **checkout.SMALL,
         "baseline": {"epochs": 4},
-        "finetune": {"epochs": 1},
         "gate": EASY,
         "export": {"formats": list(FORMATS), "max_map_drop": 0.5, "calibration_images": 32},
     }
