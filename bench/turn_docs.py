@@ -96,8 +96,8 @@ def _cells(rows: list[dict[str, Any]], full: list[dict[str, Any]], kinds: tuple[
     cells += [share, str(sum(row["verdict"] == "PROMOTE" for row in rows))]
     cells.append(f"{cpu:.0%}" if cpu else "none")
     for kind in kinds:
-        changes = [row[kind]["box.mAP50"] / row[f"{kind}_champion"]["box.mAP50"] - 1 for row in rows]
-        cells.append(f"{statistics.mean(changes):+.1%}")
+        values = [statistics.mean(row[key]["box.mAP50"] for row in rows) for key in (f"{kind}_champion", kind)]
+        cells.append("{:.3f} to {:.3f}".format(*values))
     return cells
 
 
