@@ -6,6 +6,7 @@ Predictions and not annotations: a task counts as answered once a person submits
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -15,6 +16,8 @@ from tasks.annotate.types import MARK, Region
 from tasks.common.stage import as_json
 
 MARK_COLOUR = "#FFA500"
+COLOURS = ("#1f77b4", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#17becf", "#bcbd22")
+"""Of the classes, from the first again after the last; those that the server gives by itself can be alike."""
 
 
 def tasks_json(bundle: Bundle, tasks: Sequence[Task]) -> bytes:
@@ -23,7 +26,7 @@ def tasks_json(bundle: Bundle, tasks: Sequence[Task]) -> bytes:
     for task in tasks:
         results = [_result(i, region, task.entry.size_wh) for i, region in enumerate(task.regions)]
         by = bundle.champion or "present labels"
-        prediction = {"model_version": by, "score": round(task.choice.score, 4), "result": results}
+        prediction = {"model_version": by, "result": results}  # without a score, which the server shows as a share
         data = {"image": bundle.url(task.entry), "reason": task.choice.reason, "rank": task.rank, "bundle": bundle.name}
         content.append({"data": data, "predictions": [prediction]})
     return as_json(content)
@@ -31,7 +34,8 @@ def tasks_json(bundle: Bundle, tasks: Sequence[Task]) -> bytes:
 
 def config_xml(bundle: Bundle) -> bytes:
     """The labelling interface: rectangles, and outlines where the dataset has them."""
-    labels = [f"    <Label value={quoteattr(name)}/>" for name in bundle.names]
+    coloured = zip(bundle.names, cycle(COLOURS), strict=False)
+    labels = [f'    <Label value={quoteattr(name)} background="{colour}"/>' for name, colour in coloured]
     labels.append(f'    <Label value={quoteattr(MARK)} background="{MARK_COLOUR}"/>')
     controls = [("RectangleLabels", "box"), *([] if bundle.is_box else [("PolygonLabels", "polygon")])]
     lines = ["<View>", '  <Header value="$reason"/>', '  <Image name="image" value="$image" zoom="true"/>']
