@@ -82,11 +82,11 @@ def seen(turn: Turn) -> Seen:
     return Seen(every[:, 0], every[:, 1:].T)
 
 
-def plain(curve: Curve, patience: int, error: float) -> int:
-    """Epochs that are run: until the best value is `patience` epochs old."""
+def plain(curve: Curve, patience: int, error: float, margin: float = 0.0) -> int:
+    """Epochs that are run: until the best value, which a better one exceeds by more than `margin`, is `patience` epochs old."""
     best, at = -1.0, 0
     for i, value in enumerate(curve):
-        if value > best:
+        if value > best + margin:
             best, at = value, i
         if i - at >= patience:
             return i + 1
@@ -100,13 +100,7 @@ def smoothed(curve: Curve, patience: int, error: float) -> int:
 
 def strict(curve: Curve, patience: int, error: float) -> int:
     """As `plain`, where an epoch counts as better only if it is by more than one standard error."""
-    best, at = -1.0, 0
-    for i, value in enumerate(curve):
-        if value > best + error:
-            best, at = value, i
-        if i - at >= patience:
-            return i + 1
-    return len(curve)
+    return plain(curve, patience, error, margin=error)
 
 
 def lenient(curve: Curve, patience: int, error: float) -> int:

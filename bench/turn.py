@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ultralytics.models.yolo.segment import SegmentationTrainer
 
 from bench.average import mean
 from bench.gate_rates import judged
+from bench.recipe import Arguments, schedule
 from bench.turn_cases import CASES, EPOCHS, SETTINGS, Case, case
 from tasks.common import isolation, params, stage
 from tasks.common.classes import class_ids
@@ -37,13 +38,11 @@ from tasks.measure import yolo
 from tasks.measure.evaluation import Evaluation, Model
 from tasks.measure.figures import detected, labelled, metrics
 from tasks.measure.predict import Image, evaluation_settings, predict
-from tasks.train import NOT_ULTRALYTICS
 
 WORK = RUNS / "bench" / "turn"
 PARTS = (5, 10)
 """A fifth and a tenth of the epochs of a full retraining."""
 COSINE = {"lrf": 0.05, "cos_lr": True}
-Arguments = dict[str, Any]
 ARMS: dict[str, Arguments] = {
     "restart-3": COSINE | {"share": 3.0},
     "restart-2": COSINE | {"share": 2.0},
@@ -105,6 +104,17 @@ class Turn:
         """The champion's detections in the test images of the turn."""
         return self.images(self.champion, self.case.whole)
 
+    @cached_property
+    def champion_figures(self) -> dict[str, dict[str, float]]:
+        """The champion's figures on split val of the turn, and on each of `kinds`."""
+        on_val = {"val": self.figures(self.champion, self.case.whole, "val")}
+        return on_val | {kind: self.figures(self.champion, dataset) for kind, dataset in self.kinds.items()}
+
+    @property
+    def kinds(self) -> dict[str, Dataset]:
+        """The old and the new kind of images, where these differ."""
+        return {} if self.case.new is None else {"old": self.case.old, "new": self.case.new}
+
     def images(self, weights: Path, dataset: Dataset, split: str = "test") -> list[Image]:
         model = yolo.load(weights)
         data = yolo.write_data_yaml(yolo.of_split(dataset, split), self.folder / "data")
@@ -152,7 +162,7 @@ class Segment(ByGate, SegmentationTrainer):  # type: ignore[misc]
 def arguments(turn: Turn, section: ScheduleParams) -> Arguments:
     """A training section of params.yaml as Ultralytics' arguments."""
     common = {"batch": turn.settings.train.batch, "amp": False, "max_det": turn.settings.evaluate.max_det}
-    return common | {key: value for key, value in asdict(section).items() if key not in NOT_ULTRALYTICS}
+    return common | schedule(section)
 
 
 def fit(turn: Turn, start: Path, dataset: Dataset, folder: Path, changes: Arguments) -> tuple[float, list[dict[str, float]]]:
@@ -212,17 +222,12 @@ def train_arm(turn: Turn, arm: str, epochs: int, folder: Path) -> dict[str, Any]
     return {"cpu_s": cpu + spent, "curve": curve, "lr0": own["lr0"], **found}
 
 
-def replayed(turn: Case, epochs: int) -> tuple[Dataset, int]:
+def replayed(data: Case, epochs: int) -> tuple[Dataset, int]:
     """The images with every new one as often as the old ones are many, and the epochs that show as many images."""
-    train = turn.whole.splits["train"]
-    old = set(turn.old.splits["train"])
-    new = [image for image in train if image not in old]
-    images = (*old_in_order(train, old), *new * max(round(len(old) / len(new)), 1))
-    return replace(turn.whole, splits={**turn.whole.splits, "train": images}), max(round(epochs * len(train) / len(images)), 1)
-
-
-def old_in_order(train: tuple[Path, ...], old: set[Path]) -> list[Path]:
-    return [image for image in train if image in old]
+    train, old = data.whole.splits["train"], data.old.splits["train"]
+    new = [image for image in train if image not in set(old)]
+    images = (*old, *new * max(round(len(old) / len(new)), 1))
+    return replace(data.whole, splits={**data.whole.splits, "train": images}), max(round(epochs * len(train) / len(images)), 1)
 
 
 def drop_teacher(weights: Path) -> None:
@@ -235,10 +240,8 @@ def drop_teacher(weights: Path) -> None:
 
 def measured(turn: Turn, weights: Path) -> dict[str, Any]:
     """Figures of the weights, or of the champion where it is better on split val, and the verdict of the gate."""
-    values = {
-        name: turn.figures(file, turn.case.whole, "val")["box.mAP50"]
-        for name, file in (("child", weights), ("champion", turn.champion))
-    }
+    known = turn.champion_figures
+    values = {"child": turn.figures(weights, turn.case.whole, "val")["box.mAP50"], "champion": known["val"]["box.mAP50"]}
     is_child = values["child"] > values["champion"]
     taken = weights if is_child else turn.champion
     images = turn.images(taken, turn.case.whole)
@@ -249,12 +252,10 @@ def measured(turn: Turn, weights: Path) -> dict[str, Any]:
         "test": short(images, turn.case.whole),
         "gain": gain,
         "point": point,
+        "verdict": verdict,
     }
-    found["verdict"] = verdict
-    if turn.case.new is not None:
-        for kind, dataset in (("old", turn.case.old), ("new", turn.case.new)):
-            found[kind] = turn.figures(taken, dataset)
-            found[f"{kind}_champion"] = turn.figures(turn.champion, dataset)
+    for kind, dataset in turn.kinds.items():
+        found |= {kind: turn.figures(taken, dataset), f"{kind}_champion": known[kind]}
     return found
 
 

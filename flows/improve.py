@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
 from prefect import State, flow
@@ -79,7 +78,6 @@ def main() -> None:
     """Run the flow, or say that there is nothing to do; the last lines are the summary."""
     argparse.ArgumentParser(prog="python -m flows.improve", description=(__doc__ or "").partition("\n")[0]).parse_args()
     stage.log_to_terminal()
-    logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():
         params, stale = prepare()
         if not stale:  # without the seconds that a temporary server takes

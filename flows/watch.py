@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from typing import cast
 
@@ -64,7 +63,6 @@ def main() -> None:
     """Run the flow, or say why not."""
     argparse.ArgumentParser(prog="python -m flows.watch", description=(__doc__ or "").partition("\n")[0]).parse_args()
     stage.log_to_terminal()
-    logging.getLogger("tasks").setLevel(logging.INFO)
     with stage.user_errors():
         try:
             with server_for_this_run():

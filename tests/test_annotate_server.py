@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.api import free_port
-from tests.labelling import LINES, ROOT, answer, ask, doubt, every_byte, make_dataset, review
+from tests.labelling import LINES, ROOT, LabelStudio, answer, ask, doubt, every_byte, make_dataset, review
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(900)]
 VERSION = "1.23.2"
@@ -108,11 +108,7 @@ def test_the_answers_of_a_server_come_back_and_without_an_edit_change_no_byte(se
     assert every_byte(ROOT) == before
 
     annotation = export[0]["annotations"][0]
-    value = annotation["result"][0]["value"]
-    if "points" in value:
-        value["points"] = [[x + 6, y] for x, y in value["points"]]
-    else:
-        value["x"] += 6
+    LabelStudio(bundle).move(annotation["result"][0], 6)
     server.call("PATCH", f"/api/annotations/{annotation['id']}/", {"result": annotation["result"]})
     server.export(project, Path("second.json"))
     answer(Path("second.json"))

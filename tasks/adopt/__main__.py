@@ -21,8 +21,6 @@ def main(argv: list[str] | None = None) -> None:
     """Adopt an export, or mend the splits of a dataset; exits 1 on a user's error."""
     args = _parser().parse_args(argv)
     stage.log_to_terminal()
-    for name in ("tasks", "__main__"):
-        logging.getLogger(name).setLevel(logging.INFO)
     typed_in = root.enter()
     isolation.apply()
     with stage.user_errors():

@@ -72,7 +72,7 @@ def ask(options: Options, params: Params) -> Path:
     if MARK in dataset.names:
         what = f"class {MARK!r} has the name of the regions that draw the eye"
         raise DatasetError(what, where=f"{dataset.root}/data.yaml", fix="Rename it.")
-    folder = options.out or bundles.free_folder(options.what, time.strftime("%Y%m%d"))
+    folder = options.out or bundles.free(bundles.FOLDER / f"{options.what}-{time.strftime('%Y%m%d')}")
     if folder.exists():
         raise DatasetError("it is there already", where=str(folder), fix="Name another folder: `--out FOLDER`.")
     with target.alone(dataset.root.name):
@@ -138,8 +138,8 @@ def _for_the_gate(options: Options, dataset: Dataset, params: Params) -> tuple[l
     images = choose.pool(dataset, params, options.images_from)
     if any(images.splits):
         raise DatasetError("these images teach, and must not judge", where=str(options.images_from), fix=choose.NO_POOL)
-    num, why = (options.num, "--num") if options.num else choose.num_for_gate(dataset)
-    choices = choose.at_random(images, num, options.seed, why if options.num is None else "as many as --num asks")
+    num, why = (options.num, "as many as --num asks") if options.num else choose.num_for_gate(dataset)
+    choices = choose.at_random(images, num, options.seed, why)
     words = f"drawn at random from {len(images.images):,} in {images.name} (seed {options.seed})"
     words += f"; {num - len(choices):,} more are wanted" if len(choices) < num else ""
     return choices, Drawn({}), words + _known(images)

@@ -6,10 +6,11 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import get_args
 
 from tasks import annotate
 from tasks.annotate import Options
-from tasks.annotate.types import RULES
+from tasks.annotate.types import RULES, ImagesBy, Tool
 from tasks.common import isolation, params, root, stage
 from tasks.common.errors import ParamsError
 
@@ -20,8 +21,6 @@ def main(argv: list[str] | None = None) -> None:
     """Ask, or take the answers; exits 1 on a user's error."""
     args = _parser().parse_args(argv)
     stage.log_to_terminal()
-    for name in ("tasks", "__main__"):
-        logging.getLogger(name).setLevel(logging.INFO)
     typed_in = root.enter()
     isolation.apply()
     with stage.user_errors():
@@ -41,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _options(args: argparse.Namespace, typed_in: Path) -> Options:
     images, prefix = args.images[0], " ".join(args.images[1:])
-    if images not in ("copy", "path", "url") or len(args.images) > 2:
+    if images not in get_args(ImagesBy) or len(args.images) > 2:
         fix = "Write `--images copy`, `--images path [FOLDER]` or `--images url PREFIX`."
         raise ParamsError(f"it says {' '.join(args.images)!r}", where="--images", fix=fix)
     if (images == "url") != bool(prefix) and images != "path":
@@ -71,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     ask = verbs.add_parser("ask", help="choose images, and write them as a bundle for a labelling tool")
     add = ask.add_argument
     add("--what", required=True, choices=list(RULES), help="the list: see docs/annotate.md")
-    add("--tool", required=True, choices=("label-studio", "cvat", "coco"), help="who reads the bundle")
+    add("--tool", required=True, choices=get_args(Tool), help="who reads the bundle")
     add("--num", type=int, metavar="N", help=f"images ({annotate.NUM}; for gate as many as the last decision needs)")
     add("--out", type=Path, metavar="FOLDER", help="the bundle's folder; by default a new one below runs/annotate")
     add(

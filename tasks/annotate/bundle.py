@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -161,12 +162,11 @@ def address_of(images: ImagesBy, prefix: str, name: str, image: Path) -> str:
 def write(folder: Path, bundle: Bundle, tasks: Sequence[Task], files: Mapping[str, bytes]) -> None:
     """Write a bundle, whole or not at all."""
     with replacing(folder) as new:
-        (new / "images").mkdir(parents=True)
+        new.mkdir(parents=True)
         if bundle.images == "copy":
+            (new / "images").mkdir()
             for task in tracked(tasks, "Copying images", len(tasks)):
                 shutil.copyfile(task.choice.image, new / "images" / task.entry.name)
-        else:
-            (new / "images").rmdir()
         for name, content in {**files, "ask.csv": listed(tasks, bundle.what), FILE: bundle.encode()}.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_bytes(content)
@@ -183,10 +183,7 @@ def listed(tasks: Sequence[Task], what: What) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def free_folder(what: What, date: str) -> Path:
-    """A folder for a new bundle, named after its list and the day."""
-    for number in range(1, 10_000):
-        folder = FOLDER / (f"{what}-{date}" if number == 1 else f"{what}-{date}-{number}")
-        if not os.path.lexists(folder):
-            return folder
-    raise AssertionError("ten thousand bundles a day")
+def free(folder: Path) -> Path:
+    """`folder`, or the first of FOLDER-2, FOLDER-3 ... where nothing lies."""
+    names = chain([folder.name], (f"{folder.name}-{number}" for number in count(2)))
+    return next(path for name in names if not os.path.lexists(path := folder.with_name(name)))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.annotate.bundle import FOLDER
+from tasks.annotate.bundle import FOLDER, free
 from tasks.common.replace import replace_files, sync
 from tasks.common.stage import as_json
 
@@ -25,7 +25,8 @@ def apply(contents: Mapping[Path, bytes], copies: Mapping[Path, Path], name: str
 
     After an error everything is as it was; after a kill the next call of `mend` sees to it.
     """
-    backup = _free(f"{time.strftime('%Y%m%d-%H%M%S')}-{name}")
+    backup = free(BACKUPS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}")
+    backup.mkdir(parents=True)
     replaced = [path for path in contents if path.exists()]
     new = [path for path in (*contents, *copies) if not path.exists()]
     for path in replaced:
@@ -70,12 +71,3 @@ def _restore(backup: Path) -> None:
 def _below(path: Path) -> Path:
     """A path as one below the backup."""
     return Path("root", *path.parts[1:]) if path.is_absolute() else path
-
-
-def _free(name: str) -> Path:
-    for number in range(1, 10_000):
-        folder = BACKUPS / (name if number == 1 else f"{name}-{number}")
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            return folder
-    raise AssertionError("ten thousand backups a second")

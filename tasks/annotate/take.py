@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import commonpath
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 
@@ -26,7 +27,7 @@ from tasks.adopt.types import Shape
 from tasks.annotate import answers, journal, labels, memory
 from tasks.annotate.bundle import FOLDER, Bundle, Entry
 from tasks.annotate.choose import answer_of
-from tasks.annotate.compare import Change, Compared, compare
+from tasks.annotate.compare import Change, Compared, How, compare
 from tasks.annotate.geometry import bounds
 from tasks.annotate.labels import Line
 from tasks.annotate.memory import Answer
@@ -43,7 +44,6 @@ from tasks.common.yaml import load_yaml
 
 log = logging.getLogger(__name__)
 CHANGES, TAKEN = "changes.csv", "taken.json"
-HOWS = ("added", "moved", "class changed", "removed", "confirmed")
 ASK_AGAIN = "Ask anew (`python -m tasks.annotate ask`), or put the file back as it was."
 
 
@@ -51,6 +51,10 @@ ASK_AGAIN = "Ask anew (`python -m tasks.annotate ask`), or put the file back as 
 class Plan:
     """What would be written."""
 
+    known: list[Answer]
+    """What was remembered before."""
+    taken_before: Mapping[str, str]
+    """What earlier calls left in the label file of each entry, as SHA-256."""
     contents: dict[Path, bytes] = field(default_factory=dict)
     copies: dict[Path, Path] = field(default_factory=dict)
     """{place in the dataset: source} of new images."""
@@ -97,7 +101,8 @@ def run(source: Path, params: Params, *, named: Path | None, split: str | None, 
         _require_same(bundle, dataset, params, folder)
         read = answers.read(export, bundle, is_partial=is_partial)
         places = _places(bundle, folder, read.shapes, dataset, split)
-        plan = _plan(bundle, read.shapes, places, dataset, _taken(folder))
+        plan = Plan(memory.read(root), _taken(folder))
+        _fill(plan, bundle, read.shapes, places, dataset)
         backup = _apply(plan, bundle, folder, dataset, places)
     lines = _summary(plan, bundle, folder, read, dataset, backup, places)
     log.info("%s", "\n".join(f"{head:<10} {words}" for head, words in lines))
@@ -188,16 +193,15 @@ def _taken(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _plan(
-    bundle: Bundle, shapes: Mapping[str, tuple[Shape, ...]], places: Mapping[str, Place], dataset: Dataset,
-    taken: Mapping[str, str],
-) -> Plan:  # fmt: skip
-    """What the answers change.
+def _fill(
+    plan: Plan, bundle: Bundle, shapes: Mapping[str, tuple[Shape, ...]], places: Mapping[str, Place], dataset: Dataset
+) -> None:
+    """Add what the answers change to the plan.
 
     Raises:
         LabelError: a label file changed since it was asked about, and the answers would undo that.
     """
-    plan, known, changed = Plan(), memory.read(dataset.root), list[str]()
+    changed = list[str]()
     for entry in (entry for entry in bundle.entries if entry.name in places):
         place = places[entry.name]
         file = label_file(place.image)
@@ -209,19 +213,18 @@ def _plan(
         if place.is_new:
             plan.copies[place.image] = place.source
         if compared.changes or place.is_new:
-            if not place.is_new and before not in (entry.labels, taken.get(entry.name)):
+            if not place.is_new and before not in (entry.labels, plan.taken_before.get(entry.name)):
                 changed.append(shown(file, dataset.root))
             plan.contents[file] = text
             plan.taken[entry.name] = hashlib.sha256(text).hexdigest()
         plan.rows += [(shown(place.image, dataset.root), place.split, change) for change in compared.changes]
         for answer, confirmed in _answered(entry, compared, lines):
-            if not memory.knows([*known, *plan.remembered], answer):
+            if not memory.knows([*plan.known, *plan.remembered], answer):
                 plan.remembered.append(answer)
                 plan.rows += [(shown(place.image, dataset.root), place.split, confirmed)] if confirmed else []
     if changed:
         what = f"{counted(len(changed), 'label file')} changed since the bundle was made, which would be lost\n{first(changed)}"
         raise LabelError(what, where=str(dataset.root), fix=ASK_AGAIN)
-    return plan
 
 
 def _answered(entry: Entry, compared: Compared, lines: Sequence[Line]) -> Iterator[tuple[Answer, Change | None]]:
@@ -252,10 +255,9 @@ def _apply(plan: Plan, bundle: Bundle, folder: Path, dataset: Dataset, places: M
     if plan.copies and (dataset.root / record.RECORD).is_file():
         contents[dataset.root / record.RECORD] = _recorded(bundle, places, dataset)
     if plan.remembered:
-        known = memory.read(dataset.root)
-        contents[memory.file_of(dataset.root)] = memory.encode([*known, *plan.remembered])
+        contents[memory.file_of(dataset.root)] = memory.encode([*plan.known, *plan.remembered])
     if folder.is_dir():
-        contents[folder / TAKEN] = as_json({**_taken(folder), **plan.taken})
+        contents[folder / TAKEN] = as_json({**plan.taken_before, **plan.taken})
         contents[folder / CHANGES] = _changes_csv(plan)
     return journal.apply(contents, plan.copies, bundle.name)
 
@@ -290,7 +292,7 @@ def _summary(
         return
     counts = Counter[str](change.how for _, _, change in plan.rows)
     changed = sum(not places[name].is_new for name in plan.taken)
-    words = [", ".join(f"{counts[how]} {how}" for how in HOWS if counts[how]) or "none on the new images"]
+    words = [", ".join(f"{counts[how]} {how}" for how in get_args(How) if counts[how]) or "none on the new images"]
     words += [f"{counted(changed, 'label file')} changed"] if changed else []
     yield "labels", "; ".join(words)
     if plan.copies:

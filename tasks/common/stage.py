@@ -60,8 +60,6 @@ def main(
         parser.add_argument(f"--{name}", action="store_true", help=words)
     args = parser.parse_args(argv)
     log_to_terminal()
-    for name in ("tasks", "__main__"):  # under `python -m` a stage's own logger is called __main__
-        logging.getLogger(name).setLevel(logging.INFO)
     root.enter()
     isolation.apply()
     die_with_parent()
@@ -71,10 +69,12 @@ def main(
 
 
 def log_to_terminal() -> None:
-    """Show log messages on standard error as they are, but for control characters, which names may hold."""
+    """Show our log messages on standard error as they are, but for control characters, which names may hold."""
     handler = logging.StreamHandler()
     handler.setFormatter(Shown("%(message)s"))
     logging.basicConfig(handlers=[handler])
+    for name in ("tasks", "__main__"):  # under `python -m` a module's own logger is called __main__
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 class Shown(logging.Formatter):

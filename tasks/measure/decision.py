@@ -249,11 +249,16 @@ class Decision(Stored):
     @property
     def compared(self) -> list[Compared]:
         """The golden sets, classes and slices."""
-        metric = self.metric
-        parts = [Compared("golden", "golden", part.name, metric, part.comparison) for part in self.golden if part.comparison]
-        for name, comparisons in self.per_class.items():
-            parts += [Compared("class", "class", name, metric, comparison) for metric, comparison in comparisons.items()]
-        return parts + [Compared("slice", part.by, part.value, self.metric, part.comparison) for part in self.slices]
+        golden = [
+            Compared("golden", "golden", part.name, self.metric, part.comparison) for part in self.golden if part.comparison
+        ]
+        classes = [
+            Compared("class", "class", name, metric, comparison)
+            for name, comparisons in self.per_class.items()
+            for metric, comparison in comparisons.items()
+        ]
+        slices = [Compared("slice", part.by, part.value, self.metric, part.comparison) for part in self.slices]
+        return [*golden, *classes, *slices]
 
     @property
     def losses(self) -> list[Compared]:

@@ -24,20 +24,8 @@ from tasks.measure.predict import Image
 from tasks.review.rank import Finding, agreement, judge
 
 COLUMNS = (
-    "rank",
-    "file",
-    "line",
-    "kind",
-    "score",
-    "label",
-    "model_says",
-    "conf",
-    "iou",
-    "image",
-    "split",
-    "image_score",
-    "box",
-    "labels",
+    *("rank", "file", "line", "kind", "score", "label", "model_says"),
+    *("conf", "iou", "image", "split", "image_score", "box", "labels"),
 )
 
 
@@ -141,7 +129,7 @@ def ranked(images: Iterable[ReviewedImage]) -> list[Doubt]:
     return [doubt for image_doubts in doubts for doubt in sorted(image_doubts, key=lambda d: (d.finding.score, d.line))]
 
 
-def table(doubts: Iterable[Doubt]) -> str:
+def table(doubts: Sequence[Doubt]) -> str:
     """The content of review.csv.
 
     `box` has the corners x1 y1 x2 y2 of the detection in pixels, and `labels` the SHA-256 of the label file that was reviewed.
@@ -149,21 +137,14 @@ def table(doubts: Iterable[Doubt]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
+    sha256s = {file: sha256_of(str(label_file(file))) for file in {doubt.image.file for doubt in doubts}}
     for rank, doubt in enumerate(doubts, 1):
         finding, image = doubt.finding, doubt.image
         corners = image.detections.box_xyxy[finding.detection] if finding.detection >= 0 else ()
-        box, sha256 = " ".join(f"{value:.1f}" for value in corners), sha256_of(str(label_file(image.file)))
-        row: tuple[Any, ...] = (
-            rank,
-            image.label_path,
-            doubt.line or "",
-            finding.kind,
-            f"{finding.score:.4f}",
-            doubt.label,
-            doubt.model_says,
-        )
-        row += (f"{doubt.conf:.4f}", f"{finding.iou:.4f}", image.path, image.split, f"{image.score:.4f}", box, sha256)
-        writer.writerow(row)
+        box = " ".join(f"{value:.1f}" for value in corners)
+        row = (rank, image.label_path, doubt.line or "", finding.kind, f"{finding.score:.4f}", doubt.label, doubt.model_says)
+        figures = (f"{doubt.conf:.4f}", f"{finding.iou:.4f}", image.path, image.split, f"{image.score:.4f}")
+        writer.writerow((*row, *figures, box, sha256s[image.file]))
     return text.getvalue()
 
 

@@ -49,7 +49,6 @@ class ContinuedTrainer(BaseTrainer):  # type: ignore[misc]
         yolo.keep_images()
         if RANK == 0:  # a process of Ultralytics' own, where no stage has set up the log
             log_to_terminal()
-            logging.getLogger("tasks").setLevel(logging.INFO)
         self.work = RUNS / self.args.name
         self.plan = Plan.read(self.work)
         self.wdir = self.work / state.WEIGHTS
