@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-unexport PYTHONDONTWRITEBYTECODE  # every program would be compiled anew each time it starts
+unexport PYTHONDONTWRITEBYTECODE  # pip compiles nothing, since most modules are never used: what is imported is compiled once
 # One process more than cores for the slow tests, since some of them wait.
 CORES = $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
 PYTEST := $(BIN)/python -m pytest
@@ -19,7 +19,7 @@ setup: .venv/.installed  ## create .venv with the pinned set (about 6 GB, some m
 	@$(PYTHON) -c 'import sys; sys.exit("Ratchet needs Python 3.11 or newer: make run PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	@echo "Installing the pinned set into .venv: about 6 GB, some minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 run: setup  ## improve the model on the dataset of params.yaml, end to end
