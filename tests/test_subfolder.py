@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import deploy
 from tasks.common import git
 from tasks.common import params as params_module
 from tasks.common.errors import WorkspaceError
@@ -64,6 +65,17 @@ def test_a_folder_that_the_repository_does_not_track_is_refused(top: Path, monke
         git.require_repository()
 
     assert "dvc init --subdir" in refused.value.fix
+
+
+def test_a_run_enters_the_folder_of_its_clone(top: Path) -> None:
+    shutil.copy(ws.ROOT / "prefect.yaml", "prefect.yaml")
+
+    deployments = deploy.definitions("bolts", "git@host:team/mono.git", "main")["deployments"]
+
+    last = [entry["pull"][-1]["prefect.deployments.steps.set_working_directory"] for entry in deployments]
+    assert last == [{"directory": "{{ clone.directory }}/models/detector"}] * 4
+    pull = deployments[0]["pull"][1]["prefect.deployments.steps.run_shell_script"]
+    assert pull == {"script": "python -m flows.pull", "directory": "{{ clone.directory }}/models/detector"}
 
 
 @pytest.mark.slow
