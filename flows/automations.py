@@ -1,4 +1,4 @@
-"""Put our automations on the server: one finds runs that died, one tells somebody that a run waits for a person."""
+"""Put a detector's automations on the server: one finds runs that died, one tells somebody that a run waits for a person."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
+from flows import naming
 from tasks.common.errors import ParamsError
 from tasks.common.params import Params
 
-DIED = "ratchet: a run died"
-WAITS = "ratchet: a run waits for a person"
+DIED = "{}: a run died"
+WAITS = "{}: a run waits for a person"
+"""Names of our automations, with the detector's."""
+EARLIER = ("ratchet: a run died", "ratchet: a run waits for a person")
+"""Those of an earlier release, which looked at the runs of every detector."""
 SUBJECT = "Ratchet: an approval is waiting"
 BODY = "Run {{ flow_run.name }} of promote waits for an answer: {{ flow_run|ui_url }}"
 WEBHOOK = "webhook"
@@ -25,13 +29,14 @@ WEBHOOK = "webhook"
 
 
 def put(client: SyncPrefectClient, params: Params) -> list[str]:
-    """Create, update or delete our automations on the server, and return the names of those that it has now.
+    """Create, update or delete the detector's automations on the server, and return the names of those that it has now.
 
     Raises:
         ParamsError: promote.notify_block names no block of the server.
     """
     wanted = list(_wanted(client, params))
-    known = [automation for automation in client.read_automations() if automation.name in (DIED, WAITS)]
+    names = [*(name.format(params.registry.name) for name in (DIED, WAITS)), *EARLIER]
+    known = [automation for name in names for automation in client.read_automations_by_name(name)]
     for automation in wanted:
         same = [existing for existing in known if existing.name == automation.name]
         if same:
@@ -45,22 +50,22 @@ def put(client: SyncPrefectClient, params: Params) -> list[str]:
 
 
 def _wanted(client: SyncPrefectClient, params: Params) -> Iterator[AutomationCore]:
-    yield died(params.flow.lost_after_s)
+    yield died(params.registry.name, params.flow.lost_after_s)
     if params.promote.notify_block:
-        yield waits(_notification(client, params.promote.notify_block))
+        yield waits(params.registry.name, _notification(client, params.promote.notify_block))
 
 
-def died(lost_after_s: float) -> AutomationCore:
+def died(detector: str, lost_after_s: float) -> AutomationCore:
     """Mark a run of `improve` Crashed if no event of it came for `lost_after_s` after a heartbeat.
 
     Only a run at work sends heartbeats, and the server refuses to crash a run that has ended.
     """
     return AutomationCore(
-        name=DIED,
+        name=DIED.format(detector),
         description="Marks a run as Crashed whose process or machine is gone, so that it is seen and its slot is free.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_flow_resource("improve"),
+            match_related=_deployed(detector, "improve", "improve-on-data"),
             for_each={"prefect.resource.id"},
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.*"},
@@ -72,14 +77,14 @@ def died(lost_after_s: float) -> AutomationCore:
     )
 
 
-def waits(action: CallWebhook | SendNotification) -> AutomationCore:
-    """Do `action` when a run of `promote` is suspended."""
+def waits(detector: str, action: CallWebhook | SendNotification) -> AutomationCore:
+    """Do `action` when a run of the detector's `promote` is suspended."""
     return AutomationCore(
-        name=WAITS,
+        name=WAITS.format(detector),
         description="Tells somebody that a version waits for approval.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_flow_resource("promote"),
+            match_related=_deployed(detector, "promote"),
             expect={"prefect.flow-run.Suspended"},
             posture=Posture.Reactive,
             threshold=1,
@@ -88,8 +93,10 @@ def waits(action: CallWebhook | SendNotification) -> AutomationCore:
     )
 
 
-def _flow_resource(name: str) -> ResourceSpecification:
-    return ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": name})
+def _deployed(detector: str, *names: str) -> ResourceSpecification:
+    """The runs of these deployments of the detector, and of no other's."""
+    deployments = [naming.deployment(detector, name) for name in names]
+    return ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.name": deployments})
 
 
 def _notification(client: SyncPrefectClient, block: str) -> CallWebhook | SendNotification:

@@ -1,4 +1,4 @@
-"""`python -m flows.data_changed`: tell the server of PREFECT_API_URL that the data changed, which starts `improve-on-data`.
+"""`python -m flows.data_changed`: tell the server of PREFECT_API_URL that the data changed, which starts `NAME-improve-on-data`.
 
 Call it from a hook after `git push` or `dvc push`, or from CI.
 
@@ -17,7 +17,8 @@ from tasks.common.params import Params
 from tasks.common.params import load as load_params
 
 EVENT = "ratchet.data.changed"
-RESOURCE = "ratchet.data"
+RESOURCE = "ratchet.data.{}"
+"""With the detector's name: the data of one detector changes, and the others need not run."""
 
 
 def send(params: Params) -> None:
@@ -26,11 +27,12 @@ def send(params: Params) -> None:
     Raises:
         WorkspaceError: no server is named, or it does not take the event.
     """
-    name = {"prefect.resource.id": RESOURCE, "prefect.resource.name": params.data.path}
-    event = Event(event=EVENT, resource=Resource.model_validate(name))
+    detector = params.registry.name
+    resource = {"prefect.resource.id": RESOURCE.format(detector), "prefect.resource.name": f"{detector} on {params.data.path}"}
+    event = Event(event=EVENT, resource=Resource.model_validate(resource))
     with server() as (client, url):
         client.request("POST", "/events", json=[json.loads(event.model_dump_json())])
-    print(f"told {url}: {EVENT} ({params.data.path})", flush=True)
+    print(f"told {url}: {EVENT} ({detector} on {params.data.path})", flush=True)
 
 
 def main() -> None:

@@ -11,11 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+from prefect import tags
 from prefect.settings import get_current_settings
 
 from flows import api, database
 from flows.starting import Output
 from tasks.common.errors import PipelineError, WorkspaceError
+from tasks.common.params import load as load_params
 from tasks.common.process import dies_with_us
 
 if TYPE_CHECKING:
@@ -27,9 +29,10 @@ NUM_PORTS = 3
 
 @contextmanager
 def server_for_this_run() -> Iterator[None]:
-    """Have a Prefect server that answers for as long as the block runs.
+    """Have a Prefect server that answers for as long as the block runs; the runs have the tags of the detector's deployments.
 
     Raises:
+        ParamsError: params.yaml is refused.
         WorkspaceError: the server cannot be reached or started, or went away while the block ran.
     """
     api.require_usable_proxies()
@@ -39,7 +42,8 @@ def server_for_this_run() -> Iterator[None]:
             pass
     output = None if url else _start_temporary()
     try:
-        yield
+        with tags("ratchet", load_params().registry.name):
+            yield
     except PipelineError:
         raise
     except Exception as error:

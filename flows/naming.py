@@ -17,6 +17,11 @@ PROMOTION = "promotion"
 """What the artifact with the outcome of a question is called."""
 
 
+def deployment(detector: str, name: str) -> str:
+    """The name of a deployment, such as `detector-improve`; DETECTOR-improve in prefect.yaml."""
+    return f"{detector}-{name}"
+
+
 def artifact_key(detector: str, what: str) -> str:
     """The key of an artifact, such as `detector-labels`."""
     return f"{detector}-{what}"

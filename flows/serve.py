@@ -61,7 +61,7 @@ def serve() -> None:
             end_tree(server)
             _require_free(api.host, api.port)  # another program may have taken it since we looked
             raise
-        if subprocess.run([sys.executable, "-m", "flows.deploy"], check=False).returncode:
+        if subprocess.run([sys.executable, "-m", "flows.deploy", "--take-over"], check=False).returncode:
             raise WorkspaceError("the deployments were refused", where="prefect.yaml", fix="The reason is above.")
         workers = [stack.enter_context(_running("worker", "start", "--pool", name)) for name in pool_names()]
         print(f"The Prefect UI is at {root}. Ctrl-C ends the server and the worker.", flush=True)

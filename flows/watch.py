@@ -26,8 +26,6 @@ from tasks.common.params import load as load_params
 from tasks.common.paths import WATCH, WATCH_GALLERY, WATCH_PAGE, WATCH_PICTURES
 from tasks.common.program import run_module
 
-IMPROVE = "improve/improve"
-
 
 @flow(name="watch", flow_run_name=naming.of_watch, log_prints=True)
 def watch() -> State[str]:
@@ -46,16 +44,17 @@ def watch() -> State[str]:
     result = json.loads(WATCH.read_text(encoding="utf-8"))
     message = f"{result['finding']}: {result['champion']} on {result['images']} images of {result['path']}"
     if result["finding"] == "DROP" and params.watch.start_improve:
-        message += f"; {_start_improve()}"
+        message += f"; {_start_improve(params.registry.name)}"
     log.info(message)
     return Completed(name=result["finding"].replace("_", " ").capitalize(), message=message, data=message)
 
 
-def _start_improve() -> str:
+def _start_improve(detector: str) -> str:
+    deployment = f"improve/{naming.deployment(detector, 'improve')}"
     try:
-        started = cast(FlowRun, run_deployment(IMPROVE, timeout=0, as_subflow=False))
+        started = cast(FlowRun, run_deployment(deployment, timeout=0, as_subflow=False))
     except ObjectNotFound:
-        return f"there is no deployment {IMPROVE} on this server: run `make deploy`, or `make run` by hand"
+        return f"there is no deployment {deployment} on this server: run `make deploy`, or `make run` by hand"
     return f"started {started.name}"
 
 

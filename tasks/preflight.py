@@ -33,7 +33,11 @@ def check(params: Params) -> None:
     git.require_repository()
     git.head()
     if not Path(".dvc/config").is_file():
-        raise WorkspaceError("not a DVC repository", where=".dvc", fix="Run `dvc init`, or clone the repository anew.")
+        raise WorkspaceError(
+            "not a DVC repository",
+            where=".dvc",
+            fix="Run `dvc init` (in a folder of a larger repository `dvc init --subdir`), or clone the repository anew.",
+        )
     for folder in filter(None, (params.data.path, params.evaluate.golden_folder)):
         dvcrestore.restore(dvcfiles.dvc_file(Path(folder)))
     if Path(params.data.path) != SAMPLE:

@@ -181,7 +181,7 @@ def _last_taken(path: Path) -> Output | None:
 
 def _committed(path: Path) -> Output | None:
     """The version of a dataset that a stage makes, as of the commit that is checked out."""
-    lock = git.attempt("show", f"HEAD:{dvcfiles.DVC_LOCK}")
+    lock = git.attempt("show", f"HEAD:./{dvcfiles.DVC_LOCK}")
     return dvcfiles.locked_outputs(lock.stdout).get(path.as_posix()) if lock.returncode == 0 else None
 
 

@@ -166,6 +166,10 @@ class Server(Api):
         found = self.post("/flow_runs/filter", deployments=chosen, sort="START_TIME_DESC")
         return [run for run in found if not run["auto_scheduled"]]
 
+    def artifact_keys(self, run: str) -> set[str]:
+        """The keys of the artifacts of a run."""
+        return {artifact["key"] for artifact in self.post("/artifacts/filter", flow_runs={"id": {"any_": [run]}})}
+
     def state(self, run: str) -> Any:
         return self.get(f"/flow_runs/{run}")["state"]
 

@@ -100,7 +100,7 @@ class Served(Api):
 
     def start(self, **parameters: Any) -> str:
         """A new run of the deployment `promote`."""
-        deployment = self.get("/deployments/name/promote/promote")["id"]
+        deployment = self.get("/deployments/name/promote/detector-promote")["id"]
         return str(self.post(f"/deployments/{deployment}/create_flow_run", parameters=parameters)["id"])
 
     def state(self, run: str) -> str:

@@ -234,9 +234,11 @@ def test_the_watch_finds_that_the_champion_is_worse_on_dark_images(ran: tuple[Pa
     assert (found["finding"], found["champion"]) == ("DROP", json.loads(champion(root))["version"])
     assert found["drops"][0]["interval"]["high"] < 0
     assert next(drift["feature"] for drift in found["drifts"] if drift["is_real"]) == "brightness"
-    assert "there is no deployment improve/improve on this server" in output
+    assert "there is no deployment improve/detector-improve on this server" in output
     with sqlite3.connect(root / ".prefect/prefect.db") as db:
         shown = db.execute("select data from artifact where key = 'detector-watch'").fetchone()[0]
+        tags = db.execute("select tags from flow_run where name like 'detector on data/dark'").fetchone()[0]
+    assert set(json.loads(tags)) == {"ratchet", "detector"}
     assert "# DROP: champion" in shown
     assert "data:image/svg+xml;base64," in shown
     assert "Least like registration" in (root / "runs/watch/watch.html").read_text()

@@ -253,7 +253,7 @@ def test_auto_promotes_what_was_judged_against_the_champion_and_asks_otherwise(s
 
 
 def test_improve_is_scheduled_weekly_one_at_a_time(served: Served) -> None:
-    deployment = served.get("/deployments/name/improve/improve")
+    deployment = served.get("/deployments/name/improve/detector-improve")
 
     def scheduled() -> Any:
         return served.post(

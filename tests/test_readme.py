@@ -28,7 +28,7 @@ def test_the_readme_is_short_and_the_index_names_every_page() -> None:
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
 
     assert len(README.splitlines()) <= 120
-    assert set(re.findall(r"\]\(([\w.]+)\)", index)) == {file.name for file in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\(([\w.-]+)\)", index)) == {file.name for file in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
 def test_the_number_of_checks_is_that_of_expectations_yaml() -> None:

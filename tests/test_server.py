@@ -38,7 +38,7 @@ def served(database: postgres.Cluster | None, tmp_path_factory: pytest.TempPathF
 
 @pytest.mark.parametrize("user", [None, ("ratchet", "wrong")], ids=["nobody", "a wrong string"])
 def test_the_api_refuses_those_without_the_string(served: Served, user: tuple[str, str] | None) -> None:
-    for path in ("/work_pools/ratchet", "/deployments/name/promote/promote"):
+    for path in ("/work_pools/ratchet", "/deployments/name/promote/detector-promote"):
         assert httpx.get(f"{served.url}/api{path}", auth=user).status_code == httpx.codes.UNAUTHORIZED
 
 

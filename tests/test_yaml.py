@@ -40,6 +40,7 @@ BOMBS = {
     "a number of 5000 digits": ("a: " + "9" * 5000, "not YAML: Exceeds the limit (4300 digits)", None),
     "a float that is none": ("a: !!float abc", "not YAML: could not convert string to float", None),
     "a NUL": ("a: \0", "not YAML: unacceptable character #x0000", None),
+    "a merge": ("a:\n  b: 1\n<<<<<<< HEAD\n  c: 2\n=======\n  c: 3\n>>>>>>> main\n", "a merge is unfinished", 3),
     "two documents": ("a: 1\n---\nb: 2\n", "not YAML: but found another document", None),
 }
 

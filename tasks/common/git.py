@@ -68,7 +68,7 @@ def attempt(*args: str, stdin: str | None = None, env: Mapping[str, str] | None 
 
 
 def blob(name: str) -> bytes:
-    """The bytes of a file in git's store, named by its hash or as COMMIT:PATH.
+    """The bytes of a file in git's store, named by its hash or, from the current folder, as COMMIT:./PATH.
 
     Raises:
         WorkspaceError: there is no such file, or git cannot read it.
@@ -81,10 +81,10 @@ def blob(name: str) -> bytes:
 
 
 def require_repository() -> None:
-    """Refuse to work where the current folder is not the root of a git repository.
+    """Refuse to work where the current folder is neither the root of a git repository nor a folder that one tracks.
 
     Raises:
-        WorkspaceError: there is no repository here, or its root is another folder.
+        WorkspaceError: there is no repository here, or it lies around this folder and tracks no dvc.yaml in it.
     """
     result = attempt("rev-parse", "--show-toplevel")
     here = Path.cwd()
@@ -94,10 +94,17 @@ def require_repository() -> None:
             raise WorkspaceError("not a git repository", where=str(here), fix=fix)
         raise WorkspaceError(result.stderr.strip(), where=str(here), fix="Mend what git says, and run again.")
     root = Path(result.stdout.removesuffix("\n"))
-    if root.resolve() != here.resolve():
+    if root.resolve() != here.resolve() and not attempt("ls-files", "--", "dvc.yaml").stdout:
         raise WorkspaceError(
-            f"not the root of a git repository; that is {root}", where=str(here), fix="Run there, or run `git init` here."
+            f"not the root of a git repository; that is {root}, which does not track this folder",
+            where=str(here),
+            fix="Run there, or run `git init` here, or keep it in that one: dvc init --subdir && git add . && git commit",
         )
+
+
+def prefix() -> str:
+    """The current folder as seen from the root of its git repository, such as `models/bolts/`; empty in the root."""
+    return attempt("rev-parse", "--show-prefix").stdout.removesuffix("\n")
 
 
 def head() -> str:
@@ -120,9 +127,10 @@ def has_remote(name: str) -> bool:
 
 
 def worktrees() -> tuple[Path, ...]:
-    """The roots of all worktrees of this repository, the main one first; none where there is no repository."""
+    """The current folder in each worktree of its repository, in the main one first; none where there is no repository."""
     lines = attempt("worktree", "list", "--porcelain").stdout.splitlines()
-    return tuple(Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree "))
+    folder = prefix()
+    return tuple(Path(line.removeprefix("worktree "), folder) for line in lines if line.startswith("worktree "))
 
 
 def untracked(paths: Iterable[str]) -> tuple[Path, ...]:
@@ -145,8 +153,9 @@ def identity() -> dict[str, str]:
 def commit_workspace(forced: Iterable[Path], message: str) -> str:
     """A new commit on top of HEAD with the tracked files as they are on the disk, and `forced` even if git ignores them.
 
-    It is made with an index of its own: branch, index and working tree stay as they are. Links in `forced` are stored
-    as the file they point to. Files over MAX_FORCED_BYTES are left out, with a line in the log.
+    Where this folder is one of a larger repository, the files outside it are those of HEAD. The commit is made with an index of
+    its own: branch, index and working tree stay as they are. Links in `forced` are stored as the file they point to. Files over
+    MAX_FORCED_BYTES are left out, with a line in the log.
 
     Raises:
         WorkspaceError: there is no repository or no commit, or git failed.
@@ -157,7 +166,10 @@ def commit_workspace(forced: Iterable[Path], message: str) -> str:
         index = Path(folder) / "index"
         env = {"GIT_INDEX_FILE": str(index)}
         _copy_index(index, env)
-        git("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false", "add", "--update", "--", ":/", env=env)
+        plain = ("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false")
+        if prefix():
+            git(*plain, "reset", "--quiet", "HEAD", "--", ":/", ":(exclude).", env=env)
+        git(*plain, "add", "--update", "--", ".", env=env)
         git("update-index", "-z", "--index-info", stdin=_entries(_small(forced)), env=env)
         tree = git("write-tree", env=env)
     return git("commit-tree", tree, "-p", parent, "-m", message, env=identity())
@@ -188,4 +200,5 @@ def _entries(files: list[Path]) -> str:
         return ""
     blobs = git("hash-object", "-w", "--no-filters", "--", *map(str, files)).split("\n")
     modes = ["100755" if os.access(file, os.X_OK) else "100644" for file in files]
-    return "".join(f"{mode} {blob}\t{file.as_posix()}\0" for mode, blob, file in zip(modes, blobs, files, strict=True))
+    folder = prefix()
+    return "".join(f"{mode} {blob}\t{folder}{file.as_posix()}\0" for mode, blob, file in zip(modes, blobs, files, strict=True))

@@ -43,12 +43,20 @@ def load_yaml(path: Path) -> Any:
     except _ExceededError as error:
         raise PipelineError(str(error), where=f"{path}:{error.line}", fix="Write it out in fewer lines.") from None
     except MarkedYAMLError as error:
+        if line := _conflict(text):
+            fix = "Keep your values and the new keys, delete the lines that begin with <<<<<<<, ======= and >>>>>>>, and commit."
+            raise PipelineError("a merge is unfinished", where=f"{path}:{line}", fix=fix) from None
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise PipelineError(f"not YAML: {error.problem}", where=f"{path}:{line}", fix="Correct the line.") from None
     except UnicodeDecodeError as error:
         raise PipelineError(f"not YAML: {error}", where=str(path), fix="Save it as UTF-8 text.") from None
     except (YAMLError, *NONSENSE) as error:
         raise PipelineError(f"not YAML: {error}", where=str(path), fix="Correct the value.") from None
+
+
+def _conflict(text: str) -> int:
+    """The line of git's first conflict marker; 0 where there is none."""
+    return next((number for number, row in enumerate(text.splitlines(), 1) if row.startswith("<<<<<<< ")), 0)
 
 
 def parse_scalar(text: str) -> Any:

@@ -110,7 +110,7 @@ def files_of(commit: str) -> dict[str, str]:
     """{path: SHA-256} of the files in `commit` that a verdict rests on: params.yaml, dvc.lock, champion.yaml and reports."""
     paths = [path.as_posix() for path in EVIDENCE]
     listing = git.git("ls-tree", "-r", "-z", "--name-only", commit, "--", *paths)
-    return {path: hashlib.sha256(git.blob(f"{commit}:{path}")).hexdigest() for path in listing.split("\0") if path}
+    return {path: hashlib.sha256(git.blob(f"{commit}:./{path}")).hexdigest() for path in listing.split("\0") if path}
 
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:

@@ -156,7 +156,7 @@ def _experiments() -> list[Decision]:
     decisions = []
     for ref in refs:
         try:
-            decisions.append(Decision.parse(git.blob(f"{ref}:{DECISION.as_posix()}"), ref))
+            decisions.append(Decision.parse(git.blob(f"{ref}:./{DECISION.as_posix()}"), ref))
         except PipelineError:
             continue
     return decisions

@@ -152,7 +152,7 @@ def default_remote(commit: str) -> tuple[str, str] | None:
     """Name and address of the default DVC remote in the .dvc/config of a commit; None where it names none."""
     from configobj import ConfigObj, ConfigObjError  # type: ignore[import-untyped]
 
-    text = git.attempt("show", f"{commit}:{dvcfiles.DVC_CONFIG}").stdout
+    text = git.attempt("show", f"{commit}:./{dvcfiles.DVC_CONFIG}").stdout
     with suppress(ConfigObjError, KeyError, StopIteration):
         config = ConfigObj(text.splitlines())
         name = config["core"]["remote"]

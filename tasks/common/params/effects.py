@@ -10,6 +10,9 @@ from pydantic.dataclasses import dataclass
 
 from tasks.common.params.types import MAX, STRICT, Float, Int, Positive, RelativePath, Share
 
+MAX_NAME = 64
+"""Characters of the longest name of a detector or stage: tags and files are called after both, and have room for 255."""
+
 
 def plain_name(name: str) -> str:
     """A person's name as names are compared: without spaces around it, in Unicode's form NFC. Capitals count."""
@@ -28,9 +31,9 @@ class RegistryParams:
     """Where versions are kept: git tags, or the model registry of an MLflow server (needs the extra [mlflow])."""
     mlflow_uri: Annotated[str, Field(pattern=r"^[^@\s]+$")] | None
     """Address of the MLflow server, without a password; null takes the variable MLFLOW_TRACKING_URI."""
-    name: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$")]
-    """Name of the model in the registry; dvc.yaml names the same artifact."""
-    stage: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$", max_length=MAX_NAME)]
+    """Name of the model in the registry and of the detector in Prefect; dvc.yaml names the same artifact."""
+    stage: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])*$", max_length=MAX_NAME)]
     """The stage that makes a version the champion."""
     push: bool
     """Push data, weights and the version's tag where remotes are configured."""

@@ -23,7 +23,7 @@ class Files(Tags):
     def read_file(self, version: Version, path: str) -> bytes:
         """The bytes of `path` in the version's commit."""
         try:
-            return git.blob(f"{version.commit}:{path}")
+            return git.blob(f"{version.commit}:./{path}")
         except WorkspaceError:
             fix = "It was tagged by hand: run the flow improve, which registers a version with its evidence."
             raise RegistryError(f"its commit holds no {path}", where=version.tag, fix=fix) from None
@@ -37,7 +37,9 @@ class Files(Tags):
 
     def copy_export(self, version: Version, target: Path) -> None:
         """Write models/export to the new folder `target`, from a DVC cache or a DVC remote."""
-        out = dvcfiles.locked_outputs(git.attempt("show", f"{version.commit}:{dvcfiles.DVC_LOCK}").stdout).get(EXPORT.as_posix())
+        out = dvcfiles.locked_outputs(git.attempt("show", f"{version.commit}:./{dvcfiles.DVC_LOCK}").stdout).get(
+            EXPORT.as_posix()
+        )
         if out is None or not objects.copy_folder(out.md5, target):
             shutil.rmtree(target, ignore_errors=True)
             self._get(version, EXPORT.as_posix(), target, "its artifacts are neither in the DVC cache nor on a remote")
@@ -60,11 +62,11 @@ class Files(Tags):
 
 def _source(version: Version) -> tuple[str, str | None]:
     """Path of the weights of a version without a record, and their MD5, where it is known."""
-    layout = parse_scalar(git.git("show", f"{version.commit}:{dvcfiles.DVC_YAML}")) or {}
+    layout = parse_scalar(git.git("show", f"{version.commit}:./{dvcfiles.DVC_YAML}")) or {}
     artifact = layout.get("artifacts", {}).get(version.name)
     if artifact is None:
         fix = f"Register it with `python -m tasks.registry register`, or name the artifact {version.name} in dvc.yaml."
         raise RegistryError(f"dvc.yaml names no artifact {version.name}", where=version.tag, fix=fix)
-    lock = git.attempt("show", f"{version.commit}:{dvcfiles.DVC_LOCK}").stdout
+    lock = git.attempt("show", f"{version.commit}:./{dvcfiles.DVC_LOCK}").stdout
     cache = dvcfiles.settings().cache
     return artifact["path"], dvcfiles.file_md5(cache, Path(artifact["path"]), lock)

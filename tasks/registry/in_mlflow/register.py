@@ -94,7 +94,7 @@ class Registrar(Client):
 def _contents(record: Record, commit: str) -> Iterator[tuple[str, bytes]]:
     """(path, bytes) of what the version keeps besides weights: the evidence, the page of the report, changes to the code."""
     for path in record.files:
-        yield path, git.blob(f"{commit}:{path}")
+        yield path, git.blob(f"{commit}:./{path}")
     cache = dvcfiles.settings().cache
     page = dvcfiles.file_md5(cache, REPORT_PAGE)
     if REPORT_PAGE.as_posix() not in record.files and page and dvcfiles.cache_object(cache, page).is_file():
