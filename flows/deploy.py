@@ -67,7 +67,7 @@ def default_branch(clone: str | None) -> str:
 
 
 def definitions(clone: str | None, branch: str) -> dict[str, Any]:
-    """The content of prefect.yaml, with the pull steps for `clone` if it is given.
+    """The content of prefect.yaml; for a `clone` the deployments that have pull steps, with these.
 
     Raises:
         WorkspaceError: `clone` holds a password, which everybody who reaches the server could read.
@@ -80,6 +80,7 @@ def definitions(clone: str | None, branch: str) -> dict[str, Any]:
     if parts.password or (parts.username and parts.scheme in ("http", "https")):
         fix = "Give the address alone, and let git on the workers log in: an SSH key or `git credential`. docs/deployments.md"
         raise WorkspaceError("the address holds a password", where="--clone", fix=fix)
+    content["deployments"] = [entry for entry in content["deployments"] if entry["name"] in steps]
     for entry in content["deployments"]:
         values = {"URL": clone, "BRANCH": branch}
         entry["pull"] = [

@@ -218,12 +218,17 @@ def test_a_version_that_is_none_is_refused_by_the_server(setup: Setup, version: 
 def test_every_parameter_in_the_form_is_described_and_bounded(setup: Setup) -> None:
     promote = setup.server.deployment("promote/promote")["parameter_openapi_schema"]["properties"]
     improve = setup.server.deployment("improve/improve")["parameter_openapi_schema"]["properties"]
+    annotate = setup.server.deployment("annotate/annotate")["parameter_openapi_schema"]["properties"]
 
     assert improve == {}
     assert set(promote) >= {"version", "approve"}
-    for name, field in promote.items():
+    assert set(annotate) == {"what", "num", "tool"}
+    for name, field in {**promote, **annotate}.items():
         assert field["description"], name
     assert promote["approve"]["enum"] == ["ask", "auto"]
+    assert "gate" in annotate["what"]["enum"]
+    assert annotate["tool"]["enum"] == ["label-studio", "cvat", "coco"]
+    assert annotate["num"]["anyOf"][0] == {"maximum": 5000, "minimum": 1, "type": "integer"}
 
 
 @pytest.mark.slow
@@ -262,7 +267,7 @@ def test_an_address_with_a_password_is_not_stored_on_the_server() -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_every_deployment_has_pull_steps_for_a_clone_and_no_placeholder_is_left() -> None:
+def test_every_deployment_but_annotate_has_pull_steps_for_a_clone_and_no_placeholder_is_left() -> None:
     from flows import deploy
 
     content = deploy.definitions("git@host:team/model.git", "release")
@@ -276,4 +281,7 @@ def test_every_deployment_has_pull_steps_for_a_clone_and_no_placeholder_is_left(
         "prefect.deployments.steps.run_shell_script",
         "prefect.deployments.steps.set_working_directory",
     }
-    assert set(load_yaml(ROOT / "prefect.yaml")["definitions"]["clone"]) == {e["name"] for e in content["deployments"]}
+    written = load_yaml(ROOT / "prefect.yaml")
+    deployed_names = {entry["name"] for entry in content["deployments"]}
+    assert set(written["definitions"]["clone"]) == deployed_names
+    assert {entry["name"] for entry in written["deployments"]} - deployed_names == {"annotate"}  # its bundle must outlive the run
