@@ -93,7 +93,7 @@ def test_doubts_come_in_the_order_of_the_review_with_their_reasons(workspace: Pa
     assert (bundle / "images" / rows(bundle)[1]["name"]).read_bytes() == (ROOT / "images/train/1.jpg").read_bytes()
     notes = [result.get("meta", {}).get("text") for result in prediction["result"]]
     assert notes == [
-        ["line 1: labelled nut, model sees a bolt (0.90)"],
+        ["labelled nut, model sees a bolt (0.90)"],
         None,
         None,
         None,

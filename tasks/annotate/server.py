@@ -6,6 +6,7 @@ reads  the variable LABEL_STUDIO_API_KEY: a legacy token, or a personal access t
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import time
@@ -29,7 +30,7 @@ VARIABLE = "LABEL_STUDIO_API_KEY"
 TIMEOUT_S = (10, 120)
 """To connect, and until the server answers."""
 RETRIES = Retry(
-    total=4, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), respect_retry_after_header=False, raise_on_status=False
+    total=3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), respect_retry_after_header=False, raise_on_status=False
 )
 """Connecting is tried again, and so is what only reads. What may have been written is not: another `send` looks what is there."""
 EXCHANGE_AFTER_S = 60
@@ -42,7 +43,7 @@ NO_SERVER = "Name the address at which you open Label Studio in a browser: `--to
 STEPS = {
     401: f"{WHERE_TOKENS_ARE} A legacy token needs `Organization`, `Access Token Settings` to allow it.",
     403: "Let the project's owner, or the server's administrator, give this user access to it.",
-    404: f"{NO_SERVER} A project that was deleted needs a bundle anew.",
+    404: "Name the address at which you open Label Studio, or a project that is there: `--to http://host:8080/projects/3`.",
     407: "Put the login of the proxy into HTTP_PROXY, or add the server's host to NO_PROXY.",
     413: "An image is larger than the server, or the proxy before it, takes: use `--images path` or `--images url`.",
 }
@@ -89,6 +90,7 @@ class Server:
         if not token:
             raise WorkspaceError("there is no token for Label Studio", where=VARIABLE, fix=WHERE_TOKENS_ARE)
         self.url = url
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it would tell of each try
         self._session = requests.Session()
         self._session.cookies.set_policy(
             DefaultCookiePolicy(allowed_domains=[])

@@ -62,9 +62,14 @@ def controls(bundle: Bundle) -> list[tuple[str, str, tuple[str, ...]]]:
 
 def _reason(task: Task) -> str:
     """Why to look at an image; doubts by the numbers that the tool gives the regions."""
-    notes = [f"region {i}: {re.sub(LINE, '', region.note)}" for i, region in enumerate(task.regions, 1) if region.note]
+    notes = [f"region {i}: {_note(region)}" for i, region in enumerate(task.regions, 1) if region.note]
     more = [f"and {len(notes) - NUM_REASONS} more"] if len(notes) > NUM_REASONS else []
     return "; ".join([*notes[:NUM_REASONS], *more]) or task.choice.reason
+
+
+def _note(region: Region) -> str:
+    """The note without the number of the line in the label file, which nobody sees in the tool."""
+    return LINE.sub("", region.note)
 
 
 def storage_steps(bundle: Bundle, folder: Path) -> list[str]:
@@ -93,4 +98,4 @@ def _result(number: int, region: Region, size_wh: tuple[int, int]) -> dict[str, 
         "original_width": size_wh[0], "original_height": size_wh[1], "image_rotation": 0, "value": value,
     }  # fmt: skip
     result |= {"score": round(region.conf, 4)} if region.conf is not None else {}
-    return result | ({"meta": {"text": [region.note]}} if region.note else {})
+    return result | ({"meta": {"text": [_note(region)]}} if region.note else {})
