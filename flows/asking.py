@@ -8,20 +8,21 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from flows.naming import artifact_key
-from tasks.annotate import choose
-from tasks.annotate.bundle import Bundle
-from tasks.annotate.project import Project
-from tasks.annotate.types import Choice, splits_in_words
 from tasks.common.dataset import read_dataset
 from tasks.common.errors import PipelineError
 from tasks.common.params import Params
 from tasks.common.text import code, counted, markdown, table
+
+if TYPE_CHECKING:
+    from tasks.annotate.bundle import Bundle
+    from tasks.annotate.project import Project
+    from tasks.annotate.types import Choice
 
 Listed = Literal["doubts", "drift"]
 MAX_ROWS, MAX_CELL = 20, 300
@@ -32,6 +33,8 @@ def publish(what: Listed, params: Params) -> None:
 
     A failure here must not stop a run.
     """
+    from tasks.annotate import choose  # with OpenCV a third of what a run with nothing to do imports
+
     log = get_run_logger()
     try:
         dataset = read_dataset(Path(params.data.path))
@@ -63,6 +66,9 @@ def page(what: Listed, choices: Sequence[Choice]) -> str:
 
 def publish_bundle(folder: Path, detector: str) -> str:
     """Create the artifact DETECTOR-asked-LIST about a bundle; in a sentence where it is."""
+    from tasks.annotate.bundle import Bundle
+    from tasks.annotate.project import Project
+
     bundle, project = Bundle.open(folder), Project.of_bundle(folder)
     with (folder / "ask.csv").open(encoding="utf-8", newline="") as content:
         rows = [(row["rank"], row["file"], row["split"] or "new", row["reason"]) for row in csv.DictReader(content)]
@@ -73,13 +79,15 @@ def publish_bundle(folder: Path, detector: str) -> str:
 
 def bundle_page(bundle: Bundle, folder: Path, project: Project | None, rows: Sequence[tuple[str, ...]]) -> str:
     """Where a bundle lies, how the answers come back, and its first images with their reasons, as Markdown."""
-    where = f"The folder is {code(folder)} in {code(Path.cwd())}; docs/annotate.md says how it comes into {bundle.tool}."
+    from tasks.annotate.types import splits_in_words
+
+    where = f"The folder is {code(folder)}; docs/annotate.md says how it comes into {bundle.tool}."
     if project:
         where = f"The project is [{markdown(project.title)}]({project.url})."
     return "\n\n".join(
         [
             f"# Asked: {bundle.what}",
-            f"{counted(len(rows), 'image')}. {where} The answers go to {splits_in_words(bundle.what)}. Take them with",
+            f"{counted(len(rows), 'image')}. {where} The answers go to {splits_in_words(bundle.what)}. Take them, in {code(Path.cwd())}, with",
             f"```\npython -m tasks.annotate take {folder if project else 'EXPORT'}\n```",
             f"{_shown(len(rows))}All of it: {code(folder / 'ask.csv')}",
             _table(rows),
