@@ -81,18 +81,18 @@ def bundle_page(bundle: Bundle, folder: Path, project: Project | None, rows: Seq
     """Where a bundle lies, how the answers come back, and its first images with their reasons, as Markdown."""
     from tasks.annotate.types import splits_in_words
 
-    where = f"The folder is {code(folder)}; docs/annotate.md says how it comes into {bundle.tool}."
+    num, where = len(rows), f"The folder is {code(folder)}; docs/annotate.md says how it comes into {bundle.tool}."
     if project:
         where = f"The project is [{markdown(project.title)}]({project.url})."
-    return "\n\n".join(
-        [
-            f"# Asked: {bundle.what}",
-            f"{counted(len(rows), 'image')}. {where} The answers go to {splits_in_words(bundle.what)}. Take them, in {code(Path.cwd())}, with",
-            f"```\npython -m tasks.annotate take {folder if project else 'EXPORT'}\n```",
-            f"{_shown(len(rows))}All of it: {code(folder / 'ask.csv')}",
-            _table(rows),
-        ]
-    )
+    parts = [
+        f"# Asked: {bundle.what}",
+        f"{counted(num, 'image')}. {where} The answers go to {splits_in_words(bundle.what)}.",
+        f"Take them, in {code(Path.cwd())}, with",
+        f"```\npython -m tasks.annotate take {folder if project else 'EXPORT'}\n```",
+        f"{_shown(num)}All of it: {code(folder / 'ask.csv')}",
+        _table(rows),
+    ]
+    return "\n\n".join(parts)
 
 
 def _shown(num: int) -> str:

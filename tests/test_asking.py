@@ -85,11 +85,8 @@ def test_a_bundle_in_a_project_names_both_and_one_without_its_folder(shown: dict
     with_project = asking.publish_bundle(bundle, "detector")
 
     assert without == f"2 images in {bundle}"
-    assert f"The folder is `{bundle}` in `{Path.cwd()}`" in text
-    assert (
-        "The answers go to the split that each image has. Take them with\n\n```\npython -m tasks.annotate take EXPORT\n```"
-        in text
-    )
+    assert f"The folder is `{bundle}`; docs/annotate.md says how it comes into label-studio." in text
+    assert f"Take them, in `{Path.cwd()}`, with\n\n```\npython -m tasks.annotate take EXPORT\n```" in text
     assert with_project == f"2 images in {server.url}/projects/1/data"
     assert f"[detector]({server.url}/projects/1/data)" in shown["detector-asked-doubts"]
     assert f"\npython -m tasks.annotate take {bundle}\n" in shown["detector-asked-doubts"]
