@@ -217,6 +217,19 @@ def test_a_bundle_goes_to_one_project_alone(here: Studio) -> None:
         send(here, ask("cvat"))
 
 
+@pytest.mark.parametrize("file", ["tasks.json", "images"])
+def test_a_bundle_that_was_changed_is_not_sent(here: Studio, file: str) -> None:
+    bundle = ask("label-studio")
+    path = bundle / file if file != "images" else next((bundle / file).iterdir())
+    path.write_bytes(path.read_bytes() + b" ")
+
+    with pytest.raises(DatasetError, match="files changed, or are gone, since it was written") as error:
+        send(here, bundle)
+
+    assert path.name in error.value.what
+    assert here.projects == []
+
+
 def test_a_project_that_no_bundle_was_sent_to_has_no_answers(here: Studio) -> None:
     send(here)
 

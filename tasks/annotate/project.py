@@ -17,9 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tasks.annotate.bundle import FOLDER, Bundle, Entry
+from tasks.annotate.bundle import AGAIN, FOLDER, Bundle, Entry
 from tasks.annotate.server import Address, Server
 from tasks.annotate.tools import labelstudio
+from tasks.common.dataset import sha256_of
 from tasks.common.errors import DatasetError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.progress import tracked
@@ -90,13 +91,14 @@ def send(folder: Path, place: Place) -> Project:
     """Bring the bundle in `folder` into the project, make that where it is not there, and say where it is.
 
     Raises:
-        DatasetError: it is a bundle for another tool, was sent elsewhere, or its classes are not those of the project.
+        DatasetError: it is a bundle for another tool, was changed or sent elsewhere, or its classes are not those of the project.
         WorkspaceError: the server refuses, or stopped to answer; what was sent stays, and another call goes on from there.
     """
     bundle = Bundle.open(folder)
     if bundle.tool != "label-studio":
         fix = "Ask with `--tool label-studio`, or bring the bundle in by hand: docs/annotate.md"
         raise DatasetError(f"it is a bundle for {bundle.tool}", where=str(folder), fix=fix)
+    _require_whole(bundle, folder)
     sent = Project.of_bundle(folder)
     if sent and (place.project is None or (sent.server, sent.number) != (place.server.url, place.project["id"])):
         fix = f"Send it there, or delete {folder / Project.FILE} to give that project up."
@@ -183,6 +185,17 @@ def _sent_to(address: Address) -> Iterator[Path]:
                 yield file.parent
 
 
+def _require_whole(bundle: Bundle, folder: Path) -> None:
+    """Refuse a bundle whose files, or copied images, are not as they were written."""
+    changed = [] if bundle.is_untouched(folder) else list(bundle.files)
+    if bundle.images == "copy":
+        images = folder / "images"
+        changed += [entry.name for entry in bundle.entries if sha256_of(str(images / entry.name)) != entry.sha256]
+    if changed:
+        what = f"files changed, or are gone, since it was written\n{first(changed, 5)}"
+        raise DatasetError(what, where=str(folder), fix=AGAIN)
+
+
 def _create(place: Place, folder: Path) -> Mapping[str, Any]:
     config = (folder / "config.xml").read_text(encoding="utf-8")
     content = {"title": place.title, "label_config": config, "expert_instruction": labelstudio.INSTRUCTION}
@@ -212,6 +225,8 @@ def _add_tasks(server: Server, project: Project, bundle: Bundle, folder: Path) -
     """Send the tasks that the project lacks; how many these were."""
     there = {_question(task) for task in server.tasks(project.number)}
     content = json.loads((folder / "tasks.json").read_bytes())
+    for entry, task in zip(bundle.entries, content, strict=True):
+        task["meta"] = {"question": bundle.question(entry)}  # which the server's table does not show
     pairs = [(entry, task) for entry, task in zip(bundle.entries, content, strict=True) if _question(task) not in there]
     batches = list(_batches(pairs, folder, bundle))
     for batch in tracked(batches, "Sending images", len(batches)):

@@ -41,6 +41,7 @@ MAX_WORDS = 600
 WHERE_TOKENS_ARE = f"Copy one from the server's page `Account & Settings` into the environment variable {VARIABLE}."
 NO_SERVER = "Name the address at which you open Label Studio in a browser: `--to http://host:8080`."
 STEPS = {
+    400: "Mend what the server names. Images of a kind that it does not take can stay where they are: `--images path` or `url`.",
     401: f"{WHERE_TOKENS_ARE} A legacy token needs `Organization`, `Access Token Settings` to allow it.",
     403: "Let the project's owner, or the server's administrator, give this user access to it.",
     404: "Name the address at which you open Label Studio, or a project that is there: `--to http://host:8080/projects/3`.",

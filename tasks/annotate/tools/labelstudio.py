@@ -39,7 +39,7 @@ def tasks_json(bundle: Bundle, tasks: Sequence[Task]) -> bytes:
         # Without a score, which the server shows as a share. The server draws the predictions of one model_version in a project.
         prediction = {"model_version": MODEL_VERSION, "result": results}
         data = {"image": bundle.url(task.entry), "reason": _reason(task), "rank": task.rank, "bundle": bundle.name}
-        content.append({"data": data, "meta": {"question": bundle.question(task.entry)}, "predictions": [prediction]})
+        content.append({"data": data, "predictions": [prediction]})
     return as_json(content)
 
 
