@@ -93,6 +93,7 @@ def test_an_answer_counts_for_every_bundle_that_asks_the_question(here: Studio, 
 def test_nothing_submitted_is_no_error_and_changes_nothing(here: Studio, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     bundle = send(here)
+    here.submit(1, was_cancelled=True)
     before = every_byte(Path())
 
     take(bundle)

@@ -77,7 +77,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     command = [program, "start", "--no-browser", "--port", found.url.rpartition(":")[2], "--internal-host", "127.0.0.1"]
     command += ["--username", USER, "--password", PASSWORD, "--user-token", TOKEN]
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | settings)
+        environment = {
+            name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+        }  # its packages have names of ours
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment | settings)
         try:
             for _ in range(300):
                 if found.is_up():
