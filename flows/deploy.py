@@ -80,7 +80,7 @@ def default_branch(clone: str | None) -> str:
 
 
 def definitions(detector: str, clone: str | None, branch: str) -> dict[str, Any]:
-    """The content of prefect.yaml for the detector of that name, with the pull steps for `clone` if it is given.
+    """The content of prefect.yaml for the detector of that name; for a `clone` the deployments that have pull steps, with these.
 
     Raises:
         WorkspaceError: `clone` holds a password, which everybody who reaches the server could read.
@@ -93,6 +93,7 @@ def definitions(detector: str, clone: str | None, branch: str) -> dict[str, Any]
     if parts.password or (parts.username and parts.scheme in ("http", "https")):
         fix = "Give the address alone, and let git on the workers log in: an SSH key or `git credential`. docs/deployments.md"
         raise WorkspaceError("the address holds a password", where="--clone", fix=fix)
+    content["deployments"] = [entry for entry in content["deployments"] if _flow(entry) in steps]
     for entry in content["deployments"]:
         values = {"URL": clone, "BRANCH": branch, CLONED: f"{CLONED}/{git.prefix()}".rstrip("/")}
         entry["pull"] = [

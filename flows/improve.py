@@ -12,7 +12,7 @@ from prefect import State, flow
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed
 
-from flows import history, naming
+from flows import asking, history, naming
 from flows.effects import publish_evidence, register_model, snapshot_data, take_look
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
@@ -50,6 +50,7 @@ def improve() -> State[str]:
         build(name, params)
     code.require_same(code_before)
     publish_evidence(params)
+    asking.publish("doubts", params)
     version, is_known = register_model(params)
     history.publish(Registry(params))
     word = "Kept the reference" if version is None else "Known version" if is_known else "Registered"

@@ -42,6 +42,11 @@ def of_watch() -> str:
     return _named("watch", lambda settings: f"{settings.registry.name} on {settings.watch.path or 'no data'}")
 
 
+def of_annotate() -> str:
+    """The name of a run of `annotate`: the detector and the list."""
+    return _named("annotate", lambda settings: f"{settings.registry.name}: {flow_run.parameters.get('what') or 'doubts'}")
+
+
 def of_promote() -> str:
     """The name of a run of `promote`: the detector and the version that was asked for.
 

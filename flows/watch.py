@@ -18,7 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from flows import naming
+from flows import asking, naming
 from flows.local import server_for_this_run
 from flows.pictures import with_picture
 from tasks.common import stage
@@ -41,6 +41,7 @@ def watch() -> State[str]:
     text = f"{WATCH_PAGE.read_text(encoding='utf-8')}\nEverything: `{WATCH_PICTURES}`"
     text = with_picture(text, "Pictures", "features then and now, and images", WATCH_GALLERY.read_bytes())
     create_markdown_artifact(text, key=naming.artifact_key(params.registry.name, "watch"), description="The champion on new data")
+    asking.publish("drift", params)
     result = json.loads(WATCH.read_text(encoding="utf-8"))
     message = f"{result['finding']}: {result['champion']} on {result['images']} images of {result['path']}"
     if result["finding"] == "DROP" and params.watch.start_improve:

@@ -85,11 +85,15 @@ def test_doubts_come_in_the_order_of_the_review_with_their_reasons(workspace: Pa
     ]
     task = json.loads((bundle / "tasks.json").read_text())[1]
     (prediction,) = task["predictions"]
+    assert (
+        task["data"]["reason"]
+        == "region 1: labelled nut, model sees a bolt (0.90); region 5: model sees a bolt without a label (0.90)"
+    )
     assert task["data"]["image"] == f"/data/local-files/?d={bundle.name}/images/{rows(bundle)[1]['name']}"
     assert (bundle / "images" / rows(bundle)[1]["name"]).read_bytes() == (ROOT / "images/train/1.jpg").read_bytes()
     notes = [result.get("meta", {}).get("text") for result in prediction["result"]]
     assert notes == [
-        ["line 1: labelled nut, model sees a bolt (0.90)"],
+        ["labelled nut, model sees a bolt (0.90)"],
         None,
         None,
         None,
@@ -106,11 +110,13 @@ def test_the_interface_of_label_studio_names_each_class_and_tool_once(workspace:
 
     root = ElementTree.parse(ask("label-studio") / "config.xml").getroot()
 
-    assert [(child.tag, child.get("name"), child.get("toName")) for child in root][2:] == [
-        ("RectangleLabels", "box", "image"),
+    controls = [child for child in root if child.tag not in ("Header", "Image")]
+    assert [(child.tag, child.get("name"), child.get("toName")) for child in controls] == [
         ("PolygonLabels", "polygon", "image"),
+        ("RectangleLabels", "box", "image"),
     ]
-    assert [[label.get("value") for label in root.iter(tag)] for tag in ("Label",)] == [["nut", "bolt", "washer", MARK] * 2]
+    classes = ["nut", "bolt", "washer"]
+    assert [[label.get("value") for label in control] for control in controls] == [classes, [*classes, MARK]]
 
 
 def test_images_can_stay_where_they_are(workspace: Path) -> None:

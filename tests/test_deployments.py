@@ -279,12 +279,17 @@ def test_a_version_that_is_none_is_refused_by_the_server(setup: Setup, version: 
 def test_every_parameter_in_the_form_is_described_and_bounded(setup: Setup) -> None:
     promote = setup.server.deployment("promote/detector-promote")["parameter_openapi_schema"]["properties"]
     improve = setup.server.deployment("improve/detector-improve")["parameter_openapi_schema"]["properties"]
+    annotate = setup.server.deployment("annotate/detector-annotate")["parameter_openapi_schema"]["properties"]
 
     assert improve == {}
     assert set(promote) >= {"version", "approve"}
-    for name, field in promote.items():
+    assert set(annotate) == {"what", "num", "tool"}
+    for name, field in {**promote, **annotate}.items():
         assert field["description"], name
     assert promote["approve"]["enum"] == ["ask", "auto"]
+    assert "gate" in annotate["what"]["enum"]
+    assert annotate["tool"]["enum"] == ["label-studio", "cvat", "coco"]
+    assert annotate["num"]["anyOf"][0] == {"maximum": 5000, "minimum": 1, "type": "integer"}
 
 
 @pytest.mark.slow
@@ -323,7 +328,7 @@ def test_an_address_with_a_password_is_not_stored_on_the_server() -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_every_deployment_has_pull_steps_for_a_clone_and_no_placeholder_is_left() -> None:
+def test_every_deployment_but_annotate_has_pull_steps_for_a_clone_and_no_placeholder_is_left() -> None:
     from flows import deploy
 
     content = deploy.definitions("bolts", "git@host:team/model.git", "release")
@@ -340,3 +345,6 @@ def test_every_deployment_has_pull_steps_for_a_clone_and_no_placeholder_is_left(
     }
     flows = {entry["entrypoint"].partition(":")[2] for entry in content["deployments"]}
     assert set(load_yaml(ROOT / "prefect.yaml")["definitions"]["clone"]) == flows
+    written = {entry["name"] for entry in load_yaml(ROOT / "prefect.yaml")["deployments"]}
+    assert len(written) == len(content["deployments"]) + 1
+    assert "DETECTOR-annotate" in written  # its bundle must outlive the run

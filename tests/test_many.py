@@ -26,7 +26,7 @@ def named(detector: str) -> list[str]:
 def test_two_detectors_share_no_deployment_automation_or_event() -> None:
     bolts, seals = named("bolts"), named("bolts-improve")
 
-    assert len(set(bolts)) == len(bolts) == 7
+    assert len(set(bolts)) == len(bolts) == 8
     assert set(bolts).isdisjoint(seals)
     assert all("bolts" in name for name in bolts)
 

@@ -237,10 +237,13 @@ def test_the_watch_finds_that_the_champion_is_worse_on_dark_images(ran: tuple[Pa
     assert "there is no deployment improve/detector-improve on this server" in output
     with sqlite3.connect(root / ".prefect/prefect.db") as db:
         shown = db.execute("select data from artifact where key = 'detector-watch'").fetchone()[0]
+        (look_next,) = db.execute("select data from artifact where key = 'detector-next-drift'").fetchone()
         tags = db.execute("select tags from flow_run where name like 'detector on data/dark'").fetchone()[0]
     assert set(json.loads(tags)) == {"ratchet", "detector"}
     assert "# DROP: champion" in shown
     assert "data:image/svg+xml;base64," in shown
+    assert "python -m tasks.annotate ask --what drift --tool label-studio" in look_next
+    assert "brightness" in look_next
     assert "Least like registration" in (root / "runs/watch/watch.html").read_text()
 
 

@@ -1,6 +1,7 @@
 """Say what a person should look at next, hand it to a labelling tool, and take the answers back into the dataset.
 
-`python -m tasks.annotate ask` writes a bundle, `python -m tasks.annotate take ANSWERS` reads what the tool exported.
+`python -m tasks.annotate ask` writes a bundle, `python -m tasks.annotate take ANSWERS` reads what the tool exported;
+`tasks.annotate.project` does both with a server of Label Studio.
 
 reads   what `tasks.annotate.choose` names; the dataset
 writes  runs/annotate/NAME, see `tasks.annotate.bundle`; what `tasks.annotate.take` names
@@ -50,6 +51,8 @@ class Options:
     """Of the draw for the gate."""
     is_blank: bool = False
     """Whether images without labels come without the champion's detections."""
+    is_sent: bool = False
+    """Whether the bundle goes to a server next, so that nobody need be told how to bring it there."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +96,22 @@ def ask(options: Options, params: Params) -> Path:
     written = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     bundle = replace(bundle, entries=tuple(task.entry for task in tasks), files=written)
     bundles.write(folder, bundle, tasks, files)
-    _tell(bundle, folder, words)
+    _tell(bundle, folder, words, is_sent=options.is_sent)
     return folder
 
 
-def _tell(bundle: Bundle, folder: Path, words: str) -> None:
+def _tell(bundle: Bundle, folder: Path, words: str, *, is_sent: bool) -> None:
     """Say what was asked and how it comes into the tool; `words` say what it was chosen from."""
+    by_hand = [
+        *zip(["tool", *[""] * 9], tools.steps(bundle, folder), strict=False),
+        ("then", "python -m tasks.annotate take EXPORT"),
+    ]
     lines = [
         ("ask", f"{bundle.what}: {counted(len(bundle.entries), 'image')}; {words}"),
         ("list", str(folder / "ask.csv")),
         ("bundle", f"{folder} for {bundle.tool}"),
         ("answers", f"go to {splits_in_words(bundle.what)}"),
-        *zip(["tool", *[""] * 9], tools.steps(bundle, folder), strict=False),
-        ("then", "python -m tasks.annotate take EXPORT"),
+        *([] if is_sent else by_hand),
     ]
     log.info("%s", "\n".join(f"{head:<10} {text}" for head, text in lines))
 

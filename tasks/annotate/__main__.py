@@ -1,4 +1,4 @@
-"""`python -m tasks.annotate ask` and `take`; `--help` lists the options."""
+"""`python -m tasks.annotate ask`, `send` and `take`; `--help` lists the options."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tasks.annotate import Options
 from tasks.annotate.types import RULES, ImagesBy, Tool
 from tasks.common import isolation, params, root, stage
 from tasks.common.errors import ParamsError
+from tasks.common.params import Params
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +28,49 @@ def main(argv: list[str] | None = None) -> None:
         values = params.load(overrides=args.set)
         try:
             if args.verb == "ask":
-                annotate.ask(_options(args, typed_in), values)
+                _ask(args, typed_in, values)
+            elif args.verb == "send":
+                _send(_below(typed_in, args.bundle), args.to, values)
             else:
-                from tasks.annotate import take
-
-                named = args.bundle and _below(typed_in, args.bundle)
-                take.run(_below(typed_in, args.answers), values, named=named, split=args.split, is_partial=args.partial)
+                _take(args, typed_in, values)
         except KeyboardInterrupt:
             log.error("stopped: the dataset is as it was before")
             sys.exit(130)
+
+
+def _ask(args: argparse.Namespace, typed_in: Path, values: Params) -> None:
+    options = _options(args, typed_in)
+    if args.to is None:
+        annotate.ask(options, values)
+        return
+    if args.tool != "label-studio":
+        fix = "Leave `--to` out, and bring the bundle in by hand: docs/annotate.md"
+        raise ParamsError(f"a bundle goes straight to a server of Label Studio, not of {args.tool}", where="--to", fix=fix)
+    from tasks.annotate import project
+
+    place = project.find(args.to, values.registry.name)  # before the minutes that a list may take
+    project.send(annotate.ask(options, values), place)
+
+
+def _send(bundle: Path, to: str, values: Params) -> None:
+    from tasks.annotate import project
+
+    project.send(bundle, project.find(to, values.registry.name))
+
+
+def _take(args: argparse.Namespace, typed_in: Path, values: Params) -> None:
+    from tasks.annotate import project, take
+
+    named = args.bundle and _below(typed_in, args.bundle)
+    is_url = "://" in args.answers
+    source = args.answers if is_url else _below(typed_in, Path(args.answers))
+    if is_url or project.Project.of_bundle(source):
+        if named or args.partial:
+            fix = "Leave `--bundle` and `--partial` out."
+            raise ParamsError("a project knows its bundles, and gives what was submitted", where=str(source), fix=fix)
+        project.take(str(source), values, split=args.split)
+    else:
+        take.run(source, values, named=named, split=args.split, is_partial=args.partial)
 
 
 def _options(args: argparse.Namespace, typed_in: Path) -> Options:
@@ -55,6 +90,7 @@ def _options(args: argparse.Namespace, typed_in: Path) -> Options:
         what=args.what, tool=args.tool, num=args.num, out=args.out and _below(typed_in, args.out), images=images,
         prefix=str(typed_in / prefix) if images == "path" and prefix else prefix,
         images_from=args.images_from and _below(typed_in, args.images_from), seed=args.seed, is_blank=args.blank,
+        is_sent=args.to is not None,
     )  # fmt: skip
 
 
@@ -71,6 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     add = ask.add_argument
     add("--what", required=True, choices=list(RULES), help="the list: see docs/annotate.md")
     add("--tool", required=True, choices=get_args(Tool), help="who reads the bundle")
+    add(
+        "--to",
+        metavar="URL",
+        help="a server of Label Studio, or a project there: straight into it, with the token of LABEL_STUDIO_API_KEY",
+    )
     add("--num", type=int, metavar="N", help=f"images ({annotate.NUM}; for gate as many as the last decision needs)")
     add("--out", type=Path, metavar="FOLDER", help="the bundle's folder; by default a new one below runs/annotate")
     add(
@@ -80,12 +121,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--images-from", type=Path, metavar="FOLDER", help="choose from these images, for uncertain and gate")
     add("--seed", type=int, default=0, metavar="N", help="of the draw for the gate (0)")
     add("--blank", action="store_true", help="draw no detections of the champion on images without labels")
+    send = verbs.add_parser("send", help="bring a bundle into a project of Label Studio, or go on where that stopped")
+    send.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    send.add_argument("--to", required=True, metavar="URL", help="the server, or a project there")
     take = verbs.add_parser("take", help="read the answers, and write them into the dataset")
-    take.add_argument("answers", type=Path, metavar="ANSWERS", help="what the tool exported: a file, a folder or a .zip")
+    words = "what the tool exported, a file, a folder or a .zip; or a bundle that was sent, or the URL of its project"
+    take.add_argument("answers", metavar="ANSWERS", help=words)
     take.add_argument("--bundle", type=Path, metavar="FOLDER", help="the bundle that they answer; by default found by its images")
     take.add_argument("--split", choices=("train", "val", "test"), help="of new images, where the list allows it")
     take.add_argument("--partial", action="store_true", help="leave images that are not in the export as they are")
-    for verb in (ask, take):
+    for verb in (ask, send, take):
         verb.add_argument(
             "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a parameter for this call"
         )

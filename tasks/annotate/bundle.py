@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -118,6 +119,11 @@ class Bundle(Stored):
     def is_untouched(self, folder: Path) -> bool:
         """Whether the tool's files in the bundle's own folder are as they were written, so that nobody answered there."""
         return all(sha256_of(str(folder / name)) == sha256 for name, sha256 in self.files.items())
+
+    def question(self, entry: Entry) -> str:
+        """What is asked about an image, as a hash: of its list, the image, its labels and the lines that are doubted."""
+        asked = [self.what, entry.file, entry.sha256, entry.labels, sorted({doubt.line for doubt in entry.doubts})]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:20]
 
     def url(self, entry: Entry) -> str:
         """What Label Studio loads an image from."""

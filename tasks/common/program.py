@@ -14,8 +14,8 @@ from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
 
 
-def run_module(module: str, *, on_line: Callable[[str], None]) -> None:
-    """Run `python -m MODULE`; each line that it prints goes to `on_line`. It ends when we do.
+def run_module(module: str, *words: str, on_line: Callable[[str], None]) -> None:
+    """Run `python -m MODULE WORDS`; each line that it prints goes to `on_line`. It ends when we do.
 
     Raises:
         PipelineError: the program stopped with an error block.
@@ -23,7 +23,7 @@ def run_module(module: str, *, on_line: Callable[[str], None]) -> None:
     """
     held_back = Held()
     environment = {**isolation.completed(os.environ, Path.cwd()), "PYTHONUNBUFFERED": "1"}
-    with started([sys.executable, "-m", module], environment) as process:
+    with started([sys.executable, "-m", module, *words], environment) as process:
         assert process.stdout is not None
         for line in lines(io.TextIOWrapper(process.stdout, encoding="utf-8", errors="replace", newline="")):
             for text in held_back.take(line):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os.path import commonpath
 from pathlib import Path
 
 from tasks.annotate.bundle import Bundle, Task
@@ -26,16 +25,7 @@ def steps(bundle: Bundle, folder: Path) -> list[str]:
     """How the bundle comes into its tool, and the answers back, a line each."""
     match bundle.tool:
         case "label-studio":
-            root, inside = str(folder.absolute().parent), str(folder.absolute())
-            if bundle.images == "path":
-                root = bundle.prefix or "/"
-                inside = commonpath([str(Path(root, entry.address).parent) for entry in bundle.entries])
-            serve = "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="
-            local = [
-                f"start it with {serve}{root}",
-                f"add source storage `Local files` with the path {inside}",
-            ]
-            steps = [*(local if bundle.images != "url" else []), f"labelling interface: the code of {folder / 'config.xml'}"]
+            steps = [*labelstudio.storage_steps(bundle, folder), f"labelling interface: the code of {folder / 'config.xml'}"]
             return [*steps, f"import {folder / 'tasks.json'}; label and submit; export `JSON`"]
         case "cvat":
             upload = folder / "images" if bundle.images == "copy" else "the images of the connected share"
