@@ -82,7 +82,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         }  # its packages have names of ours
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment | settings)
         try:
-            for _ in range(300):
+            for _ in range(600):  # its first start writes some hundred migrations
                 if found.is_up():
                     break
                 time.sleep(1)
