@@ -89,6 +89,11 @@ class Turn:
     def of_old(self) -> str:
         return "light" if (self.dataset, self.name) == ("nuclei", "light") else "same"
 
+    @property
+    def start(self) -> Path:
+        """The weights that the champion and a full retraining start from."""
+        return Path(SETTINGS[self.dataset][0])
+
     @cached_property
     def case(self) -> Case:
         return case(self.dataset, self.name)
@@ -185,14 +190,14 @@ def train_champion(turn: Turn) -> None:
     if record.is_file():
         return
     schedule = arguments(turn, turn.settings.baseline) | {"save_period": 1}
-    cpu, curve = fit(turn, Path(SETTINGS[turn.dataset][0]), turn.case.old, turn.champion.parents[1], schedule)
+    cpu, curve = fit(turn, turn.start, turn.case.old, turn.champion.parents[1], schedule)
     stage.write_json(record, {"cpu_s": round(cpu, 1), "curve": curve, "test": turn.figures(turn.champion, turn.case.old)})
 
 
 def train_arm(turn: Turn, arm: str, epochs: int, folder: Path) -> dict[str, Any]:
     """Train one arm; the best weights are in `folder`/weights/best.pt afterwards."""
     if arm == "full":
-        cpu, curve = fit(turn, Path(SETTINGS[turn.dataset][0]), turn.case.whole, folder, arguments(turn, turn.settings.baseline))
+        cpu, curve = fit(turn, turn.start, turn.case.whole, folder, arguments(turn, turn.settings.baseline))
         return {"cpu_s": cpu, "curve": curve}
     changes, lr0, spent, start = dict(ARMS[arm]), turn.settings.baseline.lr0, 0.0, turn.champion
     dataset, found = turn.case.whole, {}

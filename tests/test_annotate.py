@@ -16,11 +16,13 @@ import pytest
 from tasks.annotate import choose, predictions
 from tasks.annotate.bundle import Bundle
 from tasks.annotate.choose import entropy_bits
+from tasks.annotate.predictions import Detection, Seen
 from tasks.annotate.types import MARK
 from tasks.common.errors import PipelineError
 from tasks.common.weights import md5_of
 from tasks.measure.decision import Decision, Evidence, Verdict
-from tasks.watch import pictures
+from tasks.watch import unlike
+from tasks.watch.drift import Drift
 from tests.labelling import ROOT, ask, doubt, make_dataset, new_images, review, values
 
 CHAMPION = "name: detector\nversion: v1.0.0\nweights: {file}\nmd5: {md5}\n"
@@ -280,9 +282,11 @@ def watched() -> tuple[str, ...]:
         new_images(Path("made"), 1, 200 + seed)[0].replace(file)
     Path("runs/watch").mkdir(parents=True)
     Path("runs/watch/watch.json").write_text(json.dumps({"path": "data/new", "split": "train"}))
-    unlike, drifted = np.array([0.5, 2.0, 0.0, 1.0]), {"brightness": np.array([0.4, 0.9, 0.2, 0.6])}
+    then, now = {"brightness": np.array([0.1, 0.2, 0.3])}, {"brightness": np.array([0.4, 0.9, 0.2, 0.6])}
     images = [f"images/train/{number}.jpg" for number in range(4)]
-    Path("runs/watch/unlike.csv").write_text(pictures.table(images, unlike, drifted, {"brightness": 0.2}))
+    Path("runs/watch/unlike.csv").write_text(
+        unlike.table(images, then, now, [Drift("brightness", 1.0, 0.1, 0.2, 0.5, is_real=True)])
+    )
     return "watch.path=data/new", "watch.split=train"
 
 
@@ -307,7 +311,9 @@ def test_drift_needs_a_watch_of_this_data(workspace: Path) -> None:
 
 
 def test_what_the_watch_found_alike_is_no_list(workspace: Path) -> None:
-    assert pictures.table(["a.jpg"], np.array([0.0]), {}, {}) == "file,score,reason\n"
+    then = {"brightness": np.array([0.1, 0.2, 0.3])}
+
+    assert unlike.table(["a.jpg"], then, {"brightness": np.array([0.2])}, []) == "file,score,reason\n"
 
 
 def test_a_bundle_is_not_written_over(workspace: Path) -> None:
@@ -319,6 +325,25 @@ def test_a_bundle_is_not_written_over(workspace: Path) -> None:
         ask("coco", out=Path("mine"))
 
     assert ask("coco") != ask("coco")
+
+
+def test_a_line_that_a_kill_cut_off_is_written_over(workspace: Path) -> None:
+    found = Detection("nut", 0.5, 0.4, (1.0, 2.0, 3.0, 4.0), (1.0, 2.0, 3.0, 2.0, 3.0, 4.0))
+    file = Path("kept.jsonl")
+    seen = Seen(file)
+    seen.begin("ab", ["nut"])
+    seen.add([("first", [found, found]), ("second", [found])])
+    file.write_bytes(file.read_bytes()[:-20])
+
+    again = Seen(file)
+    assert dict(again) == {"first": (found, found)}
+    again.add([("second", []), ("third", [found])])
+
+    assert dict(Seen(file)) == dict(again) == {"first": (found, found), "second": (), "third": (found,)}
+    assert dict(again.of({"bolt": "nut"})) == {"first": (), "second": (), "third": ()}
+    assert again.of({"nut": "Mutter"})["third"][0].name == "Mutter"
+    file.write_text("no json\n")
+    assert (len(Seen(file)), Seen(file).tensors) == (0, "")
 
 
 @pytest.mark.slow
@@ -340,15 +365,15 @@ def test_a_real_network_is_run_once_and_a_broken_image_is_left_out(
 
     images = choose.pool(choose.read_dataset(ROOT), values(), POOL)
     champion = predictions.champion(values(*overrides))
-    seen, tensors = predictions.detect(champion, images.images, images.sha256s, values(*overrides))
+    seen = predictions.detect(champion, images.images, images.sha256s, values(*overrides))
     monkeypatch.setattr(yolo, "load", None)
-    again, same = predictions.detect(champion, images.images, images.sha256s, values(*overrides))
+    again = predictions.detect(champion, images.images, images.sha256s, values(*overrides))
 
     readable = [sha256 for file, sha256 in zip(images.images, images.sha256s, strict=True) if file.name != "broken.jpg"]
     assert {sha256 for sha256, found in seen.items() if found} <= set(readable)
     assert (seen, len(seen)) == (again, 4)
-    assert tensors == same
-    assert len(tensors) == 64
+    assert seen.tensors == again.tensors
+    assert len(seen.tensors) == 64
     if detections := next((found for found in seen.values() if found), ()):
         assert all(d.conf >= d.threshold / 2 for d in detections)
         assert all(bool(d.outline) is not is_box or not d.outline for d in detections)

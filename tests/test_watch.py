@@ -15,12 +15,13 @@ from tasks.common import params
 from tasks.common.psi import psi
 from tasks.measure.evaluation import Detections, Evaluation, Model, Targets
 from tasks.measure.files import Scores, decode
-from tasks.watch import drift, drop, pictures
+from tasks.watch import drift, drop, pictures, unlike
 from tasks.watch.finding import Finding, Watch
 from tasks.watch.page import page
 from tests.gate_data import ROOT, gate_params, random_files
 
 RULE = gate_params("slices=[site]")
+WATCHED = params.load(ROOT / "params.yaml", ["watch.path=data/new"])
 
 
 def arrays(quality: float, seed: int, num_images: int = 80) -> dict[str, np.ndarray]:
@@ -108,6 +109,38 @@ def test_values_never_seen_before_are_a_drift() -> None:
 
     assert found.is_real
     assert not drift.compare({"size": then}, {"size": then}, max_psi=0.25)[0].is_real
+
+
+def facts(num_images: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    values = {"brightness": rng.normal(0.3, 0.05, num_images), "detections": rng.poisson(50, num_images).astype(float)}
+    return values | {"size": np.full(num_images, 640.0)}
+
+
+@pytest.mark.parametrize("num_then", [25, 100, 1000])
+def test_a_further_image_lies_beyond_the_level_as_seldom_as_it_says(num_then: int) -> None:
+    shares = []
+    for seed in range(60):
+        then, now = facts(num_then, seed), facts(500, 1000 + seed)
+        shares.append((unlike.furthest(then, now) > unlike.level(then)).mean())
+
+    promised = max(unlike.FALSE_ALARMS, 1 / (num_then + 1))
+    assert 0.3 * promised < np.mean(shares) < 1.5 * promised
+
+
+def test_a_few_odd_images_are_listed_where_nothing_drifted() -> None:
+    then = replace(evaluation(arrays(0.9, 1)), brightness=np.random.default_rng(1).normal(0.3, 0.02, 80).astype(np.float32))
+    now = replace(evaluation(arrays(0.9, 2)), brightness=then.brightness.copy())
+    now.brightness[:3] = 0.9
+
+    found = watch.judge(WATCHED, "v1", then, now)
+    header, *rows = unlike.table(now.images, *(drift.features(images, 0.25) for images in (then, now)), found.drifts).splitlines()
+
+    assert (found.finding, found.unlike, header) == (Finding.STEADY, len(rows), "file,score,reason")
+    assert {row.split(",")[0] for row in rows[:3]} == set(now.images[:3])
+    assert all('"brightness 0.9, 0.' in row for row in rows[:3])
+    assert len(rows) <= 5
+    assert f"{len(rows)} of 80 images are unlike those of registration, where luck gives about 0.8" in page(found)
 
 
 def test_the_page_says_what_to_do_and_cannot_be_broken_by_a_metadata_value() -> None:
@@ -214,7 +247,7 @@ def test_images_are_ranked_by_the_features_that_drifted_alone() -> None:
     real = drift.Drift("brightness", 1.0, 0.1, 0.3, 0.5, True)
     steady = drift.Drift("size", 0.0, 0.1, 640, 640, False)
 
-    order = np.argsort(-pictures.unlikeness(then, now, [real, steady]))
+    order = np.argsort(-unlike.unlikeness(then, now, [real, steady]))
 
     assert order.tolist() == [1, 2, 0]
 

@@ -158,11 +158,8 @@ def _known(images: choose.Pool) -> str:
 def _detect(images: Sequence[Path], sha256s: Sequence[str], dataset: Dataset, params: Params) -> Drawn:
     """What the champion detects in images, by the dataset's names of the classes; without classes that the dataset lacks."""
     champion = predictions.champion(params)
-    seen, tensors = predictions.detect(champion, images, sha256s, params)
-    here = {sha256: seen[sha256] for sha256 in sha256s if sha256 in seen}
-    names = predictions.names_now({d.name for found in here.values() for d in found}, dataset.names, params)
-    known = {sha256: tuple(replace(d, name=names[d.name]) for d in found if d.name in names) for sha256, found in here.items()}
-    return Drawn(known, champion, tensors)
+    seen = predictions.detect(champion, images, sha256s, params)
+    return Drawn(seen.of(predictions.names_now(seen.names, dataset.names, params)), champion, seen.tensors)
 
 
 def _drawn(choices: Sequence[Choice], drawn: Drawn, options: Options, dataset: Dataset, params: Params) -> Drawn:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tasks.adopt.masks import polygon_of_parts
 from tasks.adopt.types import Shape
@@ -113,30 +115,94 @@ def champion(params: Params) -> Champion:
     return Champion(**common, **{key: card[key] for key in ("imgsz", "end2end", "conf", "iou", "mask", "max_det")})
 
 
-def detect(
-    model: Champion, images: Sequence[Path], sha256s: Sequence[str], params: Params
-) -> tuple[dict[str, tuple[Detection, ...]], str]:
-    """What the champion detects in each image, by the image's hash, the surest first; and the hash of the champion's tensors.
+class Seen(Mapping[str, tuple[Detection, ...]]):
+    """What the champion detects in each image, by the image's hash, the surest first: a file, of which the places are in memory.
+
+    The outlines of 10,000 images are hundreds of megabytes.
+    """
+
+    renamed: Mapping[str, str] | None = None
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.tensors, self.names = file, "", tuple[str, ...]()
+        self._starts: dict[str, int] = {}
+        self._end = 0
+        with suppress(OSError), file.open("rb") as lines:
+            self._scan(lines)
+
+    def _scan(self, lines: BinaryIO) -> None:
+        """Note the place of each line. A head that is none makes the file an empty one; a line that was cut off is left out."""
+        try:
+            head = json.loads(lines.readline())
+            self.tensors, self.names = str(head["tensors_sha256"]), tuple(head["names"])
+        except (ValueError, KeyError, TypeError):
+            return
+        self._end = start = lines.tell()
+        for line in lines:
+            with suppress(ValueError, TypeError):
+                sha256, _ = json.loads(line)
+                self._starts[sha256] = start
+                self._end = start + len(line)
+            start += len(line)
+
+    def of(self, renamed: Mapping[str, str]) -> Seen:
+        """The same with other names of the classes; without the classes that `renamed` lacks."""
+        seen = copy(self)
+        seen.renamed = renamed
+        return seen
+
+    def begin(self, tensors: str, names: Sequence[str]) -> None:
+        """Make a new file where there is none that can be read."""
+        if not self.tensors:
+            self.tensors, self.names = tensors, tuple(names)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self._end = self.file.write_bytes(json.dumps({"tensors_sha256": tensors, "names": names}).encode() + b"\n")
+
+    def add(self, entries: Iterable[tuple[str, Sequence[Detection]]]) -> None:
+        """Append images and what was detected in them, over a line that was cut off."""
+        with self.file.open("r+b") as out:
+            out.truncate(self._end)
+            out.seek(self._end)
+            for sha256, found in entries:
+                rows = [[d.name, d.conf, d.threshold, d.box, d.outline] for d in found]
+                self._starts[sha256] = self._end
+                self._end += out.write(json.dumps([sha256, rows]).encode() + b"\n")
+
+    def __getitem__(self, sha256: str) -> tuple[Detection, ...]:
+        start = self._starts[sha256]
+        with self.file.open("rb") as lines:
+            lines.seek(start)
+            rows = json.loads(lines.readline())[1]
+        names = {row[0]: row[0] for row in rows} if self.renamed is None else self.renamed
+        return tuple(
+            Detection(names[name], conf, least, tuple(box), tuple(ring)) for name, conf, least, box, ring in rows if name in names
+        )
+
+    def __contains__(self, sha256: object) -> bool:
+        return sha256 in self._starts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._starts)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+
+def detect(model: Champion, images: Sequence[Path], sha256s: Sequence[str], params: Params) -> Seen:
+    """What the champion detects in each image, and in those of earlier calls.
 
     Nothing is detected in an image that cannot be read. Detections below half of the operating point's confidence are left out.
     """
-    seen, tensors = _load(model.cache)
-    todo = {sha256: image for sha256, image in zip(sha256s, images, strict=True) if sha256 not in seen}
-    if not todo and tensors:
-        return seen, tensors
+    seen = Seen(model.cache)
+    todo = [(sha256, image) for sha256, image in dict(zip(sha256s, images, strict=True)).items() if sha256 not in seen]
+    if not todo and seen.tensors:
+        return seen
     operator, tensors = _operator(model, params)
-    model.cache.parent.mkdir(parents=True, exist_ok=True)
-    if not seen:
-        model.cache.write_text(json.dumps({"tensors_sha256": tensors, "names": operator.names}) + "\n", encoding="utf-8")
-    entries = list(todo.items())
-    parts = [entries[i : i + PART] for i in range(0, len(entries), PART)]
-    with model.cache.open("a", encoding="utf-8") as out:
-        for part in tracked(parts, "Detecting", len(parts)):
-            for sha256, detections in _operate(model, operator, part):
-                seen[sha256] = detections
-                out.write(json.dumps([sha256, [[d.name, d.conf, d.threshold, d.box, d.outline] for d in detections]]) + "\n")
-            out.flush()
-    return seen, tensors
+    seen.begin(tensors, operator.names)
+    parts = [todo[i : i + PART] for i in range(0, len(todo), PART)]
+    for part in tracked(parts, "Detecting", len(parts)):
+        seen.add(_operate(model, operator, part))
+    return seen
 
 
 def names_now(known: Collection[str], names: Sequence[str], params: Params) -> dict[str, str]:
@@ -144,23 +210,6 @@ def names_now(known: Collection[str], names: Sequence[str], params: Params) -> d
     renamed = params.data.renamed_classes or {}
     today = {current_name(name, renamed): name for name in names}
     return {name: today[now] for name in known if (now := current_name(name, renamed)) in today}
-
-
-def _load(file: Path) -> tuple[dict[str, tuple[Detection, ...]], str]:
-    """The detections in a file; a line that was cut off is left out, and made again."""
-    seen: dict[str, tuple[Detection, ...]] = {}
-    try:
-        head, *lines = file.read_text(encoding="utf-8").splitlines()
-        tensors = str(json.loads(head)["tensors_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}, ""
-    for line in lines:
-        try:
-            sha256, rows = json.loads(line)
-            seen[sha256] = tuple(Detection(name, conf, least, tuple(box), tuple(ring)) for name, conf, least, box, ring in rows)
-        except (ValueError, TypeError):
-            continue
-    return seen, tensors
 
 
 def _operator(model: Champion, params: Params) -> tuple[Operator, str]:

@@ -31,9 +31,9 @@ from tasks.common.stage import as_json
 from tasks.measure.evaluation import CLASSES, Evaluation, Split
 from tasks.measure.splits import describe_split
 from tasks.registry import Registry
-from tasks.watch import drift, drop, pictures
+from tasks.watch import drift, drop, pictures, unlike
 from tasks.watch.finding import Finding, Watch
-from tasks.watch.page import MISSED_MOST, page, pictured
+from tasks.watch.page import MISSED_MOST, odd_images, page, pictured
 from tasks.watch.pictures import Seen
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,8 @@ def run(params: Params) -> Watch:
         then, now = on_shared_classes(then, now, params.data.renamed_classes or {})
         watch = judge(params, version, then, now)
     write(params, watch, then, Seen(dataset.root, now, params.watch.conf))
+    if odd := odd_images(watch):
+        log.info("%s", odd)
     log.info("watch: %s -> %s", watch.summary(), WATCH_PICTURES)
     return watch
 
@@ -80,16 +82,16 @@ def write(params: Params, watch: Watch, then: Evaluation, seen: Seen) -> None:
     histograms = {d.feature: pictures.histogram(d.feature, before[d.feature], after[d.feature]) for d in drifts}
     drifted = {d.feature: after[d.feature] for d in drifts if d.is_real}
     medians = {d.feature: d.median_then for d in drifts}
-    unlike = pictures.unlikeness(before, after, drifts)
+    unlike_now, unlike_then = (unlike.unlikeness(before, values, drifts) for values in (after, before))
     galleries: list[tuple[str, list[Shot]]] = []
     if watch.drops and shows_images:
         chosen = pictures.most_missed(seen, params.watch.page_images)
         galleries.append((MISSED_MOST, pictures.shots(seen, chosen, drifted, medians, True)))
     if drifted and shows_images:
-        chosen = [int(i) for i in np.argsort(-unlike, kind="stable")][: params.watch.page_images]
+        chosen = [int(i) for i in np.argsort(-unlike_now, kind="stable")][: params.watch.page_images]
         galleries.append(("Least like registration", pictures.shots(seen, chosen, drifted, medians, False)))
         at_registration = Seen(Path(then.split.get("dataset", "")), then, seen.min_conf)
-        usual = [int(i) for i in np.argsort(pictures.unlikeness(before, before, drifts), kind="stable")][:NUM_USUAL]
+        usual = [int(i) for i in np.argsort(unlike_then, kind="stable")][:NUM_USUAL]
         usual_features = {name: before[name] for name in drifted}
         galleries.append(("Usual at registration", pictures.shots(at_registration, usual, usual_features, {}, False)))
     histogram_shots = [
@@ -100,7 +102,7 @@ def write(params: Params, watch: Watch, then: Evaluation, seen: Seen) -> None:
     ]
     gallery = montage([*histogram_shots, *sample_shots], MAX_GALLERY_BYTES)
     texts = {WATCH_PAGE: page(watch), WATCH_PICTURES: pictured(watch, histograms, galleries), WATCH_GALLERY: gallery}
-    texts[WATCH_UNLIKE] = pictures.table(seen.evaluation.images, unlike, drifted, medians)
+    texts[WATCH_UNLIKE] = unlike.table(seen.evaluation.images, before, after, drifts)
     replace_files({WATCH: as_json(asdict(watch))} | {path: text.encode() for path, text in texts.items()})
 
 
@@ -175,6 +177,7 @@ def judge(params: Params, version: str, then: Evaluation, now: Evaluation) -> Wa
         drifts=drifts,
         labelled=num_labelled,
         unknown=tuple(name for name in now.names if name in now.candidate.unknown),
+        unlike=int((unlike.furthest(before, after) > unlike.level(before)).sum()),
     )
 
 

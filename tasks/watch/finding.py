@@ -40,6 +40,8 @@ class Watch:
     """Number of images that have a label file."""
     unknown: tuple[str, ...] = ()
     """Classes of the new data that the champion does not know; their objects are left out."""
+    unlike: int = 0
+    """Number of images of which a feature lies further out than luck explains, see `tasks.watch.unlike.level`."""
 
     def summary(self) -> str:
         """The finding in one line."""

@@ -24,10 +24,12 @@ from tasks.common.page.document import (
 from tasks.common.page.forest import ALONE, Effect, forest
 from tasks.common.page.render import render
 from tasks.common.page.wording import ENGLISH
+from tasks.common.paths import WATCH_UNLIKE
 from tasks.common.text import code, markdown, table
 from tasks.watch.drift import FEATURES, Drift
 from tasks.watch.drop import Drop
 from tasks.watch.finding import Watch
+from tasks.watch.unlike import FALSE_ALARMS
 
 TONES: dict[str, Tone] = {"DROP": "bad", "DRIFT": "warn", "STEADY": "good", "TOO_FEW": "warn"}
 MISSED_MOST = "Missed most"
@@ -49,6 +51,7 @@ def page(watch: Watch) -> str:
         NEXT[watch.finding],
     ]
     lines += ["", unknown(watch)] if watch.unknown else []
+    lines += ["", odd] if (odd := odd_images(watch)) else []
     if watch.drops:
         lines += ["", unlabelled(watch)] if watch.labelled < watch.images else []
         head = ("part", "images", "objects", f"{watch.metric} at registration", "now", "change", "interval", "")
@@ -65,6 +68,17 @@ def unknown(watch: Watch) -> str:
     """The sentence about classes of the new data that the champion does not know."""
     names = ", ".join(markdown(name) for name in watch.unknown)
     return f"The champion does not know {names}: objects of these classes are left out."
+
+
+def odd_images(watch: Watch) -> str:
+    """The sentence about single images that are odd where nothing drifted; empty where something did, or none is odd."""
+    if not watch.unlike or any(drift.is_real for drift in watch.drifts):
+        return ""
+    are = "image is" if watch.unlike == 1 else "images are"
+    return (
+        f"{watch.unlike} of {watch.images} {are} unlike those of registration, where luck gives about "
+        f"{FALSE_ALARMS * watch.images:.1f}: {code(str(WATCH_UNLIKE))}."
+    )
 
 
 def unlabelled(watch: Watch) -> str:
@@ -100,6 +114,7 @@ def pictured(watch: Watch, histograms: Mapping[str, str], galleries: Sequence[tu
     head: list[Block] = [Callout(NEXT[watch.finding], TONES[watch.finding], "")] if watch.finding != "STEADY" else []
     after: list[Block] = [] if head else [Paragraph(NEXT["STEADY"])]
     after += [Paragraph(unknown(watch))] if watch.unknown else []
+    after += [Paragraph(odd)] if (odd := odd_images(watch)) else []
     sections = [Section("glance", "At a glance", (*head, *blocks(_cards(watch)), *after))]
     if watch.drops:
         partly = (Paragraph(unlabelled(watch)),) if watch.labelled < watch.images else ()

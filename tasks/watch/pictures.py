@@ -5,9 +5,7 @@ reads   the images, of the new data and of the gate split at registration where 
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from tasks.common.page.svg import Canvas, axes, labelled, ticks
 from tasks.common.text import markdown
 from tasks.measure.boxes import box_iou
 from tasks.measure.evaluation import Evaluation
-from tasks.watch.drift import Drift
 
 WIDTH, HEIGHT = 360, 200
 """Size of a histogram in user units of SVG."""
@@ -84,29 +81,6 @@ def _steps(edges: NDArray[np.float64], shares: NDArray[np.float64]) -> list[tupl
     return [(float(edges[0]), 0.0), *tops, (float(edges[-1]), 0.0)]
 
 
-def unlikeness(then: Features, now: Features, drifts: Sequence[Drift]) -> NDArray[np.float64]:
-    """(N,) how far each new image lies from those at registration: log1p of the robust z of each drifted feature, summed."""
-    total = np.zeros(len(next(iter(now.values()))))
-    for name in (drift.feature for drift in drifts if drift.is_real):
-        low, middle, high = np.quantile(then[name], (0.25, 0.5, 0.75))
-        total += np.log1p(np.abs(now[name] - middle) / max(high - low, 1e-3 * max(abs(middle), 1)))
-    return total
-
-
-def table(images: Sequence[str], unlike: NDArray[np.float64], drifted: Features, medians: Mapping[str, float]) -> str:
-    """The content of unlike.csv: images (N,) with their `unlikeness` and what is unlike, the least like first.
-
-    It has no row where nothing drifted.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "score", "reason"))
-    for i in np.argsort(-unlike, kind="stable") if drifted else ():
-        facts = [_fact(name, values[i], medians[name]) for name, values in drifted.items()]
-        writer.writerow((images[i], f"{unlike[i]:.4f}", "; ".join(facts)))
-    return text.getvalue()
-
-
 def most_missed(seen: Seen, most: int) -> list[int]:
     """Numbers of the images with the largest share of missed objects; of equal shares, those with more missed objects first."""
     num_images = len(seen.evaluation.images)
@@ -136,7 +110,7 @@ def shots(seen: Seen, chosen: Iterable[int], features: Features, medians: Mappin
         width, height = (int(side) for side in seen.evaluation.size_wh[image])
         picture = read_picture(seen.root / seen.evaluation.images[image], (width, height))
         if picture is not None:
-            details = tuple(Cell(markdown(_fact(name, values[image], medians.get(name)))) for name, values in features.items())
+            details = tuple(Cell(markdown(fact(name, values[image], medians.get(name)))) for name, values in features.items())
             drawn.append(_shot(seen, image, picture, missed, details))
     return drawn
 
@@ -153,7 +127,8 @@ def _shot(seen: Seen, image: int, picture: Picture, missed: NDArray[np.bool_] | 
     return Shot(seen.evaluation.images[image], note, tone, (Panel("", drawing),), details)
 
 
-def _fact(name: str, value: float, median: float | None) -> str:
+def fact(name: str, value: float, median: float | None) -> str:
+    """A feature of an image in words; `median` is that of registration."""
     return f"{name} {value:.4g}" + ("" if median is None else f", {median:.4g} at registration")
 
 
