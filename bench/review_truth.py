@@ -17,11 +17,12 @@ import logging
 import shutil
 from pathlib import Path
 
+from bench.review_judge import FIRST, boxes_alone
 from tasks.common import isolation, params
 from tasks.common.dataset import read_dataset
 from tasks.measure import yolo
 from tasks.review import review_images
-from tasks.review.doubts import agreed_share, by_rank
+from tasks.review.doubts import agreed_share, by_masks, by_rank
 
 SETS = {"nuclei-dsb2018": "yolov8n-seg-int8recon.pt", "bccd-det": "yolov8n-int8recon.pt"}
 EPOCHS = {"nuclei-dsb2018": 4, "bccd-det": 4}
@@ -61,20 +62,23 @@ def score(data: Path, work: Path) -> None:
         settings = params.load(overrides=(f"train.imgsz={IMGSZ_REVIEW[name]}", "evaluate.max_det=400"))
         weights = work / "models" / name / "weights/best.pt"
         reviewed = review_images(dataset, weights, settings, tuple(dataset.splits))
-        print(f"{name}: the model agrees with {agreed_share(reviewed):.3f} of the labels")
-        order = [one.file.stem for one in by_rank(reviewed)]
-        halves = {"all": order}
-        if name == "nuclei-dsb2018":
-            halves["tuned on: id 0-7"] = [stem for stem in order if stem[0] in TUNED]
-            halves["reported: id 8-f"] = [stem for stem in order if stem[0] not in TUNED]
-        for half, stems in halves.items():
-            report(f"{name}, {half}", [stem in known for stem in stems])
+        compared = {"boxes": [boxes_alone(image, settings.review) for image in reviewed]}
+        compared |= {"masks": reviewed} if by_masks(reviewed) else {}
+        for what, images in compared.items():
+            print(f"{name}, {what}: the model agrees with {agreed_share(images):.3f} of the labels")
+            order = [one.file.stem for one in by_rank(images)]
+            halves = {"all": order}
+            if name == "nuclei-dsb2018":
+                halves["tuned on: id 0-7"] = [stem for stem in order if stem[0] in TUNED]
+                halves["reported: id 8-f"] = [stem for stem in order if stem[0] not in TUNED]
+            for half, stems in halves.items():
+                report(f"{name}, {what}, {half}", [stem in known for stem in stems])
 
 
 def report(what: str, is_wrong: list[bool]) -> None:
-    """Precision and recall at two depths; chance is the share of wrong images."""
+    """Precision and recall at three depths; chance is the share of wrong images."""
     wrong, chance = sum(is_wrong), sum(is_wrong) / len(is_wrong)
-    for depth in (wrong, 2 * wrong):
+    for depth in (FIRST, wrong, 2 * wrong):
         hits = sum(is_wrong[:depth])
         figures = f"precision {hits / depth:.3f} (chance {chance:.3f}), recall {hits / wrong:.3f}"
         print(f"{what}: {hits} of {wrong} wrong images in the first {depth} of {len(is_wrong)}: {figures}")

@@ -106,6 +106,24 @@ def test_doubts_come_in_the_order_of_the_review_with_their_reasons(workspace: Pa
     assert [mark[key] for key in ("x", "y", "width", "height")] == pytest.approx([100 / 96, 200 / 64, 1000 / 96, 2000 / 64])
 
 
+def test_doubts_from_masks_come_with_their_outlines_and_notes(workspace: Path) -> None:
+    make_dataset("polygons")
+    kinds = ((2, "merged"), (1, "wrong outline"), (4, "split"))
+    review([doubt(2, line, kind) | {"image_score": "0.2"} for line, kind in kinds])
+
+    bundle = ask("label-studio")
+
+    texts = ["one nut is labelled, model sees several", "model sees another outline of this nut (mask IoU 0.30)"]
+    texts = [
+        f"line {line}: {text}"
+        for line, text in zip((2, 1, 4), [*texts, "model sees one bolt (0.90) of which this is a part"], strict=True)
+    ]
+    assert [(row["reason"], row["score"]) for row in rows(bundle)] == [("; ".join(texts), "0.8000")]
+    (prediction,) = json.loads((bundle / "tasks.json").read_text())[0]["predictions"]
+    assert [result["type"] for result in prediction["result"]] == ["polygonlabels"] * 3
+    assert [result["meta"]["text"] for result in prediction["result"]] == [[texts[1]], [texts[0]], [texts[2]]]
+
+
 def test_the_interface_of_label_studio_names_each_class_and_tool_once(workspace: Path) -> None:
     make_dataset("polygons")
     review([doubt(0, 1)])

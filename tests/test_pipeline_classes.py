@@ -154,7 +154,9 @@ def test_the_review_says_nothing_of_labels_that_the_champion_does_not_know(turns
     root, *_ = turns
     was = {path: (root / path).read_bytes() for path in REVIEW}
     assert json.loads(was[REVIEW[0]])["too_weak"], "the champion of so small a training lists nothing by itself"
-    lifted = "from tasks import review; from tasks.common.params import load; review.WEAK_SHARE = 0.0; review.run(load())"
+    lifted = (
+        "from tasks import review; from tasks.common.params import load; review.WEAK_SHARE_BY_MASKS = 0.0; review.run(load())"
+    )
     try:
         checkout.run(root, sys.executable, "-c", lifted)
         with (root / "reports/review.csv").open() as file:

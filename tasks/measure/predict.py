@@ -19,6 +19,7 @@ from tasks.common.params import Params
 from tasks.common.text import first
 from tasks.measure import view, yolo
 from tasks.measure.loaded import differences
+from tasks.measure.masks import Grid, Mask
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Image:
     """(T, 4)"""
     target_area_px2: NDArray[np.float32]
     """(T,) area of the mask, or of the box where there is no mask; pixels of the original image."""
+    masks: tuple[Mask, ...] = ()
+    """Of the surest detections, where they were asked for."""
+    grid: Grid | None = None
+    """Where `masks` lie; None where they were not asked for, and for detection."""
 
 
 def evaluation_settings(params: Params) -> dict[str, Any]:
@@ -61,6 +66,7 @@ def predict(
     settings: Mapping[str, Any],
     split: str,
     work: Path,
+    mask_conf: float | None = None,
 ) -> list[Image]:
     """Every image of the split with the model's detections and their matches, sorted by path.
 
@@ -73,13 +79,14 @@ def predict(
         settings: those of `evaluation_settings`.
         split: the split's name.
         work: a folder for what Ultralytics writes.
+        mask_conf: keep the masks of detections from this confidence on; None: none.
 
     Raises:
         DatasetError: Ultralytics dropped an image, or read other objects than its label file has.
     """
     from tasks.measure.recorder import recorder
 
-    validator = recorder(model.task, view.images_folder(data.parent), class_ids)(
+    validator = recorder(model.task, view.images_folder(data.parent), class_ids, mask_conf)(
         args={
             **{key: value for key, value in settings.items() if key not in ("half", "device", "nms")},
             "nms": yolo.nms_argument(settings["nms"]),

@@ -12,13 +12,20 @@ from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.models.yolo.segment import SegmentationValidator
 from ultralytics.utils import ops
 
+from tasks.measure.masks import Grid, Mask
 
-def recorder(task: str, root: Path, class_ids: Sequence[int]) -> type:
+MASK_VALUES = 16_000_000
+"""Values that are held to decode masks: 300 of 1280 px at once would be 2 GB."""
+
+
+def recorder(task: str, root: Path, class_ids: Sequence[int], mask_conf: float | None = None) -> type:
     """The validator of `task` (detect or segment) with an `images` list: a dict each, see `tasks.measure.predict.Image`.
 
-    `class_ids` has the dataset's id of each class of the model. Detections of a class that is -1 there are dropped.
+    `class_ids` has the dataset's id of each class of the model. Detections of a class that is -1 there are dropped. The masks of
+    the detections of confidence `mask_conf` or more are kept too, on the grid of the network's input.
     """
     base: Any = SegmentationValidator if task == "segment" else DetectionValidator
+    keeps_masks = task == "segment" and mask_conf is not None
     dataset_ids, is_same = torch.tensor(class_ids), list(class_ids) == list(range(len(class_ids)))
 
     class Recorder(base):  # type: ignore[misc]
@@ -30,13 +37,27 @@ def recorder(task: str, root: Path, class_ids: Sequence[int]) -> type:
             super().init_metrics(model)
             self.metrics.names = self.data["names"]
             self.images: list[dict[str, Any]] = []
+            if keeps_masks:
+                self.process = self._process
+
+        def _process(self, protos: Any, coefficients: Any, *args: Any, **options: Any) -> Any:
+            self.raw.append((protos, coefficients))
+            return ops.process_mask(protos, coefficients, *args, **options)
+
+        def postprocess(self, preds: Any) -> Any:
+            self.raw: list[tuple[Any, Any]] = []
+            processed: list[dict[str, Any]] = super().postprocess(preds)
+            for pred, (protos, coefficients) in zip(processed, self.raw, strict=False):
+                pred |= {"coefficients": coefficients, "protos": protos}
+            return processed
 
         def _prepare_pred(self, pred: dict[str, Any]) -> dict[str, Any]:
             prepared: dict[str, Any] = super()._prepare_pred(pred)
             if is_same:
                 return prepared
             cls = dataset_ids.to(pred["cls"].device)[pred["cls"].long()].to(pred["cls"].dtype)
-            return {key: value[cls >= 0] for key, value in (prepared | {"cls": cls}).items()}
+            prepared = prepared | {"cls": cls}
+            return {key: value if key == "protos" else value[cls >= 0] for key, value in prepared.items()}
 
         def _prepare_batch(self, si: int, batch: dict[str, Any]) -> dict[str, Any]:
             prepared: dict[str, Any] = super()._prepare_batch(si, batch)
@@ -44,8 +65,10 @@ def recorder(task: str, root: Path, class_ids: Sequence[int]) -> type:
 
         def _process_batch(self, preds: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
             tp: dict[str, Any] = super()._process_batch(preds, batch)
+            kept: dict[str, Any] = _masks(preds, batch, mask_conf) if keeps_masks and mask_conf is not None else {}
             self.images.append(
-                {
+                kept
+                | {
                     "path": str(PurePosixPath(Path(batch["im_file"]).relative_to(root))),
                     "size_wh": (int(batch["ori_shape"][1]), int(batch["ori_shape"][0])),
                     "brightness": batch["brightness"],
@@ -69,6 +92,21 @@ def _to_original(boxes_xyxy: Any, batch: dict[str, Any]) -> np.ndarray[Any, np.d
         return np.zeros((0, 4), np.float32)
     scaled = ops.scale_boxes(batch["imgsz"], boxes_xyxy.clone(), batch["ori_shape"], ratio_pad=batch["ratio_pad"])
     return np.asarray(scaled.cpu().numpy(), np.float32)
+
+
+def _masks(preds: dict[str, Any], batch: dict[str, Any], min_conf: float) -> dict[str, Any]:
+    """`masks` of the detections from `min_conf` on, which come first, and the `grid` that they lie on."""
+    (gain, _), (left, top) = batch["ratio_pad"]
+    height, width = batch["imgsz"]
+    grid = Grid(float(gain), (float(left), float(top)), (int(width), int(height)))
+    num, masks = int((preds["conf"] >= min_conf).sum()), list[Mask]()
+    size = max(MASK_VALUES // (height * width), 1)
+    for i in range(0, num, size):
+        part = slice(i, min(i + size, num))
+        boxes, coefficients = preds["bboxes"][part], preds["coefficients"][part]
+        pixels = ops.process_mask(preds["protos"], coefficients, boxes, (height, width), upsample=True)
+        masks += [Mask.of(one) for one in pixels.cpu().numpy().astype(bool)]
+    return {"masks": tuple(masks), "grid": grid}
 
 
 def _brightness(image: Any, batch: dict[str, Any]) -> float:

@@ -22,7 +22,7 @@ from tasks.common.page.document import (
     Table,
     Tone,
 )
-from tasks.common.page.picture import on_picture, read_picture, tag
+from tasks.common.page.picture import on_picture, outlined, read_picture, tag
 from tasks.common.page.render import render
 from tasks.common.page.wording import ENGLISH, Wording
 from tasks.common.params import ReviewParams
@@ -46,11 +46,19 @@ LEGEND = (
     ("box fault", "not seen, or of another class"), ("box doubt", "seen elsewhere"), ("box missed", "seen without a label"),
     ("box other", "labels the model agrees with"),
 )  # fmt: skip
+MASK_LEGEND = (("box right", "what the model sees in place of a doubted label"),)
+ELSEWHERE = ("badly located", "wrong outline", "split")
+"""Kinds of doubts about where an object lies; the others are about whether it is there, and what it is."""
 MEANING = {
     "overlooked": ("without a label", "the model is sure of an object that has no label"),
     "spurious": ("not seen", "the model sees nothing where the label is"),
     "swapped class": ("of another class", "the model is sure of another class there"),
     "badly located": ("elsewhere", "the model puts the object elsewhere, or gives it another size"),
+}
+MASK_MEANING = {
+    "wrong outline": ("outlined otherwise", "the model sees the object there, with another outline"),
+    "merged": ("over several objects", "the model sees several objects where one is labelled"),
+    "split": ("parts of one object", "the model sees one object where several are labelled"),
 }
 
 
@@ -62,10 +70,13 @@ def page(
     review_params: ReviewParams,
     weak_share: float | None = None,
     words: Wording = ENGLISH,
+    *,
+    by_masks: bool = False,
 ) -> str:
     """The content of review.html. `model` is None if the review is switched off.
 
     `weak_share` is the share of the labels that the model agrees with where that is too little to judge them; else None.
+    `by_masks` says whether masks were compared, beside boxes.
     """
     say, heading = words.say, words.say("Review of {path}", path=path)
     if model is None:
@@ -79,10 +90,11 @@ def page(
     kinds: Counter[str] = Counter(doubt.finding.kind for doubt in doubts)
     images = _by_image(doubts)
     intro = say(INTRO, model=say(model), conf=f"{review_params.conf:g}", iou=f"{review_params.iou:g}")
-    cards = tuple(Card(f"{kinds[kind]:,}", say(name), say(text)) for kind, (name, text) in MEANING.items())
+    meaning, marks = (MEANING | MASK_MEANING, LEGEND + MASK_LEGEND) if by_masks else (MEANING, LEGEND)
+    cards = tuple(Card(f"{kinds[kind]:,}", say(name), say(text)) for kind, (name, text) in meaning.items())
     sections = [Section("glance", say("At a glance"), (Cards(cards, ""), Paragraph(intro)))]
     if shots := tuple(_shots(list(images.values())[: review_params.page_images], words)):
-        legend = tuple((mark, say(text)) for mark, text in LEGEND)
+        legend = tuple((mark, say(text)) for mark, text in marks)
         gallery = Gallery(say("Numbers are lines of the label file"), shots, "", legend)
         sections.append(Section("worst", say("Look at these first"), (gallery,)))
     if doubts:
@@ -123,10 +135,16 @@ def _shot(doubts: Sequence[Doubt], words: Wording) -> Shot | None:
         if doubt is None:
             canvas.polygon(points, "box other", f"line {row.line}")
             continue
-        canvas.polygon(points, "box doubt" if doubt.finding.kind == "badly located" else "box fault", _words(doubt, words))
+        canvas.polygon(points, "box doubt" if doubt.finding.kind in ELSEWHERE else "box fault", _words(doubt, words))
         if len(doubts) <= MOST_TAGS:
             tag(canvas, min(x for x, _ in points), max(min(y for _, y in points), 0), str(row.line))
+        for d in (doubt.finding.detection, *doubt.finding.others):
+            if outline := image.outline(d):
+                outlined(canvas, outline, image.detections.box_xyxy[d], picture, "box right")
     for doubt in (d for d in doubts if d.finding.label < 0):
+        if outline := image.outline(doubt.finding.detection):
+            outlined(canvas, outline, image.detections.box_xyxy[doubt.finding.detection], picture, "box missed")
+            continue
         x1, y1, x2, y2 = (float(v) for v in image.detections.box_xyxy[doubt.finding.detection])
         left, top = x1 / image.size_wh[0] * canvas.width, y1 / image.size_wh[1] * canvas.height
         width, height = (x2 - x1) / image.size_wh[0] * canvas.width, (y2 - y1) / image.size_wh[1] * canvas.height
@@ -150,20 +168,19 @@ def _words(doubt: Doubt, words: Wording) -> str:
 
 def described(kind: str, label: str, model_says: str, conf: float, iou: float, words: Wording = ENGLISH) -> str:
     """A doubt in words, from the columns of review.csv with these names."""
-    say, shown_conf = words.say, f"{conf:.2f}"
-    match kind:
-        case "overlooked":
-            return say("model sees a {seen} without a label ({conf})", seen=model_says, conf=shown_conf)
-        case "swapped class":
-            return say("labelled {label}, model sees a {seen} ({conf})", label=label, seen=model_says, conf=shown_conf)
-        case "badly located":
-            return say("model sees this {label} elsewhere (IoU {iou})", label=label, iou=f"{iou:.2f}")
-        case _:
-            return say("model sees no {label} here", label=label)
+    text = {
+        "overlooked": "model sees a {seen} without a label ({conf})",
+        "swapped class": "labelled {label}, model sees a {seen} ({conf})",
+        "badly located": "model sees this {label} elsewhere (IoU {iou})",
+        "wrong outline": "model sees another outline of this {label} (mask IoU {iou})",
+        "merged": "one {label} is labelled, model sees several",
+        "split": "model sees one {seen} ({conf}) of which this is a part",
+    }.get(kind, "model sees no {label} here")
+    return words.say(text, label=label, seen=model_says, conf=f"{conf:.2f}", iou=f"{iou:.2f}")
 
 
 def _tone(doubt: Doubt) -> Tone:
-    return "warn" if doubt.finding.kind == "badly located" else "bad"
+    return "warn" if doubt.finding.kind in ELSEWHERE else "bad"
 
 
 def _table(doubts: Sequence[Doubt], words: Wording) -> Table:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tasks.measure.boxes import box_iou
 from tasks.measure.evaluation import Detections, Targets
 
-Kind = Literal["overlooked", "spurious", "swapped class", "badly located", "agrees"]
+Kind = Literal["overlooked", "spurious", "swapped class", "badly located", "wrong outline", "merged", "split", "agrees"]
 Floats = NDArray[np.float64]
 APART_IOU = 0.1
 """A detection and a label that overlap by less have nothing to do with each other."""
@@ -36,7 +36,9 @@ class Finding:
     detection: int
     """Index of the detection that speaks against the label or supports it, -1 for none."""
     iou: float
-    """IoU of label and detection."""
+    """IoU of label and detection; of their masks where the kind is about outlines."""
+    others: tuple[int, ...] = ()
+    """Further detections, where a merged label lies over several."""
 
 
 def judge(labels: Targets, detections: Detections, min_conf: float, min_iou: float) -> list[Finding]:
