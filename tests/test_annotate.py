@@ -113,15 +113,16 @@ def test_doubts_from_masks_come_with_their_outlines_and_notes(workspace: Path) -
 
     bundle = ask("label-studio")
 
-    texts = ["one nut is labelled, model sees several", "model sees another outline of this nut (mask IoU 0.30)"]
-    texts = [
-        f"line {line}: {text}"
-        for line, text in zip((2, 1, 4), [*texts, "model sees one bolt (0.90) of which this is a part"], strict=True)
-    ]
-    assert [(row["reason"], row["score"]) for row in rows(bundle)] == [("; ".join(texts), "0.8000")]
+    texts = {
+        2: "one nut is labelled, model sees several",
+        1: "model sees another outline of this nut (mask IoU 0.30)",
+        4: "model sees one bolt (0.90) of which this is a part",
+    }
+    reason = "; ".join(f"line {line}: {text}" for line, text in texts.items())
+    assert [(row["reason"], row["score"]) for row in rows(bundle)] == [(reason, "0.8000")]
     (prediction,) = json.loads((bundle / "tasks.json").read_text())[0]["predictions"]
     assert [result["type"] for result in prediction["result"]] == ["polygonlabels"] * 3
-    assert [result["meta"]["text"] for result in prediction["result"]] == [[texts[1]], [texts[0]], [texts[2]]]
+    assert [result["meta"]["text"] for result in prediction["result"]] == [[texts[1]], [texts[2]], [texts[4]]]
 
 
 def test_the_interface_of_label_studio_names_each_class_and_tool_once(workspace: Path) -> None:

@@ -38,7 +38,7 @@ NEXT = {
     "DROP": "The champion is worse on the new data, beyond luck. Add it to the dataset and run the flow `improve`.",
     "DRIFT": "The new images are not like those the champion was judged on. Label some, `watch.min_images` or more: only labels "
     "show whether it is worse.",
-    "STEADY": "Nothing to do.",
+    "STEADY": "Neither a drop nor a drift was found.",
     "TOO_FEW": "Too few images to say anything: wait for more, or lower `watch.min_images`.",
 }
 
