@@ -21,8 +21,8 @@ from tasks.measure import files, operating
 from tasks.measure.evaluation import Detections
 from tasks.measure.exported import Exported
 from tasks.measure.matching import confusion, match, tally
-from tests import checkout, exported_model
-from tests.exported_model import EASY, STAGES, stage
+from tests import checkout, exported_model, turn
+from tests.exported_model import EASY, stage
 
 pytestmark = pytest.mark.slow
 FORMATS = ("torchscript", "onnx", "onnx-int8", "openvino-fp16", "openvino-int8")
@@ -36,15 +36,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
     """A checkout with a small trained network that was exported in every format, whatever it loses."""
-    changes: dict[str, dict[str, object]] = {
-        **checkout.SMALL,
-        "baseline": {"epochs": 4},
-        "gate": EASY,
-        "export": {"formats": list(FORMATS), "max_map_drop": 0.5, "calibration_images": 32},
-    }
-    root = checkout.make(tmp_path_factory.mktemp("export") / "checkout", changes)
-    for name, *arguments in (("sample",), *STAGES[:-1]):
-        stage(root, name, *arguments)
+    root = turn.first_by_dvc(tmp_path_factory.mktemp("export") / "checkout")
+    export = {"formats": list(FORMATS), "max_map_drop": 0.5, "calibration_images": 32}
+    checkout.set_params(root, {"gate": EASY, "export": export})
+    stage(root, "gate")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(checkout.ENVIRONMENT, "HOME", str(home))
         checkout.run(root, sys.executable, "-m", "tasks.export")

@@ -56,7 +56,9 @@ def read(root: Path, name: str) -> dict[str, Any]:
 def test_the_candidate_goes_on_from_the_champion_with_a_new_row(turns: tuple[Path, Path, str]) -> None:
     root, _, output = turns
 
+    assert "added    192" in output  # 96 images and their labels
     assert "detector@v1.0.0.pt is taken over as it is" in output
+    assert "baseline epoch" not in output
     assert "finetune: the start weights do not know plate: these rows of the head begin anew" in output
     assert read(root, "models/finetune/contract.json")["new_classes"] == ["plate"]
 
@@ -71,7 +73,7 @@ def test_the_champion_is_measured_by_name_and_knows_no_plates(turns: tuple[Path,
     assert champion["classes"] == {"unknown": ["plate"], "renamed": {}, "absent": []}
     assert "box" not in champion["per_class"]["plate"]
     assert champion["box"]["mAP50"] > then["candidate"] / 2
-    assert champion["tensors_sha256"] == then["tensors"]
+    assert champion["tensors_sha256"] == evaluation["models"]["baseline"]["tensors_sha256"] == then["tensors"]
 
 
 def test_the_decision_compares_old_classes_and_has_a_floor_for_the_new(turns: tuple[Path, Path, str]) -> None:
@@ -79,6 +81,8 @@ def test_the_decision_compares_old_classes_and_has_a_floor_for_the_new(turns: tu
     decision = read(root, "reports/decision.json")
 
     assert (decision["verdict"], decision["classes"]["shared"]) == ("PROMOTE", list(OLD))
+    champion = read(root, "reports/evaluation.json")["models"]["champion"]
+    assert decision["reference"] == pytest.approx(champion["box"]["mAP50"])
     plate = decision["classes"]["new"]["plate"]["ap"]
     assert set(plate) == {"box.mAP50", "mask.mAP50"}
     assert min(plate.values()) > 0.1
@@ -86,6 +90,17 @@ def test_the_decision_compares_old_classes_and_has_a_floor_for_the_new(turns: tu
     floors = [guard["name"] for guard in decision["guards"] if guard["name"].startswith("min_new_class_ap")]
     assert floors == ["min_new_class_ap: plate, box", "min_new_class_ap: plate, mask"]
     assert "classes    compared on 4 of 5; new: plate" in output
+
+
+def test_the_second_turn_is_a_look_at_the_champion_that_is_shown_everywhere(turns: tuple[Path, Path, str]) -> None:
+    root, _, output = turns
+    reign = read(root, "reports/decision.json")["reign"]
+    standing = "look 1 at champion v1.0.0; no budget limits the looks"  # without a bound there is none
+
+    assert (reign["champion"], reign["look"]) == ("v1.0.0", 1)
+    assert standing in output
+    assert standing in checkout.run(root, *REGISTRY, "history")
+    assert "This is look 1 at champion v1.0.0. No budget limits the looks" in (root / "reports/report.md").read_text()
 
 
 def test_the_gate_split_of_the_champion_is_the_golden_set_of_a_turn_on_other_images(turns: tuple[Path, Path, str]) -> None:
@@ -138,7 +153,10 @@ def test_the_champion_operates_by_its_own_card_and_the_ids_of_today(turns: tuple
         evaluation = files.read()
         champion = operating.read(evaluation, Exported.read().points)["champion"].detections
 
-    assert (points["champion"]["chosen_on"], set(points["champion"]["conf"])) == ("card", set(OLD))
+    assert {name: point["chosen_on"] for name, point in points.items()} == {"champion": "card", "candidate": "val"}
+    assert set(points["champion"]["conf"]) == set(OLD)
+    card = json.loads(checkout.run(root, "git", "show", "detector@v1.0.0:reports/export.json"))["card"]["thresholds"]
+    assert {key: points["champion"][key] for key in card} == card
     by_its_own_ids = replace(champion, cls=np.array([OLD.index(NOW[cls]) for cls in champion.cls], np.int32))
     right, wrong = (
         match(evaluation.targets, found, len(evaluation.images), 0.5).right.sum() for found in (champion, by_its_own_ids)
@@ -186,3 +204,17 @@ def test_the_watch_leaves_out_what_the_champion_does_not_know(turns: tuple[Path,
     assert "The champion does not know plate" in (root / "runs/watch/watch.md").read_text()
     assert "the champion knows classes that it does not name: bracket" in refused
     assert read(root, "runs/watch/watch.json")["drops"] == plain["drops"]
+
+
+def test_a_run_after_the_second_turn_changes_nothing_and_its_version_can_be_promoted(turns: tuple[Path, Path, str]) -> None:
+    root, *_ = turns
+    assert "Nothing changed since the last run" in checkout.run_flow(root, "flows.improve")
+
+    checkout.run(root, *REGISTRY, "promote", "v2.0.0", "--approver", "B. Reviewer", "--reason", "more data")
+
+    history = json.loads(checkout.run(root, *REGISTRY, "history", "--json"))
+    assert [(step.get("previous"), step["version"], step["approver"]) for step in history] == [
+        (None, "v1.0.0", "A. Reviewer"),
+        (None, "v2.0.0", "the gate"),
+        ("v1.0.0", "v2.0.0", "B. Reviewer"),
+    ]
