@@ -13,7 +13,6 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
-from flows import naming
 from tasks.common.errors import ParamsError
 from tasks.common.params import Params
 
@@ -65,7 +64,7 @@ def died(detector: str, lost_after_s: float) -> AutomationCore:
         description="Marks a run as Crashed whose process or machine is gone, so that it is seen and its slot is free.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_deployed(detector, "improve", "improve-on-data"),
+            match_related=_runs(detector, "improve"),
             for_each={"prefect.resource.id"},
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.*"},
@@ -84,7 +83,7 @@ def waits(detector: str, action: CallWebhook | SendNotification) -> AutomationCo
         description="Tells somebody that a version waits for approval.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_deployed(detector, "promote"),
+            match_related=_runs(detector, "promote"),
             expect={"prefect.flow-run.Suspended"},
             posture=Posture.Reactive,
             threshold=1,
@@ -93,10 +92,11 @@ def waits(detector: str, action: CallWebhook | SendNotification) -> AutomationCo
     )
 
 
-def _deployed(detector: str, *names: str) -> ResourceSpecification:
-    """The runs of these deployments of the detector, and of no other's."""
-    deployments = [naming.deployment(detector, name) for name in names]
-    return ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.name": deployments})
+def _runs(detector: str, flow: str) -> list[ResourceSpecification | dict[str, str | list[str]]]:
+    """The runs of a flow that have the detector's tag. A heartbeat does not have the name of its deployment."""
+    of_flow = {"prefect.resource.role": "flow", "prefect.resource.name": flow}
+    of_detector = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{detector}"}
+    return [ResourceSpecification(of_flow), ResourceSpecification(of_detector)]
 
 
 def _notification(client: SyncPrefectClient, block: str) -> CallWebhook | SendNotification:

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from prefect import tags
 from prefect.settings import get_current_settings
 
-from flows import api, database
+from flows import api, database, naming
 from flows.starting import Output
 from tasks.common.errors import PipelineError, WorkspaceError
 from tasks.common.params import load as load_params
@@ -42,7 +42,7 @@ def server_for_this_run() -> Iterator[None]:
             pass
     output = None if url else _start_temporary()
     try:
-        with tags("ratchet", load_params().registry.name):
+        with tags(naming.EVERY_DETECTOR, load_params().registry.name):
             yield
     except PipelineError:
         raise

@@ -13,6 +13,8 @@ from tasks.registry import Version
 
 ASKED_BY = "asked-by:"
 """The tag of a run that records silence: the run that asked."""
+EVERY_DETECTOR = "ratchet"
+"""The tag of every run, deployment and variable of ours; each has its detector's name as a tag too."""
 PROMOTION = "promotion"
 """What the artifact with the outcome of a question is called."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 
+from flows.naming import EVERY_DETECTOR
 from tasks.common import git
 from tasks.common.errors import WorkspaceError
 from tasks.common.params import Params
@@ -26,14 +27,17 @@ def claim(client: SyncPrefectClient, params: Params, clone: str | None, take_ove
     """Note on the server that the detector comes from this repository.
 
     Raises:
-        WorkspaceError: it comes from another one, and `take_over` is false.
+        WorkspaceError: it comes from another one, and `take_over` is false; or its name is the tag of all detectors.
     """
     detector, here = params.registry.name, _checkout()
+    if detector == EVERY_DETECTOR:
+        fix = "Give it another name, in params.yaml and in dvc.yaml under artifacts."
+        raise WorkspaceError(f"{detector} is the tag of every detector on a server", where="registry.name", fix=fix)
     address = clone or git.attempt("remote", "get-url", params.registry.git_remote).stdout.strip()
     ours = f"{repository(address)}/{git.prefix()}".rstrip("/") if address else here
     name = VARIABLE.format(detector)
     if (variable := client.read_variable_by_name(name)) is None:
-        client.create_variable(VariableCreate(name=name, value=ours, tags=["ratchet", detector]))
+        client.create_variable(VariableCreate(name=name, value=ours, tags=[EVERY_DETECTOR, detector]))
     elif variable.value != ours:
         if variable.value != here and not take_over:
             raise WorkspaceError(

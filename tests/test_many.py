@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
 from flows import automations, deploy, naming, owner
-from tasks.common.errors import ParamsError
+from tasks.common.errors import ParamsError, WorkspaceError
 from tasks.common.params import load
 from tasks.common.params.effects import MAX_NAME
 
@@ -37,12 +38,16 @@ def test_every_deployment_has_the_tag_of_its_detector() -> None:
     assert {tuple(entry["tags"]) for entry in deployments} == {("ratchet", "bolts")}
 
 
-def test_the_automations_of_a_detector_look_at_its_own_deployments() -> None:
-    trigger = automations.died("bolts", 300).trigger.model_dump(mode="json")
+def test_the_automations_of_a_detector_look_at_its_own_runs() -> None:
+    flow, tag = automations.died("bolts", 300).trigger.model_dump(mode="json")["match_related"]
 
-    deployments = {entry["name"] for entry in deploy.definitions("bolts", None, "main")["deployments"]}
-    watched = set(trigger["match_related"]["prefect.resource.name"])
-    assert watched == {name for name in deployments if "improve" in name}
+    assert flow == {"prefect.resource.role": "flow", "prefect.resource.name": "improve"}
+    assert tag == {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.bolts"}
+
+
+def test_a_detector_is_not_called_as_the_tag_of_all_of_them() -> None:
+    with pytest.raises(WorkspaceError, match="ratchet is the tag of every detector"):
+        owner.claim(SyncPrefectClient("http://127.0.0.1:9/api"), load(overrides=["registry.name=ratchet"]), None, False)
 
 
 def test_no_two_detectors_can_have_one_artifact_key() -> None:
