@@ -214,6 +214,6 @@ def test_a_run_after_the_second_turn_changes_nothing_and_its_version_can_be_prom
     history = json.loads(checkout.run(root, *REGISTRY, "history", "--json"))
     assert [(step.get("previous"), step["version"], step["approver"]) for step in history] == [
         (None, "v1.0.0", "A. Reviewer"),
-        (None, "v2.0.0", "the gate"),
+        (None, "v1.0.0", "the gate"),
         ("v1.0.0", "v2.0.0", "B. Reviewer"),
     ]
