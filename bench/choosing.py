@@ -12,7 +12,6 @@ since has every modality. `mixed`: it is trained on 100 images of split train at
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shutil
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.turn import Turn, measured, short, train_arm, train_champion
-from bench.turn_cases import DATA, SETTINGS, Case
+from bench.turn_cases import DATA, SETTINGS, Case, modalities
 from tasks.annotate import choose, predictions
 from tasks.annotate.choose import Pool
 from tasks.annotate.predictions import Champion
@@ -108,8 +107,7 @@ class Second(Turn):
 def every_nuclei() -> tuple[Dataset, dict[str, bool]]:
     """nuclei-dsb2018, and whether each image is of HOME."""
     every = read_dataset(DATA / "nuclei-dsb2018")
-    with (every.root / "metadata.csv").open(newline="", encoding="utf-8") as lines:
-        return every, {row["file"]: row["modality"] == HOME for row in csv.DictReader(lines)}
+    return every, {file: modality == HOME for file, modality in modalities(every.root).items()}
 
 
 def features(turn: Turn, dataset: Dataset) -> dict[str, NDArray[np.float64]]:

@@ -85,10 +85,15 @@ def _public_case(dataset: str, name: str) -> Case:
     return Case(old, replace(old, splits={**old.splits, "train": tuple(shuffled[: num_old + num_new])}), None)
 
 
+def modalities(root: Path) -> dict[str, str]:
+    """Image to modality of nuclei-dsb2018, which lies in `root`."""
+    with (root / "metadata.csv").open(newline="", encoding="utf-8") as lines:
+        return {row["file"]: row["modality"] for row in csv.DictReader(lines)}
+
+
 def _modality_case(every: Dataset) -> Case:
     """Fluorescence, every fourth image of it, and then as many histology images as make 36 % more."""
-    with (every.root / "metadata.csv").open(newline="", encoding="utf-8") as lines:
-        modality = {row["file"]: row["modality"] for row in csv.DictReader(lines)}
+    modality = modalities(every.root)
     parts = {
         kind: {split: tuple(i for i in every.splits[split] if modality[i.name] == kind) for split in ("train", "val", "test")}
         for kind in ("fluorescence", "histology")

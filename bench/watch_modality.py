@@ -9,9 +9,10 @@ writes  data/fluorescence (train, val, test: the fluorescence images of those sp
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
 from pathlib import Path
+
+from bench.turn_cases import modalities
 
 HOME, LATER = Path("data/fluorescence"), Path("data/later")
 NAMES = "names: {0: nucleus}\n"
@@ -22,8 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     source = parser.parse_args().source
-    with (source / "metadata.csv").open(newline="", encoding="utf-8") as lines:
-        modality = {row["file"]: row["modality"] for row in csv.DictReader(lines)}
+    modality = modalities(source)
     for folder in (HOME, LATER):
         shutil.rmtree(folder, ignore_errors=True)
     for image in sorted((source / "images").rglob("*.jpg")):

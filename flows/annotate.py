@@ -9,7 +9,6 @@ reads   the variables LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY of the worker
 from __future__ import annotations
 
 import os
-import time
 from typing import Annotated
 
 from prefect import State, flow
@@ -18,7 +17,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows import asking, naming
-from tasks.annotate.bundle import FOLDER, free
+from tasks.annotate.bundle import new_folder
 from tasks.annotate.types import Tool, What
 from tasks.common.params import load as load_params
 from tasks.common.program import run_module
@@ -39,7 +38,7 @@ def annotate(
         num: How many images. Left empty it is 50, and for gate as many as the decision needs.
         tool: Who reads the bundle. With LABEL_STUDIO_URL set on the worker, label-studio goes straight into a project there.
     """
-    folder = free(FOLDER / f"{what}-{time.strftime('%Y%m%d')}")
+    folder = new_folder(what)
     words = ["ask", "--what", what, "--tool", tool, "--out", str(folder), *(["--num", str(num)] if num else [])]
     if tool == "label-studio" and (server := os.environ.get(SERVER)):
         words += ["--to", server]

@@ -94,8 +94,8 @@ def definitions(detector: str, clone: str | None, branch: str) -> dict[str, Any]
         fix = "Give the address alone, and let git on the workers log in: an SSH key or `git credential`. docs/deployments.md"
         raise WorkspaceError("the address holds a password", where="--clone", fix=fix)
     content["deployments"] = [entry for entry in content["deployments"] if _flow(entry) in steps]
+    values = {"URL": clone, "BRANCH": branch, CLONED: f"{CLONED}/{git.prefix()}".rstrip("/")}
     for entry in content["deployments"]:
-        values = {"URL": clone, "BRANCH": branch, CLONED: f"{CLONED}/{git.prefix()}".rstrip("/")}
         entry["pull"] = [
             {name: {key: values.get(value, value) for key, value in arguments.items()} for name, arguments in step.items()}
             for step in steps[_flow(entry)]

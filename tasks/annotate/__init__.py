@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from tasks.annotate.types import MARK, RULES, Choice, ImagesBy, Region, Tool, Wh
 from tasks.common.dataset import MISSING, Dataset, label_file, read_dataset, sha256_of
 from tasks.common.errors import DatasetError
 from tasks.common.params import Params
-from tasks.common.text import counted
+from tasks.common.text import counted, headed
 
 log = logging.getLogger(__name__)
 NUM = 50
@@ -75,7 +74,7 @@ def ask(options: Options, params: Params) -> Path:
     if MARK in dataset.names:
         what = f"class {MARK!r} has the name of the regions that draw the eye"
         raise DatasetError(what, where=f"{dataset.root}/data.yaml", fix="Rename it.")
-    folder = options.out or bundles.free(bundles.FOLDER / f"{options.what}-{time.strftime('%Y%m%d')}")
+    folder = options.out or bundles.new_folder(options.what)
     if folder.exists():
         raise DatasetError("it is there already", where=str(folder), fix="Name another folder: `--out FOLDER`.")
     with target.alone(dataset.root.name):
@@ -113,7 +112,7 @@ def _tell(bundle: Bundle, folder: Path, words: str, *, is_sent: bool) -> None:
         ("answers", f"go to {splits_in_words(bundle.what)}"),
         *([] if is_sent else by_hand),
     ]
-    log.info("%s", "\n".join(f"{head:<10} {text}" for head, text in lines))
+    log.info("%s", headed(lines))
 
 
 def _choose(options: Options, dataset: Dataset, params: Params) -> tuple[list[Choice], Drawn, str]:

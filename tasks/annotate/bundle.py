@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
@@ -187,6 +188,11 @@ def listed(tasks: Sequence[Task], what: What) -> bytes:
         c = task.choice
         writer.writerow((task.rank, c.file, c.split or "", what, c.reason, f"{c.score:.4f}", task.entry.name))
     return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def new_folder(what: str) -> Path:
+    """Where a bundle of a list goes that nobody named a folder for: the list and the day, and a number if that is taken."""
+    return free(FOLDER / f"{what}-{time.strftime('%Y%m%d')}")
 
 
 def free(folder: Path) -> Path:

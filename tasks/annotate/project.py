@@ -27,7 +27,7 @@ from tasks.common.progress import tracked
 from tasks.common.replace import replace_files
 from tasks.common.stage import as_json
 from tasks.common.stored import Stored
-from tasks.common.text import counted, first
+from tasks.common.text import counted, first, headed
 
 log = logging.getLogger(__name__)
 ANSWERS = "answers.json"
@@ -117,7 +117,7 @@ def send(folder: Path, place: Place) -> Project:
     if bundle.images == "path":
         lines += zip(("storage", ""), labelstudio.storage_steps(bundle, folder), strict=True)
     lines.append(("then", f"label and submit; python -m tasks.annotate take {folder}"))
-    log.info("%s", "\n".join(f"{head:<10} {words}" for head, words in lines))
+    log.info("%s", headed(lines))
     return sent
 
 
@@ -225,9 +225,11 @@ def _add_tasks(server: Server, project: Project, bundle: Bundle, folder: Path) -
     """Send the tasks that the project lacks; how many these were."""
     there = {_question(task) for task in server.tasks(project.number)}
     content = json.loads((folder / "tasks.json").read_bytes())
+    pairs = list[tuple[Entry, dict[str, Any]]]()
     for entry, task in zip(bundle.entries, content, strict=True):
         task["meta"] = {"question": bundle.question(entry)}  # which the server's table does not show
-    pairs = [(entry, task) for entry, task in zip(bundle.entries, content, strict=True) if _question(task) not in there]
+        if _question(task) not in there:
+            pairs.append((entry, task))
     batches = list(_batches(pairs, folder, bundle))
     for batch in tracked(batches, "Sending images", len(batches)):
         if bundle.images == "copy":

@@ -39,7 +39,7 @@ from tasks.common.layout import IMAGE_SUFFIXES
 from tasks.common.metadata import METADATA
 from tasks.common.params import Params
 from tasks.common.stage import as_json
-from tasks.common.text import counted, first
+from tasks.common.text import counted, first, headed
 from tasks.common.yaml import load_yaml
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def run(source: Path, params: Params, *, named: Path | None, split: str | None, 
         _fill(plan, bundle, read.shapes, places, dataset)
         backup = _apply(plan, bundle, folder, dataset, places)
     lines = _summary(plan, bundle, folder, read, dataset, backup, places)
-    log.info("%s", "\n".join(f"{head:<10} {words}" for head, words in lines))
+    log.info("%s", headed(lines))
 
 
 def _require_same(bundle: Bundle, dataset: Dataset, params: Params, folder: Path) -> None:

@@ -46,6 +46,11 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
+def headed(lines: Iterable[tuple[str, str]]) -> str:
+    """Lines of a head and its words, one below the other."""
+    return "\n".join(f"{head:<10} {words}" for head, words in lines)
+
+
 def time_left(seconds: float) -> str:
     """How long something will take, as exact as such a guess is: `8 s`, `4 min`, `2 h 10 min`."""
     if seconds < 90:

@@ -25,7 +25,7 @@ def recorder(task: str, root: Path, class_ids: Sequence[int], mask_conf: float |
     the detections of confidence `mask_conf` or more are kept too, on the grid of the network's input.
     """
     base: Any = SegmentationValidator if task == "segment" else DetectionValidator
-    keeps_masks = task == "segment" and mask_conf is not None
+    least_conf = mask_conf if task == "segment" else None
     dataset_ids, is_same = torch.tensor(class_ids), list(class_ids) == list(range(len(class_ids)))
 
     class Recorder(base):  # type: ignore[misc]
@@ -37,7 +37,7 @@ def recorder(task: str, root: Path, class_ids: Sequence[int], mask_conf: float |
             super().init_metrics(model)
             self.metrics.names = self.data["names"]
             self.images: list[dict[str, Any]] = []
-            if keeps_masks:
+            if least_conf is not None:
                 self.process = self._process
 
         def _process(self, protos: Any, coefficients: Any, *args: Any, **options: Any) -> Any:
@@ -65,7 +65,7 @@ def recorder(task: str, root: Path, class_ids: Sequence[int], mask_conf: float |
 
         def _process_batch(self, preds: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
             tp: dict[str, Any] = super()._process_batch(preds, batch)
-            kept: dict[str, Any] = _masks(preds, batch, mask_conf) if keeps_masks and mask_conf is not None else {}
+            kept: dict[str, Any] = {} if least_conf is None else _masks(preds, batch, least_conf)
             self.images.append(
                 kept
                 | {

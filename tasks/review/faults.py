@@ -15,17 +15,17 @@ from tasks.review.sight import Sight
 
 Chance = np.random.Generator
 Classes = Collection[int]
-Spoilt = tuple[Sight, int] | None
+Faulty = tuple[Sight, int] | None
 
 
-def moved(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
+def moved(sight: Sight, i: int, chance: Chance, classes: Classes) -> Faulty:
     """By 0.3 to 0.8 of its size, to a random side."""
     box, angle = sight.labels.box_xyxy[i], chance.uniform(0, 2 * np.pi)
     step = chance.uniform(0.3, 0.8) * (box[2:] - box[:2]) * (np.cos(angle), np.sin(angle))
     return _shifted(sight, i, step, i), i
 
 
-def swapped(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
+def swapped(sight: Sight, i: int, chance: Chance, classes: Classes) -> Faulty:
     """Of another class."""
     others = [cls for cls in sorted(classes) if cls != sight.labels.cls[i]]
     if not others:
@@ -33,20 +33,20 @@ def swapped(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
     return sight.with_label(i, int(chance.choice(others)), sight.labels.box_xyxy[i], sight.drawn[i]), i
 
 
-def added(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
+def added(sight: Sight, i: int, chance: Chance, classes: Classes) -> Faulty:
     """A copy at a random place."""
     box, end = sight.labels.box_xyxy[i], len(sight.labels.cls)
     place = chance.uniform(0, 1, 2) * np.maximum(np.array(sight.size_wh) - (box[2:] - box[:2]), 0)
     return _shifted(sight, i, place - box[:2], end), end
 
 
-def removed(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
+def removed(sight: Sight, i: int, chance: Chance, classes: Classes) -> Faulty:
     """Taken away."""
     near, at = sight.near(i)
     return near.without(at), -1
 
 
-def merged(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
+def merged(sight: Sight, i: int, chance: Chance, classes: Classes) -> Faulty:
     """Joined to the nearest label of its class, if that is nearer than the label is long."""
     boxes, cls = sight.labels.box_xyxy, sight.labels.cls
     gap = np.maximum(np.maximum(boxes[:, :2] - boxes[i, 2:], boxes[i, :2] - boxes[:, 2:]), 0).max(1)
@@ -59,7 +59,7 @@ def merged(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
     return joined.without(j), i - (j < i)
 
 
-def halved(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
+def halved(sight: Sight, i: int, chance: Chance, classes: Classes) -> Faulty:
     """Without what lies on one side of a line through its middle."""
     mask, grid = sight.drawn[i], sight.grid
     pixels = mask.pixels()
@@ -74,7 +74,7 @@ def halved(sight: Sight, i: int, chance: Chance, classes: Classes) -> Spoilt:
     return sight.with_label(i, int(sight.labels.cls[i]), box, half), i
 
 
-Way = Callable[[Sight, int, Chance, Classes], Spoilt]
+Way = Callable[[Sight, int, Chance, Classes], Faulty]
 FAULTS: tuple[Way, ...] = (moved, swapped, added, removed, merged, halved)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from tasks.common.params import ReviewParams
 from tasks.measure.boxes import box_iou
@@ -154,10 +155,6 @@ def fitted(made: Floats, weights: Floats, observed: Floats) -> Floats:
     def loss(beta: Floats) -> tuple[float, Floats]:
         z, slope = x @ beta, np.append(0, beta[1:])
         value = (weight * (np.logaddexp(0, z) - is_made * z)).sum() + RIDGE / 2 * (slope**2).sum()
-        return float(value), x.T @ (weight * (_share(z) - is_made)) + RIDGE * slope
+        return float(value), x.T @ (weight * (expit(z) - is_made)) + RIDGE * slope
 
-    return _share(x[len(made) :] @ minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x)
-
-
-def _share(z: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-np.clip(z, -30, 30))))
+    return np.asarray(expit(x[len(made) :] @ minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x))

@@ -58,15 +58,17 @@ class Overlap:
         """(T, D) the share of each label that lies in each detection."""
         return np.asarray(self.shared_px / np.maximum(self.label_px, 1)[:, None])
 
+    def is_apart(self, d: int, others: Sequence[int]) -> bool:
+        """Whether detection `d` is another object than each of the detections `others`."""
+        smaller = np.minimum(self.detection_px[d], self.detection_px[others])
+        return bool((self.between_px[d, others] < SHARED * np.maximum(smaller, 1)).all())
+
 
 def with_masks(
     findings: Sequence[Finding], labels: Targets, detections: Detections, overlap: Overlap, min_conf: float, min_iou: float
 ) -> list[Finding]:
     """The `findings` from boxes, looked at again by masks. `min_iou` is that of two masks, from which on they are one outline."""
-    merged, split = (
-        _merged(labels, detections, overlap, min_conf, min_iou),
-        _split(labels, detections, overlap, min_conf, min_iou),
-    )
+    merged, split = (find(labels, detections, overlap, min_conf, min_iou) for find in (_merged, _split))
     kept, overlooked = list[Finding](), list[int]()
     for finding in findings:
         i, d = finding.label, finding.detection
@@ -76,7 +78,7 @@ def with_masks(
                 kept.append(finding)
         elif i in merged or i in split:
             kept.append(merged.get(i) or split[i])
-        elif finding.kind in ("agrees", "badly located") and d < len(overlap.detection_px):
+        elif finding.kind == "agrees" and d < len(overlap.detection_px):
             kept.append(_outlined(finding, overlap, labels, detections, min_iou))
         else:
             kept.append(finding)
@@ -85,16 +87,11 @@ def with_masks(
 
 def _is_new(d: int, overlooked: Sequence[int], overlap: Overlap) -> bool:
     """Whether a detection is of an object that is neither labelled as a part of a whole nor `overlooked` already."""
-    if overlap.detection_inside[:, d].max(initial=0.0) >= INSIDE:
-        return False
-    smaller = np.minimum(overlap.detection_px[d], overlap.detection_px[overlooked])
-    return bool((overlap.between_px[d, overlooked] < SHARED * np.maximum(smaller, 1)).all())
+    return overlap.detection_inside[:, d].max(initial=0.0) < INSIDE and overlap.is_apart(d, overlooked)
 
 
 def _outlined(finding: Finding, overlap: Overlap, labels: Targets, detections: Detections, min_iou: float) -> Finding:
     """A finding about a label that agrees, with the detection that has the most alike outline."""
-    if finding.kind != "agrees":
-        return finding
     is_same = detections.cls[: len(overlap.detection_px)] == labels.cls[finding.label]
     iou = np.where(is_same, overlap.iou[finding.label], 0.0)
     d = int(iou.argmax())
@@ -105,14 +102,13 @@ def _outlined(finding: Finding, overlap: Overlap, labels: Targets, detections: D
 def _merged(labels: Targets, detections: Detections, overlap: Overlap, min_conf: float, min_iou: float) -> dict[int, Finding]:
     """The labels that lie over two or more detections of their class, and that no detection has alone."""
     iou, inside, found = overlap.iou, overlap.detection_inside, dict[int, Finding]()
-    sure = np.flatnonzero(detections.conf[: iou.shape[1]] >= min_conf)
+    sure: list[int] = np.flatnonzero(detections.conf[: iou.shape[1]] >= min_conf).tolist()
     for i in range(len(iou)):
         parts = [d for d in sure if inside[i, d] >= INSIDE and detections.cls[d] == labels.cls[i] and iou[:, d].argmax() == i]
         apart: list[int] = []
         for d in parts:  # the surest first
-            smaller = np.minimum(overlap.detection_px[d], overlap.detection_px[apart])
-            if (overlap.between_px[d, apart] < SHARED * smaller).all():
-                apart.append(int(d))
+            if overlap.is_apart(d, apart):
+                apart.append(d)
         if len(apart) < 2 or iou[i, sure].max() >= min_iou:
             continue
         covered = overlap.shared_px[i, apart].sum() / overlap.label_px[i]

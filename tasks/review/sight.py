@@ -41,8 +41,7 @@ class Sight:
         """What a model did with an image whose label file has `rows`. Masks are compared where the labels have outlines."""
         corners = [np.concatenate((row.corners.min(0), row.corners.max(0))) * np.tile(image.size_wh, 2) for row in rows]
         boxes = np.array(corners, np.float32).reshape(-1, 4)
-        first, ids = np.zeros(len(rows), np.int32), np.array([row.cls for row in rows], np.int32)
-        labels = Targets(first, ids, boxes, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        labels = _labels(np.array([row.cls for row in rows], np.int32), boxes)
         if image.grid is None:
             return cls(image.size_wh, labels, detected([image]))
         drawn = tuple(image.grid.drawn(row.corners * image.size_wh) for row in rows)
@@ -82,8 +81,12 @@ class Sight:
         if i == len(ids):
             ids, boxes = np.append(ids, np.int32(cls)), np.append(boxes, box_xyxy[None], axis=0)
         ids[i], boxes[i] = cls, box_xyxy
-        labels = Targets(np.zeros(len(ids), np.int32), ids, boxes, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
-        return replace(self, labels=labels, drawn=(*self.drawn[:i], mask, *self.drawn[i + 1 :]))
+        return replace(self, labels=_labels(ids, boxes), drawn=(*self.drawn[:i], mask, *self.drawn[i + 1 :]))
+
+
+def _labels(ids: NDArray[np.int32], boxes_xyxy: NDArray[np.float32]) -> Targets:
+    """Labels of one image from their classes (N,) and boxes (N, 4)."""
+    return Targets(np.zeros(len(ids), np.int32), ids, boxes_xyxy, np.prod(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1))
 
 
 def _touches(boxes_xyxy: NDArray[np.float32], around_xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:

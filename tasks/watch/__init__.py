@@ -82,12 +82,12 @@ def write(params: Params, watch: Watch, then: Evaluation, seen: Seen) -> None:
     histograms = {d.feature: pictures.histogram(d.feature, before[d.feature], after[d.feature]) for d in drifts}
     drifted = {d.feature: after[d.feature] for d in drifts if d.is_real}
     medians = {d.feature: d.median_then for d in drifts}
-    unlike_now, unlike_then = (unlike.unlikeness(before, values, drifts) for values in (after, before))
     galleries: list[tuple[str, list[Shot]]] = []
     if watch.drops and shows_images:
         chosen = pictures.most_missed(seen, params.watch.page_images)
         galleries.append((MISSED_MOST, pictures.shots(seen, chosen, drifted, medians, True)))
     if drifted and shows_images:
+        unlike_now, unlike_then = (unlike.unlikeness(before, values, drifts) for values in (after, before))
         chosen = [int(i) for i in np.argsort(-unlike_now, kind="stable")][: params.watch.page_images]
         galleries.append(("Least like registration", pictures.shots(seen, chosen, drifted, medians, False)))
         at_registration = Seen(Path(then.split.get("dataset", "")), then, seen.min_conf)

@@ -40,8 +40,13 @@ def level(then: Features) -> float:
     It is an order statistic, so that this holds whatever the distribution (Vovk et al., Algorithmic Learning in a Random World,
     2005, conformal prediction); of fewer than 1 / FALSE_ALARMS images it is the largest.
     """
-    values = np.sort(furthest(then, then))
-    return float(values[min(int(np.ceil((len(values) + 1) * (1 - FALSE_ALARMS))), len(values)) - 1])
+    return exceeded_by(furthest(then, then), FALSE_ALARMS)
+
+
+def exceeded_by(values: NDArray[np.float64], share: float) -> float:
+    """The level that a further value like the `values` (N,) exceeds in `share` of cases, see `level`."""
+    rank = min(int(np.ceil((len(values) + 1) * (1 - share))), len(values))
+    return float(np.sort(values)[rank - 1])
 
 
 def unlikeness(then: Features, now: Features, drifts: Sequence[Drift]) -> NDArray[np.float64]:
