@@ -37,6 +37,7 @@ def improve() -> State[str]:
     drop_duplicates()
     code_before = code.state()
     params, stale = prepare()
+    preflight.name_new_keys()
     if not stale:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(params, *register_model(params))}")
     print(dvcstale.summary(stale))
@@ -82,6 +83,7 @@ def main() -> None:
     with stage.user_errors():
         params, stale = prepare()
         if not stale:  # without the seconds that a temporary server takes
+            preflight.name_new_keys()
             text = f"{NOTHING}\n{summary.summarise(params, *register_model.fn(params))}"
         else:
             try:

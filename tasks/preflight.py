@@ -13,8 +13,8 @@ from tasks.common import dvcfiles, dvcrestore, git, stage
 from tasks.common.champion import no_champion
 from tasks.common.dataset import Dataset, read_dataset
 from tasks.common.errors import DatasetError, WorkspaceError
-from tasks.common.params import Params
-from tasks.common.paths import CHAMPION, REGISTERED, SAMPLE
+from tasks.common.params import Params, upgrade_notes
+from tasks.common.paths import CHAMPION, PARAMS, REGISTERED, SAMPLE
 from tasks.common.weights import require_weights
 from tasks.export.formats import unavailable
 from tasks.registry import Registry
@@ -59,6 +59,12 @@ def check(params: Params) -> None:
     require_weights(weights)
 
 
+def name_new_keys() -> None:
+    """Say what params.yaml lacks since a newer Ratchet was merged, and what it has too much."""
+    for note in upgrade_notes():
+        log.warning("%s: %s", PARAMS, note)
+
+
 def require_split(dataset: Dataset, split: str) -> None:
     """Refuse a dataset without the gate split: `evaluate` would stop, after both trainings.
 
@@ -75,6 +81,7 @@ def require_split(dataset: Dataset, split: str) -> None:
 
 def run(params: Params) -> None:
     """Check, and say that all is well."""
+    name_new_keys()
     check(params)
     log.info("preflight: git, DVC, %s and %s can be used", params.data.path, params.baseline.weights)
 

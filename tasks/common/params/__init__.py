@@ -26,6 +26,7 @@ from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams
 from tasks.common.params.recipes import RecipesParams, fill
 from tasks.common.params.training import BaselineParams, FinetuneParams, ScheduleParams, TrainParams
 from tasks.common.params.types import STRICT
+from tasks.common.params.upgrade import complete, notes
 from tasks.common.paths import PARAMS
 from tasks.common.yaml import line_of, load_yaml, parse_scalar
 
@@ -48,6 +49,7 @@ __all__ = [
     "ValidateParams",
     "WatchParams",
     "load",
+    "upgrade_notes",
 ]
 
 
@@ -88,19 +90,34 @@ def load(path: Path = PARAMS, overrides: Iterable[str] = ()) -> Params:
 
     Raises:
         ParamsError: the file is missing or not YAML, or a key is unknown, missing, of a wrong type or out of range;
-            every bad key is listed with its line.
+            every bad key is listed with its line. Keys that newer releases brought may be missing (upgrade.ADDED).
     """
-    if not exists(path):
-        raise ParamsError("no such file", where=str(path), fix="Run from the root of the repository.")
-    values = load_yaml(path)
-    if not isinstance(values, dict):
-        raise ParamsError("expected sections such as `gate:`", where=str(path), fix="Restore it: git checkout params.yaml")
+    values = _read(path)
+    complete(values)
     given = [_apply(values, override) for override in overrides]
     values = fill(values)
     try:
         return TypeAdapter(Params).validate_python(values)
     except ValidationError as error:
         raise _explain(error, values, path, given) from None
+
+
+def upgrade_notes(path: Path = PARAMS) -> list[str]:
+    """What an older params.yaml lacks or has too much, a line each; `load` takes such a file.
+
+    Raises:
+        ParamsError: the file is missing or not YAML.
+    """
+    return notes(_read(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not exists(path):
+        raise ParamsError("no such file", where=str(path), fix="Run from the root of the repository.")
+    values = load_yaml(path)
+    if not isinstance(values, dict):
+        raise ParamsError("expected sections such as `gate:`", where=str(path), fix="Restore it: git checkout params.yaml")
+    return values
 
 
 def _apply(values: dict[str, Any], override: str) -> str:
