@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from flows.improve import makers_of_data
 from flows.stages import STAGES
 from tasks.common import dvc, params
-from tasks.common.dvcpipeline import built_from
+from tasks.common.dvcpipeline import built_from, compared_by_stages
 from tasks.common.errors import WorkspaceError
 from tasks.common.stage import disk_full
 from tasks.registry import Registry
@@ -120,3 +121,28 @@ def test_a_broken_file_of_somebody_else_is_named_where_dvc_must_read_all(root: P
     (root / ".dvcignore").write_text("prep\n")
     dvc.run(["add", "data/mine"], lock_wait_s=5)
     assert (root / "data/mine.dvc").is_file()
+
+
+@pytest.mark.slow
+def test_a_tracked_dataset_is_compared_once_and_what_its_file_names_still_counts(root: Path) -> None:
+    (root / "raw").mkdir()
+    (root / "raw/0.txt").write_text("0")
+    ws.dvc("add", "-q", "raw")
+    pipeline = yaml.safe_load((root / "dvc.yaml").read_text())
+    pipeline["stages"]["finetune"]["deps"].append("raw")
+    (root / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    ws.run_stages(root)
+    assert compared_by_stages(built_from(["finetune"])) == {"raw.dvc": Path("raw")}
+    assert dvc.stale_stages(["finetune"], lock_wait_s=5) == {}
+    before = (root / "raw.dvc").read_text()
+
+    (root / "raw/0.txt").write_text("1")
+    assert dvc.stale_stages(["finetune"], lock_wait_s=5) == {"finetune": ("raw changed",)}
+    ws.dvc("add", "-q", "raw")
+    assert set(dvc.stale_stages(["finetune"], lock_wait_s=5)) == {"finetune", "raw.dvc"}
+    ws.run_stages(root)
+    (root / "raw.dvc").write_text(before)
+    assert dvc.stale_stages(["finetune"], lock_wait_s=5) == {"raw.dvc": ("it names another version of raw than dvc.lock",)}
+    ws.dvc("add", "-q", "raw")
+    shutil.rmtree(root / ".dvc/cache")
+    assert dvc.stale_stages(["finetune"], lock_wait_s=5)["raw.dvc"] == ("its result raw is not in the cache",)

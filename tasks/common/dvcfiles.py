@@ -137,6 +137,12 @@ def locked_dependencies() -> tuple[Path, ...]:
     return tuple(Path(path) for path in sorted(paths - locked_outputs().keys()))
 
 
+def locked_md5s(path: Path) -> set[str]:
+    """The versions of `path` that the stages in dvc.lock were built from; empty where none was."""
+    entries = (entry for content in _locked_stages().values() for entry in content.get("deps", ()))
+    return {str(entry["md5"]) for entry in entries if entry["path"] == path.as_posix() and "md5" in entry}
+
+
 def uncached_outputs(stage: str | None = None) -> tuple[Path, ...]:
     """The outputs of `stage`, or of all, that dvc.yaml marks `cache: false`: DVC keeps no copy of them."""
     stages = (load_yaml(DVC_YAML) or {}).get("stages", {}) if DVC_YAML.is_file() else {}

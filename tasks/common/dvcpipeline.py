@@ -26,8 +26,7 @@ def built_from(stages: Sequence[str] = ()) -> tuple[str, ...]:
 
     What DVC tracks without a stage, such as a dataset that was added, is named by its .dvc file.
     """
-    pipeline: Mapping[str, Any] = (load_yaml(DVC_YAML) or {}).get("stages", {}) if DVC_YAML.is_file() else {}
-    params = load_yaml(PARAMS) if PARAMS.is_file() else {}
+    pipeline, params = _pipeline()
     outs = {name: tuple(_paths(content, ("outs", "metrics", "plots"), params)) for name, content in pipeline.items()}
     order: dict[str, None] = {}
 
@@ -45,6 +44,20 @@ def built_from(stages: Sequence[str] = ()) -> tuple[str, ...]:
         if name in pipeline:
             visit(name, ())
     return tuple(order)
+
+
+def compared_by_stages(names: Sequence[str]) -> dict[str, Path]:
+    """The .dvc files among `names` whose folder or file one of the stages among them depends on, with that path."""
+    pipeline, params = _pipeline()
+    deps = {path for name in names if name in pipeline for path in _paths(pipeline[name], ("deps",), params)}
+    files = {dvc_file(path).as_posix(): path for path in deps}
+    return {name: files[name] for name in names if name in files}
+
+
+def _pipeline() -> tuple[Mapping[str, Any], Any]:
+    """The stages of dvc.yaml by name, and the content of params.yaml; both empty where there is none."""
+    stages: Mapping[str, Any] = (load_yaml(DVC_YAML) or {}).get("stages", {}) if DVC_YAML.is_file() else {}
+    return stages, load_yaml(PARAMS) if PARAMS.is_file() else {}
 
 
 def _paths(content: Mapping[str, Any], kinds: Sequence[str], params: Any) -> Iterator[Path]:
