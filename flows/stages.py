@@ -45,8 +45,11 @@ HINTS = re.compile(
 
 
 @task(task_run_name="{stage}")
-def build(stage: str, params: Params) -> State[None]:
-    """Bring `stage` up to date through DVC; a finished one costs a second and ends in the state Unchanged."""
+def build(stage: str, params: Params, *, is_stale: bool = False) -> State[None]:
+    """Bring `stage` up to date through DVC; a finished one costs a second and ends in the state Unchanged.
+
+    With `is_stale` it is built without being compared again.
+    """
     detector, log = params.registry.name, get_run_logger()
     shown: AbstractContextManager[None] = nullcontext()
     if stage in TRAINING:
@@ -61,7 +64,7 @@ def build(stage: str, params: Params) -> State[None]:
             log.info(line)
 
     with shown:
-        dvc.reproduce(stage, lock_wait_s=params.flow.lock_wait_s, on_line=on_line)
+        dvc.reproduce(stage, lock_wait_s=params.flow.lock_wait_s, on_line=on_line, is_stale=is_stale)
     name, message = ends[-1]
     return Completed(name=name, message=message)
 

@@ -24,9 +24,7 @@ ROOT = Path(__file__).parents[1]
 OLD = "8c8d0a1"
 """The last commit of 27 November 2026."""
 EDITED: dict[str, dict[str, object]] = {
-    "sample": {"num_train": 64, "num_val": 24, "num_test": 32},
-    "baseline": {"epochs": 2},
-    "finetune": {"epochs": 1},
+    **checkout.SMALL,
     "export": {"formats": []},
     "registry": {"push": False},
     "gate": {"min_gain": 0.02, "confidence": None},

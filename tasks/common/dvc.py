@@ -112,8 +112,11 @@ def repository() -> Repo:
         return Repo(".")
 
 
-def reproduce(stage: str, *, lock_wait_s: float, on_line: OnLine = log.info) -> None:
+def reproduce(stage: str, *, lock_wait_s: float, on_line: OnLine = log.info, is_stale: bool = False) -> None:
     """Bring one stage of dvc.yaml up to date; after a failure its previous outputs are back in place.
+
+    One of which the caller knows that it `is_stale` is run without being compared and looked for in DVC's run cache: for a
+    stage that depends on a large folder DVC would walk through it seven times more.
 
     `--wait-for-lock`: without it a `dvc push` elsewhere at the moment the stage ends would throw its result away
     (DVC waits 3 s only, https://github.com/iterative/dvc/issues/10752).
@@ -126,7 +129,8 @@ def reproduce(stage: str, *, lock_wait_s: float, on_line: OnLine = log.info) -> 
         wait.step()
     try:
         with _outputs_kept(stage):
-            run(["--wait-for-lock", "repro", "--single-item", stage], lock_wait_s=lock_wait_s, on_line=on_line)
+            options = ["--force"] if is_stale else []
+            run(["--wait-for-lock", "repro", *options, "--single-item", stage], lock_wait_s=lock_wait_s, on_line=on_line)
     except LockError:
         raise
     except BaseException:

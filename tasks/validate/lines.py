@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tasks.common.dataset import LINE_BREAKS, Dataset, label_file, shown
-from tasks.common.files import UnreadableError, exists, read_bytes
+from tasks.common.dataset import LINE_BREAKS, Dataset, label_path, shown
+from tasks.common.files import UnreadableError, read_bytes
 
 MAX_LABEL_BYTES = 2**26
 """20,000 outlines of 100 corners take 36 MB."""
@@ -81,26 +81,28 @@ def read_text(path: Path) -> Text:
 
 def orphans(dataset: Dataset) -> list[Path]:
     """The label files that lie beside those of the dataset's images and belong to no image, sorted, without hidden files."""
-    expected = {label_file(image) for image in dataset.images}
-    image_folders = {image.parent for image in dataset.images}
-    label_paths: set[Path] = set()
-    for folder in {label.parent for label in expected}:
+    expected = {label_path(str(image)) for image in dataset.images}  # texts: paths take ten times as long to compare
+    image_folders = {os.path.dirname(str(image)) for image in dataset.images}  # noqa: PTH120 - as above
+    label_paths: set[str] = set()
+    for folder in {os.path.dirname(label) for label in expected}:  # noqa: PTH120
         for parent, folders, names in os.walk(folder):
-            label_paths.update(Path(parent, name) for name in names if name.endswith(".txt") and not name.startswith("."))
+            label_paths.update(f"{parent}{os.sep}{name}" for name in names if name.endswith(".txt") and not name.startswith("."))
             folders[:] = [name for name in folders if not name.startswith(".")]
             if folder in image_folders:  # images and labels in one folder: what lies below may be anything
                 folders.clear()
-    return sorted(path for path in label_paths - expected if path.name.partition(".")[0].lower() not in NOT_LABELS)
+    unknown = map(Path, label_paths - expected)
+    return sorted(path for path in unknown if path.name.partition(".")[0].lower() not in NOT_LABELS)
 
 
 def label_files(dataset: Dataset, images: pl.DataFrame) -> Iterator[LabelFile]:
     """The label files of the dataset's images, in their order; each once a split."""
-    known: set[tuple[str, Path]] = set()
-    for image, row in zip(dataset.images, images.iter_rows(named=True), strict=True):
-        path = label_file(image)
-        if (row["split"], path) not in known and exists(path):
-            known.add((row["split"], path))
-            yield LabelFile(path, row["split"], row["file"], (row["width"], row["height"]))
+    known: set[tuple[str, str]] = set()
+    rows = images.select("split", "file", "width", "height").iter_rows()
+    for image, (split, name, width, height) in zip(dataset.images, rows, strict=True):
+        path = label_path(str(image))
+        if (split, path) not in known and os.path.lexists(path):
+            known.add((split, path))
+            yield LabelFile(Path(path), split, name, (width, height))
 
 
 def _rows(files: Sequence[LabelFile], texts: Sequence[Text], root: Path) -> pl.DataFrame:
