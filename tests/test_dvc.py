@@ -105,6 +105,15 @@ class TestRun:
         assert "2%" not in seen
         assert dvc.stale_stages(["gate"], lock_wait_s=10) == {}
 
+    def test_a_stage_that_is_known_to_be_stale_is_run_without_a_look_at_what_it_depends_on(self, root: Path) -> None:
+        shown: list[str] = []
+
+        dvc.reproduce("gate", lock_wait_s=10, on_line=shown.append)
+        assert "Stage 'gate' didn't change, skipping" in shown
+        dvc.reproduce("gate", lock_wait_s=10, on_line=shown.append, is_stale=True)
+        assert "Running stage 'gate':" in shown
+        assert dvc.stale_stages(["gate"], lock_wait_s=10) == {}
+
     def test_a_stages_own_error_comes_out_once_and_the_old_result_is_back(self, root: Path) -> None:
         before = {p: p.read_bytes() for p in (*Path("reports").iterdir(), Path("dvc.lock"))}
         block = PipelineError("no decision\npossible", where="params.yaml:3", fix="Set it.").block()
