@@ -11,7 +11,7 @@ import pytest
 
 from flows import annotate, asking
 from tasks.annotate import project
-from tasks.annotate.server import VARIABLE
+from tasks.annotate.servers.labelstudio_api import VARIABLE
 from tasks.annotate.types import Choice
 from tests.labelling import ROOT, ask, doubt, make_dataset, review, values
 from tests.studio import studio
@@ -81,7 +81,7 @@ def test_a_bundle_in_a_project_names_both_and_one_without_its_folder(shown: dict
     without = asking.publish_bundle(bundle, "detector")
     text = shown["detector-asked-doubts"]
     with studio("token") as server:
-        project.send(bundle, project.find(server.url, "detector"))
+        project.send(bundle, project.find(server.url, "detector", "label-studio"))
     with_project = asking.publish_bundle(bundle, "detector")
 
     assert without == f"2 images in {bundle}"
@@ -98,7 +98,7 @@ def test_the_flow_makes_a_bundle_and_sends_it_where_the_worker_says(shown: dict[
     Path("params.yaml").write_text(settings)
     monkeypatch.setenv(VARIABLE, "token")
     with studio("token") as server:
-        monkeypatch.setenv(annotate.SERVER, server.url)
+        monkeypatch.setenv(annotate.SERVERS["label-studio"], server.url)
 
         sent = annotate.annotate.fn(num=1)
         monkeypatch.setenv("LABEL_STUDIO_URL", "http://nowhere.invalid")
