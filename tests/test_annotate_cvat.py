@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3.util import Retry
 
 pytest.importorskip("cvat_sdk", reason="needs the extra [cvat]")
 
 from tasks.annotate import __main__ as program
 from tasks.annotate import project
-from tasks.annotate.servers import cvat
+from tasks.annotate.servers import cvat, refusals
 from tasks.annotate.servers.cvat import VARIABLE
 from tasks.common.errors import DatasetError, PipelineError, WorkspaceError
 from tests.api import free_port
@@ -34,7 +35,7 @@ def here(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CvatServe
     review(DOUBTED)
     monkeypatch.setenv(VARIABLE, TOKEN)
     monkeypatch.setattr(cvat, "POLL_S", 0.01)
-    monkeypatch.setattr(cvat, "RETRIES", 0)
+    monkeypatch.setattr(refusals, "RETRIES", Retry(0, raise_on_status=False))
     with cvat_server(TOKEN) as found:
         yield found
 
@@ -121,7 +122,7 @@ def test_an_answer_counts_for_every_bundle_that_asks_the_question(here: CvatServ
     assert [record.message.split()[-4:] for record in caplog.records[-2:]] == [["new", "for", "bundle", b.name] for b in bundles]
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("at", [1, 3, 4, 5])
 def test_a_server_that_stops_half_way_is_told_and_another_call_goes_on(
     here: CvatServer, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +266,17 @@ def test_images_by_their_place_go_in_by_hand(here: CvatServer) -> None:
         send(here, ask("cvat", images="path"))
     with pytest.raises(DatasetError, match="it is a bundle for coco"):
         send(here, ask("coco"))
+
+
+def test_a_proxy_of_the_environment_is_asked_unless_it_says_no(here: CvatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", here.url)
+
+    assert project.find("http://cvat.invalid:8080", "detector", "cvat").project is None
+    monkeypatch.setenv("no_proxy", "cvat.invalid")
+    with pytest.raises(WorkspaceError, match="CVAT does not answer: Failed to resolve"):
+        project.find("http://cvat.invalid:8080", "detector", "cvat")
 
 
 def test_asking_and_taking_from_the_command_line(here: CvatServer, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

@@ -13,7 +13,7 @@ from urllib3.util import Retry
 
 from tasks.annotate import __main__ as program
 from tasks.annotate import project
-from tasks.annotate.servers import labelstudio_api
+from tasks.annotate.servers import refusals
 from tasks.annotate.servers.labelstudio_api import VARIABLE
 from tasks.annotate.servers.types import Address
 from tasks.common.errors import DatasetError, PipelineError, WorkspaceError
@@ -31,7 +31,7 @@ def here(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     make_dataset("polygons")
     review([doubt(0, 1), doubt(1, 2), doubt(0, None, "overlooked", "val", "60 40 80 60")])
     monkeypatch.setenv(VARIABLE, TOKEN)
-    monkeypatch.setattr(labelstudio_api, "RETRIES", Retry(0, raise_on_status=False))
+    monkeypatch.setattr(refusals, "RETRIES", Retry(0, raise_on_status=False))
     with studio(TOKEN) as found:
         yield found
 

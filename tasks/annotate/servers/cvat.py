@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urljoin
+from urllib.request import getproxies
 
 from urllib3.exceptions import HTTPError, SSLError
 from urllib3.util import Timeout
@@ -33,8 +34,6 @@ from tasks.common.text import first
 VARIABLE = "CVAT_ACCESS_TOKEN"
 WHERE_TOKENS_ARE = f"Make one on the server's page `Profile`, `Security`, not read-only, and put it into the variable {VARIABLE}."
 FORMAT = "CVAT 1.1"
-RETRIES = 3
-"""Tries more to connect, and to read."""
 POLL_S = 1
 """Between two looks at an import."""
 MAX_NAME = 50
@@ -51,6 +50,7 @@ class Cvat:
     def __init__(self, url: str) -> None:
         token = refusals.token(VARIABLE, "CVAT", WHERE_TOKENS_ARE)
         try:
+            from cvat_sdk.api_client.rest import RESTClientObject
             from cvat_sdk.core.client import AccessTokenCredentials, Client, Config
         except ModuleNotFoundError:
             fix = "Run `pip install 'yolo-ratchet[cvat]'`."
@@ -60,8 +60,11 @@ class Cvat:
         self.url = url
         self._client = Client(url, logger=log, config=Config(status_check_period=POLL_S), check_server_version=False)
         self._client.login(AccessTokenCredentials(token))
-        pool = self._client.api_client.rest_client.pool_manager
-        pool.request = partial(_request, pool.request)
+        api, proxies = self._client.api_client, getproxies()
+        api.configuration.proxy, api.configuration.no_proxy = proxies.get(url.partition(":")[0]), proxies.get("no")
+        api.configuration.retries = refusals.RETRIES
+        api.rest_client = RESTClientObject(api.configuration)
+        api.rest_client.pool_manager.request = partial(_request, api.rest_client.pool_manager.request)
 
     def project(self, number: int) -> Found:
         project = self._project(number)
@@ -160,7 +163,7 @@ class Cvat:
 
 def _request(request: Any, method: str, url: str, **options: Any) -> Any:
     """A request of cvat-sdk, which would wait for an answer for ever, and carry the token along a detour."""
-    return request(method, url, **options | {"timeout": Timeout(*TIMEOUT_S), "redirect": False, "retries": RETRIES})
+    return request(method, url, **options | {"timeout": Timeout(*TIMEOUT_S), "redirect": False})
 
 
 def _json(body: Any) -> Any:

@@ -18,17 +18,12 @@ from urllib.parse import urljoin
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.util import Retry
 
 from tasks.annotate.servers import refusals
 from tasks.annotate.servers.refusals import DETOUR, NO_SERVER, STEPS, TIMEOUT_S
 from tasks.common.errors import WorkspaceError
 
 VARIABLE = "LABEL_STUDIO_API_KEY"
-RETRIES = Retry(
-    total=3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), respect_retry_after_header=False, raise_on_status=False
-)
-"""Connecting is tried again, and so is what only reads. What may have been written is not: another `send` looks what is there."""
 EXCHANGE_AFTER_S = 60
 """Age at which a short-lived token is replaced; Label Studio's last 5 minutes."""
 PAGE = 500
@@ -56,7 +51,7 @@ class Api:
             DefaultCookiePolicy(allowed_domains=[])
         )  # the token logs in, and no session of a browser
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
+            self._session.mount(scheme, HTTPAdapter(max_retries=refusals.RETRIES))
         self._session.auth = _Personal(self, token) if token.count(".") == 2 else _Legacy(token)
 
     def get(self, path: str, **query: str | int) -> Any:

@@ -1,4 +1,4 @@
-"""What a server refuses, in words that say what to do."""
+"""How patiently servers are asked, and what they refuse, in words that say what to do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from urllib3.util import Retry
+
 from tasks.common.errors import WorkspaceError
 
 TIMEOUT_S = (10, 120)
 """To connect, and until the server answers."""
+RETRIES = Retry(
+    total=3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), respect_retry_after_header=False, raise_on_status=False
+)
+"""Connecting is tried again, and so is what only reads. What may have been written is not: another `send` looks what is there."""
 MAX_WORDS = 600
 """Characters of a server's words that are shown."""
 NO_SERVER = "Name the address at which you open it in a browser: `--to http://host:8080`."
