@@ -146,7 +146,10 @@ class Handler(BaseHTTPRequestHandler):
                 return self.status_of(int(rq_id.rpartition("=")[2]))
             case ["tasks"]:
                 tasks = [task for task in here.tasks if task["project"] == project]
-                return page([{"id": task["id"], "name": task["name"]} | LISTS for task in tasks])
+                sizes = [{"size": len(task["frames"])} if task["frames"] else {} for task in tasks]
+                return page(
+                    [{"id": task["id"], "name": task["name"]} | size | LISTS for task, size in zip(tasks, sizes, strict=True)]
+                )
             case ["jobs"]:
                 done = [task for task in here.tasks if task["project"] == project and task["state"] == query["state"][0]]
                 return page([{"id": 100 + task["id"], "task_id": task["id"], "start_frame": 0} | LISTS for task in done])

@@ -141,6 +141,15 @@ def test_a_server_that_stops_half_way_is_told_and_another_call_goes_on(
     assert (names(here), len(here.projects)) == (["0001", "0002", "0003"], 1)
 
 
+def test_a_task_of_a_person_without_images_is_left_alone(here: CvatServer) -> None:
+    bundle = send(here)
+    here.tasks.append({"id": 2, "project": 1, "name": "by hand", "frames": [], "state": "new"})
+
+    send(here, bundle)
+
+    assert len(here.tasks) == 2
+
+
 def test_a_call_after_a_kill_waits_for_what_the_server_has_and_sends_nothing_twice(
     here: CvatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,8 +93,9 @@ class Cvat:
                     self._client.wait_for_completion(request.id)
         asked = set[str]()
         for task in self._listed("tasks", project_id=number):
-            with self._in_words():
-                meta, _ = self._client.api_client.tasks_api.retrieve_data_meta(task.id)
+            if task.get("size"):  # else a person made it, and there are no images in it yet
+                with self._in_words():
+                    meta, _ = self._client.api_client.tasks_api.retrieve_data_meta(task.id)
                 asked |= {found[1] for frame in meta.frames if (found := cvat.QUESTION.search(frame.name))}
         return asked
 
