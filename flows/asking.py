@@ -58,7 +58,7 @@ def page(what: Listed, choices: Sequence[Choice], detector: str) -> str:
             f"# What to look at next: {what}",
             f"{counted(num, 'image')}. {_shown(num)}Hand them to a labelling tool with the deployment `{by_hand}`, or",
             f"```\n{command}\n```",
-            "This writes a bundle; with `--to URL` it goes straight into a project of Label Studio.",
+            "This writes a bundle; with `--to URL` it goes straight into a project of Label Studio or CVAT.",
             _table(rows),
         ]
     )

@@ -12,8 +12,10 @@ import pytest
 from urllib3.util import Retry
 
 from tasks.annotate import __main__ as program
-from tasks.annotate import project, server
-from tasks.annotate.server import VARIABLE, Address
+from tasks.annotate import project
+from tasks.annotate.servers import refusals
+from tasks.annotate.servers.labelstudio_api import VARIABLE
+from tasks.annotate.servers.types import Address
 from tasks.common.errors import DatasetError, PipelineError, WorkspaceError
 from tests.api import free_port
 from tests.labelling import ROOT, LabelStudio, ask, doubt, every_byte, make_dataset, review, values
@@ -29,14 +31,14 @@ def here(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     make_dataset("polygons")
     review([doubt(0, 1), doubt(1, 2), doubt(0, None, "overlooked", "val", "60 40 80 60")])
     monkeypatch.setenv(VARIABLE, TOKEN)
-    monkeypatch.setattr(server, "RETRIES", Retry(0, raise_on_status=False))
+    monkeypatch.setattr(refusals, "RETRIES", Retry(0, raise_on_status=False))
     with studio(TOKEN) as found:
         yield found
 
 
 def send(here: Studio, bundle: Path | None = None, to: str = "") -> Path:
     bundle = bundle or ask("label-studio")
-    project.send(bundle, project.find(to or here.url, "detector"))
+    project.send(bundle, project.find(to or here.url, "detector", "label-studio"))
     return bundle
 
 
@@ -86,7 +88,7 @@ def test_an_answer_counts_for_every_bundle_that_asks_the_question(here: Studio, 
     take(f"{here.url}/projects/1")
     take(f"{here.url}/projects/1/data?tab=3")
 
-    assert [(bundle / project.ANSWERS).is_file() for bundle in bundles] == [True, True]
+    assert [(bundle / "answers.json").is_file() for bundle in bundles] == [True, True]
     assert [record.message.split()[-4:] for record in caplog.records[-2:]] == [["new", "for", "bundle", b.name] for b in bundles]
 
 
@@ -203,17 +205,17 @@ def test_a_page_and_a_detour_are_no_label_studio(here: Studio, monkeypatch: pyte
 
     monkeypatch.setattr("tests.studio.Handler.do_GET", page)
     with pytest.raises(WorkspaceError, match="no Label Studio answers at this address"):
-        project.find(here.url, "detector")
+        project.find(here.url, "detector", "label-studio")
     here.refuse = {1: 302}
     with pytest.raises(WorkspaceError, match=r"it leads on to https://login\.example/"):
-        project.find(here.url, "detector")
+        project.find(here.url, "detector", "label-studio")
 
 
 def test_a_bundle_goes_to_one_project_alone(here: Studio) -> None:
     bundle = send(here)
 
     with pytest.raises(DatasetError, match="it was sent to"):
-        project.send(bundle, project.find(here.url, "another detector"))
+        project.send(bundle, project.find(here.url, "another detector", "label-studio"))
     with pytest.raises(DatasetError, match="it is a bundle for cvat"):
         send(here, ask("cvat"))
 
@@ -264,6 +266,6 @@ def test_asking_and_taking_from_the_command_line(here: Studio, capsys: pytest.Ca
         program.main(["ask", "--what", "doubts", "--tool", "cvat", "--to", here.url, *dataset])
 
     assert ranks(here) == [1, 2, 3]
-    assert (bundle / project.ANSWERS).is_file()
+    assert (bundle / "answers.json").is_file()
     assert TOKEN not in "".join(capsys.readouterr())
     assert json.loads((bundle / project.Project.FILE).read_text())["server"] == here.url

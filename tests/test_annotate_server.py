@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from tasks.annotate import project
-from tasks.annotate.server import VARIABLE
+from tasks.annotate.servers.labelstudio_api import VARIABLE
 from tasks.common.errors import WorkspaceError
 from tests.api import free_port
 from tests.labelling import LINES, POLYGONS, ROOT, LabelStudio, answer, ask, doubt, every_byte, make_dataset, review, values
@@ -104,7 +104,7 @@ def sent(server: Server, kind: str, title: str) -> tuple[Path, project.Project]:
     make_dataset(kind)
     review(DOUBTED)
     bundle = ask("label-studio")
-    return bundle, project.send(bundle, project.find(server.url, title))
+    return bundle, project.send(bundle, project.find(server.url, title, "label-studio"))
 
 
 def take(source: object) -> None:
@@ -119,7 +119,7 @@ def test_the_answers_of_a_server_come_back_and_without_an_edit_change_no_byte(se
     server.submit(there.number)
     take(bundle)
 
-    assert len(json.loads((bundle / project.ANSWERS).read_text())) == 3
+    assert len(json.loads((bundle / "answers.json").read_text())) == 3
     assert every_byte(ROOT) == before
 
     task = server.tasks(there.number)[0]
@@ -185,8 +185,8 @@ def test_a_second_call_sends_what_is_missing_and_nothing_twice(server: Server, w
     bundle, there = sent(server, "boxes", "what is missing")
     server.call("DELETE", f"/api/tasks/{server.tasks(there.number)[1]['id']}/")
 
-    project.send(bundle, project.find(server.url, "what is missing"))
-    project.send(ask("label-studio"), project.find(there.url, "another name"))
+    project.send(bundle, project.find(server.url, "what is missing", "label-studio"))
+    project.send(ask("label-studio"), project.find(there.url, "another name", "label-studio"))
 
     tasks = server.tasks(there.number)
     assert sorted(task["data"]["rank"] for task in tasks) == [1, 2, 3]

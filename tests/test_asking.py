@@ -11,7 +11,7 @@ import pytest
 
 from flows import annotate, asking
 from tasks.annotate import project
-from tasks.annotate.server import VARIABLE
+from tasks.annotate.servers.labelstudio_api import VARIABLE
 from tasks.annotate.types import Choice
 from tests.labelling import ROOT, ask, doubt, make_dataset, review, values
 from tests.studio import studio
@@ -81,7 +81,7 @@ def test_a_bundle_in_a_project_names_both_and_one_without_its_folder(shown: dict
     without = asking.publish_bundle(bundle, "detector")
     text = shown["detector-asked-doubts"]
     with studio("token") as server:
-        project.send(bundle, project.find(server.url, "detector"))
+        project.send(bundle, project.find(server.url, "detector", "label-studio"))
     with_project = asking.publish_bundle(bundle, "detector")
 
     assert without == f"2 images in {bundle}"
@@ -92,13 +92,29 @@ def test_a_bundle_in_a_project_names_both_and_one_without_its_folder(shown: dict
     assert f"\npython -m tasks.annotate take {bundle}\n" in shown["detector-asked-doubts"]
 
 
+def test_the_worker_names_the_server_of_each_tool(shown: dict[str, str], monkeypatch: Any) -> None:
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(annotate, "run_module", lambda *words, on_line: calls.append(words))
+    monkeypatch.setattr(asking, "publish_bundle", lambda *_: "")
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://studio.invalid")
+    monkeypatch.setenv("CVAT_URL", "http://cvat.invalid")
+
+    for tool in ("label-studio", "cvat", "coco"):
+        annotate.annotate.fn(tool=tool)
+
+    assert [words[words.index("--to") + 1] if "--to" in words else None for words in calls] == [
+        *("http://studio.invalid", "http://cvat.invalid"),
+        None,
+    ]
+
+
 @pytest.mark.slow
 def test_the_flow_makes_a_bundle_and_sends_it_where_the_worker_says(shown: dict[str, str], monkeypatch: Any) -> None:
     settings = Path("params.yaml").read_text().replace("path: data/sample", f"path: {ROOT}", 1)
     Path("params.yaml").write_text(settings)
     monkeypatch.setenv(VARIABLE, "token")
     with studio("token") as server:
-        monkeypatch.setenv(annotate.SERVER, server.url)
+        monkeypatch.setenv(annotate.SERVERS["label-studio"], server.url)
 
         sent = annotate.annotate.fn(num=1)
         monkeypatch.setenv("LABEL_STUDIO_URL", "http://nowhere.invalid")

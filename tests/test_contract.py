@@ -27,6 +27,7 @@ OWNERS = {
     ),
     "tasks.measure.recorder": ("tasks.measure.predict",),
     "mlflow": ("tasks.registry.in_mlflow",),
+    "cvat_sdk": ("tasks.annotate.servers.cvat",),
     "onnx": ("tasks.export",),
     "onnxruntime": ("tasks.export",),
     "openvino": ("tasks.export",),
@@ -228,7 +229,18 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
     ],
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:
-    heavy = ["torch", "ultralytics", "great_expectations", "prefect", "matplotlib", "numba", "mlflow", "onnxruntime", "openvino"]
+    heavy = [
+        "torch",
+        "ultralytics",
+        "great_expectations",
+        "prefect",
+        "matplotlib",
+        "numba",
+        "mlflow",
+        "onnxruntime",
+        "openvino",
+        "cvat_sdk",
+    ]
     program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
 
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)

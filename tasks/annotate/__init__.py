@@ -1,7 +1,7 @@
 """Say what a person should look at next, hand it to a labelling tool, and take the answers back into the dataset.
 
 `python -m tasks.annotate ask` writes a bundle, `python -m tasks.annotate take ANSWERS` reads what the tool exported;
-`tasks.annotate.project` does both with a server of Label Studio.
+`tasks.annotate.project` does both with a server of the tool.
 
 reads   what `tasks.annotate.choose` names; the dataset
 writes  runs/annotate/NAME, see `tasks.annotate.bundle`; what `tasks.annotate.take` names

@@ -43,19 +43,20 @@ def _ask(args: argparse.Namespace, typed_in: Path, values: Params) -> None:
     if args.to is None:
         annotate.ask(options, values)
         return
-    if args.tool != "label-studio":
-        fix = "Leave `--to` out, and bring the bundle in by hand: docs/annotate.md"
-        raise ParamsError(f"a bundle goes straight to a server of Label Studio, not of {args.tool}", where="--to", fix=fix)
-    from tasks.annotate import project
+    from tasks.annotate import project, servers
 
-    place = project.find(args.to, values.registry.name)  # before the minutes that a list may take
+    servers.require(args.tool, options.images)
+    place = project.find(args.to, values.registry.name, args.tool)  # before the minutes that a list may take
     project.send(annotate.ask(options, values), place)
 
 
 def _send(bundle: Path, to: str, values: Params) -> None:
-    from tasks.annotate import project
+    from tasks.annotate import project, servers
+    from tasks.annotate.bundle import Bundle
 
-    project.send(bundle, project.find(to, values.registry.name))
+    opened = Bundle.open(bundle)
+    servers.require(opened.tool, opened.images)
+    project.send(bundle, project.find(to, values.registry.name, opened.tool))
 
 
 def _take(args: argparse.Namespace, typed_in: Path, values: Params) -> None:
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--to",
         metavar="URL",
-        help="a server of Label Studio, or a project there: straight into it, with the token of LABEL_STUDIO_API_KEY",
+        help="the tool's server or a project there: straight into it, by the token in LABEL_STUDIO_API_KEY or CVAT_ACCESS_TOKEN",
     )
     add("--num", type=int, metavar="N", help=f"images ({annotate.NUM}; for gate as many as the last decision needs)")
     add("--out", type=Path, metavar="FOLDER", help="the bundle's folder; by default a new one below runs/annotate")
@@ -121,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--images-from", type=Path, metavar="FOLDER", help="choose from these images, for uncertain and gate")
     add("--seed", type=int, default=0, metavar="N", help="of the draw for the gate (0)")
     add("--blank", action="store_true", help="draw no detections of the champion on images without labels")
-    send = verbs.add_parser("send", help="bring a bundle into a project of Label Studio, or go on where that stopped")
+    send = verbs.add_parser("send", help="bring a bundle into a project on its tool's server, or go on where that stopped")
     send.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
     send.add_argument("--to", required=True, metavar="URL", help="the server, or a project there")
     take = verbs.add_parser("take", help="read the answers, and write them into the dataset")

@@ -110,7 +110,7 @@ def read(root: Path, bundle: Bundle, *, is_partial: bool) -> Answers:
 def entry_of(image: Path, bundle: Bundle) -> Entry | None:
     """The entry of an image in an export, by its name or, where the images were not copied, by the end of its path."""
     if bundle.images == "copy":
-        names = (image.name, PREFIX.sub("", image.name))
+        names = (image.name, PREFIX.sub("", image.name), cvat.QUESTION.sub("", image.name))
         return next((entry for entry in bundle.entries if entry.name in names), None)
     fitting = [entry for entry in bundle.entries if f"/{image.as_posix()}".endswith(f"/{entry.address}")]
     return max(fitting, key=lambda entry: len(entry.address), default=None)
@@ -131,9 +131,12 @@ def require_outlines(shapes: Sequence[Shape], lines: Sequence[Shape], entry: Ent
 def _export(root: Path, bundle: Bundle, names: Path) -> Export:
     """The export, read with empty files in the folder `names` for the images that it does not hold."""
     have = {path.name for path in Listing(root).images}
-    for entry in bundle.entries:
-        if PurePosixPath(entry.address).name not in have:
-            file = names / entry.address
+    addresses = [entry.address for entry in bundle.entries]
+    if bundle.tool == "cvat":  # which calls them so where the bundle was sent
+        addresses += [cvat.named(entry.address, bundle.question(entry)) for entry in bundle.entries]
+    for address in addresses:
+        if PurePosixPath(address).name not in have:
+            file = names / address
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
     listing = Listing(root, names)

@@ -1,38 +1,37 @@
-"""A bundle in a project of a Label Studio server: images and tasks there, and the submitted answers back.
+"""A bundle in a project on the server of its tool: its images there, and the submitted answers back.
 
-Nothing in the project is deleted or written over. A task is known by its question (`Bundle.question`): one that the project has
-already, from this bundle or another one, is not sent again, and its answer counts for every bundle that asks it.
+Nothing in the project is deleted or written over. An image there is known by its question (`Bundle.question`): one that the
+project has already, from this bundle or another one, is not sent again, and its answer counts for every bundle that asks it.
 
-reads, writes  project.json in the bundle; answers.json in it, what was taken last
+reads, writes  project.json in the bundle; answers.json or answers.xml in it, what was taken last
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tasks.annotate import servers
 from tasks.annotate.bundle import AGAIN, FOLDER, Bundle, Entry
-from tasks.annotate.server import Address, Server
+from tasks.annotate.servers.types import Address, Found, Server
 from tasks.annotate.tools import labelstudio
+from tasks.annotate.types import Tool
 from tasks.common.dataset import sha256_of
 from tasks.common.errors import DatasetError, WorkspaceError
 from tasks.common.params import Params
 from tasks.common.progress import tracked
 from tasks.common.replace import replace_files
-from tasks.common.stage import as_json
 from tasks.common.stored import Stored
 from tasks.common.text import counted, first, headed
 
 log = logging.getLogger(__name__)
-ANSWERS = "answers.json"
 BATCH, BATCH_BYTES = 20, 100_000_000
-"""Images of one request; the server takes 100 files and 250 MB. After a kill so many at most are stored without a task."""
+"""Images that are sent at once; Label Studio takes 100 files and 250 MB. In CVAT they become one task with one job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +45,12 @@ class Project(Stored):
     server: str
     number: int
     title: str
+    tool: Tool = "label-studio"
 
     @property
     def url(self) -> str:
         """The page with its tasks."""
-        return f"{self.server}/projects/{self.number}/data"
+        return f"{self.server}/projects/{self.number}" + ("/data" if self.tool == "label-studio" else "")
 
     @classmethod
     def of_bundle(cls, folder: Path) -> Project | None:
@@ -64,24 +64,23 @@ class Place:
 
     server: Server
     title: str
-    project: Mapping[str, Any] | None
-    """As the server describes it; None where it is to be made."""
+    project: Found | None
+    """None where it is to be made."""
 
 
-def find(to: str, title: str) -> Place:
+def find(to: str, title: str, tool: Tool) -> Place:
     """The project of an address, else the one called `title` on that server.
 
     Raises:
         WorkspaceError: there is no token, the server cannot be used, or several projects are called so.
     """
     address = Address.of(to)
-    server = Server(address.server)
+    server = servers.connect(tool, address.server)
     if address.project is not None:
-        return Place(server, title, server.get(f"/api/projects/{address.project}/"))
-    listed = server.listed("/api/projects/", "results", title=title)
-    called = [project for project in listed if project["title"] == title]
+        return Place(server, title, server.project(address.project))
+    called = [project for project in server.projects(title) if project.title == title]
     if len(called) > 1:
-        urls = "\n".join(f"{server.url}/projects/{project['id']}" for project in called)
+        urls = "\n".join(f"{server.url}/projects/{project.number}" for project in called)
         what = f"{len(called)} projects are called {title!r}\n{urls}"
         raise WorkspaceError(what, where=server.url, fix="Name one of them: `--to URL`.")
     return Place(server, title, called[0] if called else None)
@@ -94,29 +93,32 @@ def send(folder: Path, place: Place) -> Project:
         DatasetError: it is a bundle for another tool, was changed or sent elsewhere, or its classes are not those of the project.
         WorkspaceError: the server refuses, or stopped to answer; what was sent stays, and another call goes on from there.
     """
-    bundle = Bundle.open(folder)
-    if bundle.tool != "label-studio":
-        fix = "Ask with `--tool label-studio`, or bring the bundle in by hand: docs/annotate.md"
+    bundle, server, project = Bundle.open(folder), place.server, place.project
+    if bundle.tool != server.tool:
+        fix = f"Ask with `--tool {server.tool}`, or bring the bundle in by hand: docs/annotate.md"
         raise DatasetError(f"it is a bundle for {bundle.tool}", where=str(folder), fix=fix)
+    servers.require(bundle.tool, bundle.images)
     _require_whole(bundle, folder)
     sent = Project.of_bundle(folder)
-    if sent and (place.project is None or (sent.server, sent.number) != (place.server.url, place.project["id"])):
+    if sent and (project is None or (sent.server, sent.number) != (server.url, project.number)):
         fix = f"Send it there, or delete {folder / Project.FILE} to give that project up."
         raise DatasetError(f"it was sent to {sent.url}", where=str(folder), fix=fix)
     try:
-        project = _require_labels(place, bundle, folder) or _create(place, folder)
-        sent = Project(server=place.server.url, number=project["id"], title=project["title"])
+        if project is not None:
+            server.require_labels(project.number, bundle, folder)
+        project = project or server.create(place.title, folder)
+        sent = Project(server=server.url, number=project.number, title=project.title, tool=bundle.tool)
         replace_files({folder / Project.FILE: sent.encode()})
-        num_new = _add_tasks(place.server, sent, bundle, folder)
+        num_new = _add(server, sent, bundle, folder)
     except WorkspaceError as error:
-        again = f"Then `python -m tasks.annotate send {folder} --to {place.server.url}` goes on where this stopped."
+        again = f"Then `python -m tasks.annotate send {folder} --to {server.url}` goes on where this stopped."
         raise WorkspaceError(error.what, where=error.where, fix=f"{error.fix} {again}") from None
     num = len(bundle.entries)
     there = f", {num - num_new} were there" if num_new < num else ""
-    lines = [("project", f"{sent.title}: {sent.url}"), ("tasks", f"{num_new} of {num} added{there}")]
+    lines = [("project", f"{sent.title}: {sent.url}"), ("images", f"{num_new} of {num} added{there}")]
     if bundle.images == "path":
         lines += zip(("storage", ""), labelstudio.storage_steps(bundle, folder), strict=True)
-    lines.append(("then", f"label and submit; python -m tasks.annotate take {folder}"))
+    lines.append(("then", f"{server.then}; python -m tasks.annotate take {folder}"))
     log.info("%s", headed(lines))
     return sent
 
@@ -140,40 +142,36 @@ def take(source: str, params: Params, *, split: str | None) -> None:
         raise DatasetError(f"no bundle below {FOLDER} was sent there", where=source, fix=fix)
     project = Project.of_bundle(folders[0])
     assert project is not None
-    server = Server(project.server)
-    tasks = server.get(f"/api/projects/{project.number}/export", exportType="JSON")
+    server = servers.connect(project.tool, project.server)
+    submitted = list(server.submitted(project.number))
     for folder in folders:
-        _take_bundle(folder, project, tasks, params, split, skip_known=not is_folder)
+        _take_bundle(folder, project, server, submitted, params, split, skip_known=not is_folder)
 
 
 def _take_bundle(
-    folder: Path, project: Project, tasks: Sequence[Mapping[str, Any]], params: Params, split: str | None, *, skip_known: bool
-) -> None:
+    folder: Path, project: Project, server: Server, submitted: Sequence[tuple[str, Any]], params: Params, split: str | None,
+    *, skip_known: bool,
+) -> None:  # fmt: skip
     from tasks.annotate import take as taking
 
     bundle = Bundle.open(folder)
-    answered = as_json(list(_answered(tasks, bundle)))
-    file = folder / ANSWERS
-    if answered == as_json([]):
+    entries = {bundle.question(entry): entry for entry in bundle.entries}
+    answered = [(entries[question], answer) for question, answer in submitted if question in entries]
+    content, file = server.export(answered, bundle), folder / server.answers
+    if not answered:
         log.info("%-10s none of %s of bundle %s is submitted: %s", "answers", len(bundle.entries), bundle.name, project.url)
-    elif skip_known and file.is_file() and file.read_bytes() == answered:
+    elif skip_known and file.is_file() and file.read_bytes() == content:
         log.info("%-10s nothing new for bundle %s", "answers", bundle.name)
     else:
         with TemporaryDirectory(prefix=".answers-", dir=FOLDER) as temporary:
-            export = Path(temporary) / ANSWERS
-            export.write_bytes(answered)
-            taking.run(export, params, named=folder, split=split, is_partial=True)
-        replace_files({file: answered})
-
-
-def _answered(tasks: Sequence[Mapping[str, Any]], bundle: Bundle) -> Iterator[dict[str, Any]]:
-    """The submitted tasks of a project that answer a question of the bundle, with the images as the bundle knows them."""
-    entries = {bundle.question(entry): entry for entry in bundle.entries}
-    for task in tasks:
-        entry = entries.get(_question(task))
-        annotations = [each for each in task["annotations"] if not each.get("was_cancelled")]
-        if entry is not None and annotations:
-            yield {"id": task["id"], "data": {"image": bundle.url(entry)}, "annotations": annotations}
+            export = Path(temporary) / file.name
+            export.write_bytes(content)
+            try:
+                taking.run(export, params, named=folder, split=split, is_partial=True)
+            except DatasetError as error:
+                where = project.url if temporary in error.where else error.where
+                raise type(error)(error.what, where=where, fix=error.fix) from None
+        replace_files({file: content})
 
 
 def _sent_to(address: Address) -> Iterator[Path]:
@@ -196,70 +194,30 @@ def _require_whole(bundle: Bundle, folder: Path) -> None:
         raise DatasetError(what, where=str(folder), fix=AGAIN)
 
 
-def _create(place: Place, folder: Path) -> Mapping[str, Any]:
-    config = (folder / "config.xml").read_text(encoding="utf-8")
-    content = {"title": place.title, "label_config": config, "expert_instruction": labelstudio.INSTRUCTION}
-    project: Mapping[str, Any] = place.server.post("/api/projects/", content)
-    return project
-
-
-def _require_labels(place: Place, bundle: Bundle, folder: Path) -> Mapping[str, Any] | None:
-    """The project that is there, whose labelling interface has every class of the bundle; None where none is there."""
-    if place.project is None:
-        return None
-    controls, missing = place.project.get("parsed_label_config") or {}, []
-    for tag, name, names in labelstudio.controls(bundle):
-        control = controls.get(name) or {}
-        if control.get("type") != tag or control.get("to_name") != ["image"]:
-            missing.append(f"<{tag} name={name!r} toName='image'>")
-        else:
-            missing += [f"class {label!r} of {name!r}" for label in names if label not in control.get("labels", ())]
-    if missing:
-        url = f"{place.server.url}/projects/{place.project['id']}/settings/labeling"
-        fix = f"Add it there, as in {folder / 'config.xml'}; or name another project: `--to URL`."
-        raise DatasetError(f"its labelling interface lacks what the bundle draws with\n{first(missing)}", where=url, fix=fix)
-    return place.project
-
-
-def _add_tasks(server: Server, project: Project, bundle: Bundle, folder: Path) -> int:
-    """Send the tasks that the project lacks; how many these were."""
-    there = {_question(task) for task in server.tasks(project.number)}
-    content = json.loads((folder / "tasks.json").read_bytes())
-    pairs = list[tuple[Entry, dict[str, Any]]]()
-    for entry, task in zip(bundle.entries, content, strict=True):
-        task["meta"] = {"question": bundle.question(entry)}  # which the server's table does not show
-        if _question(task) not in there:
-            pairs.append((entry, task))
-    batches = list(_batches(pairs, folder, bundle))
-    for batch in tracked(batches, "Sending images", len(batches)):
-        if bundle.images == "copy":
-            stored = server.upload(project.number, [folder / "images" / entry.name for entry, _ in batch])
-            for (_, task), address in zip(batch, stored, strict=True):
-                task["data"]["image"] = address
-        server.post(f"/api/projects/{project.number}/import", [task for _, task in batch])
-    num_there = len({_question(task) for task in server.tasks(project.number)} & {_question(task) for task in content})
-    if num_there < len(content):
-        what = f"it has {num_there} of {counted(len(content), 'task')}, though it took all of them"
+def _add(server: Server, project: Project, bundle: Bundle, folder: Path) -> int:
+    """Send the images that the project lacks; how many these were."""
+    there = server.questions(project.number)
+    new = [entry for entry in bundle.entries if bundle.question(entry) not in there]
+    batches = list(_batches(new, folder, bundle))
+    if batches:
+        server.add(project.number, tracked(batches, "Sending images", len(batches)), bundle, folder)
+    asked = {bundle.question(entry) for entry in bundle.entries}
+    num_there = len(asked & server.questions(project.number)) if new else len(asked)
+    if num_there < len(asked):
+        what = f"it has {num_there} of {counted(len(asked), 'image')}, though it took all of them"
         raise WorkspaceError(what, where=project.url, fix="It may be at work still: wait a minute.")
-    return len(pairs)
+    return len(new)
 
 
-def _batches(
-    pairs: Sequence[tuple[Entry, dict[str, Any]]], folder: Path, bundle: Bundle
-) -> Iterator[list[tuple[Entry, dict[str, Any]]]]:
-    """The tasks in groups that one request can hold."""
-    batch, size = list[tuple[Entry, dict[str, Any]]](), 0
-    for pair in pairs:
-        more = (folder / "images" / pair[0].name).stat().st_size if bundle.images == "copy" else 0
+def _batches(entries: Sequence[Entry], folder: Path, bundle: Bundle) -> Iterator[list[Entry]]:
+    """The images in groups that one request can hold."""
+    batch, size = list[Entry](), 0
+    for entry in entries:
+        more = (folder / "images" / entry.name).stat().st_size if bundle.images == "copy" else 0
         if batch and (len(batch) == BATCH or size + more > BATCH_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(pair)
+        batch.append(entry)
         size += more
     if batch:
         yield batch
-
-
-def _question(task: Mapping[str, Any]) -> str:
-    """The question of a task; empty for one that is none of ours."""
-    return str((task.get("meta") or {}).get("question", ""))

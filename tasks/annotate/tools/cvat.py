@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
@@ -28,10 +30,13 @@ from tasks.annotate.labels import written
 from tasks.annotate.types import Region
 from tasks.common.errors import DatasetError
 from tasks.common.stage import as_json
+from tasks.common.text import first
 
 NOTE = "note"
 """Name of the attribute that says why somebody should look."""
 SHAPES = ("box", "polygon")
+QUESTION = re.compile(r"-([0-9a-f]{20})(?=\.\w+$)")
+"""The question (`Bundle.question`) in the name of an image on a server."""
 
 
 def xml(bundle: Bundle, tasks: Sequence[Task]) -> bytes:
@@ -77,6 +82,56 @@ def yolo_zip(bundle: Bundle, tasks: Sequence[Task]) -> bytes:
     return content.getvalue()
 
 
+def named(name: str, question: str) -> str:
+    """The name of an image on a server, which `QUESTION` finds the question in."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}-{question}{dot}{suffix}"
+
+
+def write_dataset(file: Path, root: Element, names: Mapping[str, str], images: Path, subset: str) -> None:
+    """A dataset for a project: images of a bundle under other names, with what `root`, the bundle's XML, has drawn on them.
+
+    CVAT makes a task of each subset, and calls it so.
+    """
+    subset = re.sub(r"[^\w.-]", "_", subset)
+    dataset = Element("annotations")
+    dataset.extend(deepcopy([*root.iterfind("version"), *root.iterfind("meta")]))
+    SubElement(dataset[-1], "subsets").text = subset
+    chosen = {names[image.get("name", "")]: image for image in root.iterfind("image") if image.get("name") in names}
+    for i, (name, image) in enumerate(sorted(chosen.items())):  # CVAT finds JPEG and PNG by the name, others by this number
+        SubElement(dataset, "image", image.attrib | {"id": str(i), "name": name, "subset": subset}).extend(image)
+    with zipfile.ZipFile(file, "w", strict_timestamps=False) as archive:
+        archive.writestr("annotations.xml", ElementTree.tostring(dataset, encoding="utf-8", xml_declaration=True))
+        for name, renamed in names.items():
+            archive.write(images / name, f"images/{subset}/{renamed}")
+
+
+def images(drawn: Mapping[str, Any], labels: Mapping[int, str]) -> dict[int, list[Element]]:
+    """{frame: its objects as elements} of the annotations that the server's API gives; `labels` by their id."""
+    found = defaultdict[int, list[Element]](list)
+    for shape in drawn["shapes"]:
+        element = Element(str(shape["type"]), label=labels[shape["label_id"]], rotation=str(shape["rotation"]))
+        points = [str(value) for value in shape["points"]]
+        if shape["type"] == "rectangle":
+            element.tag = "box"
+            element.attrib |= dict(zip(("xtl", "ytl", "xbr", "ybr"), points, strict=True))
+        else:
+            element.set("points", ";".join(map(",".join, zip(points[::2], points[1::2], strict=False))))
+        found[shape["frame"]].append(element)
+    for track in drawn["tracks"]:
+        found[track["frame"]].append(Element("track"))
+    return found
+
+
+def encode(answers: Sequence[tuple[str, tuple[int, int], Sequence[Element]]]) -> bytes:
+    """Name, size and objects of images as an export that `read` reads."""
+    root = Element("annotations")
+    SubElement(root, "version").text = "1.1"
+    for i, (name, (width, height), shapes) in enumerate(answers):
+        SubElement(root, "image", id=str(i), name=name, width=str(width), height=str(height)).extend(shapes)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
 def _add(image: Element, region: Region, size_wh: tuple[int, int]) -> None:
     common = {"label": region.shape.name, "source": "manual", "occluded": "0"}
     if region.shape.kind == "box":
@@ -103,7 +158,8 @@ def read(listing: Listing, file: Path, root: Element) -> Export:
     Raises:
         DatasetError: images are missing, or an object is neither box nor polygon or cannot be read.
     """
-    export, counts, missed = Export(f"CVAT for images ({file.name})", [], []), Counter[str](), []
+    export, counts = Export(f"CVAT for images ({file.name})", [], []), Counter[str]()
+    missed, odd = list[str](), list[str]()
     for element in root.iter("image"):
         name = element.get("name", "")
         image = listing.image(name)
@@ -116,6 +172,7 @@ def read(listing: Listing, file: Path, root: Element) -> Export:
                 raise ValueError("the image has no width and height")
             others = [child.tag for child in element if child.tag not in (*SHAPES, "tag")]
             counts.update(others)
+            odd += [name] if others else []
             export.rotated += sum(bool(float(child.get("rotation") or 0)) for child in element)
             shapes = [_shape(child, size) for child in element if child.tag in SHAPES]
         except BROKEN as error:
@@ -127,7 +184,7 @@ def read(listing: Listing, file: Path, root: Element) -> Export:
     if counts:
         kinds = ", ".join(f"{num} {kind}" for kind, num in sorted(counts.items()))
         fix = "Make them polygons in CVAT, or export the task as `COCO 1.0`, which has masks."
-        raise DatasetError(f"objects that are neither box nor polygon: {kinds}", where=str(file), fix=fix)
+        raise DatasetError(f"objects that are neither box nor polygon: {kinds}\n{first(odd, 5)}", where=str(file), fix=fix)
     return export
 
 

@@ -1,4 +1,4 @@
-"""Label Studio's API: the address of a server, the user's token, and what the server refuses in words that say what to do.
+"""Label Studio's API over HTTP, as the user of a token.
 
 reads  the variable LABEL_STUDIO_API_KEY: a legacy token, or a personal access token, see https://labelstud.io/guide/access_tokens
 """
@@ -6,80 +6,37 @@ reads  the variable LABEL_STUDIO_API_KEY: a legacy token, or a personal access t
 from __future__ import annotations
 
 import json
-import logging
-import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.util import Retry
 
+from tasks.annotate.servers import refusals
+from tasks.annotate.servers.refusals import DETOUR, NO_SERVER, STEPS, TIMEOUT_S
 from tasks.common.errors import WorkspaceError
 
 VARIABLE = "LABEL_STUDIO_API_KEY"
-TIMEOUT_S = (10, 120)
-"""To connect, and until the server answers."""
-RETRIES = Retry(
-    total=3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), respect_retry_after_header=False, raise_on_status=False
-)
-"""Connecting is tried again, and so is what only reads. What may have been written is not: another `send` looks what is there."""
 EXCHANGE_AFTER_S = 60
 """Age at which a short-lived token is replaced; Label Studio's last 5 minutes."""
 PAGE = 500
-MAX_WORDS = 600
-"""Characters of a server's words that are shown."""
 WHERE_TOKENS_ARE = f"Copy one from the server's page `Account & Settings` into the environment variable {VARIABLE}."
-NO_SERVER = "Name the address at which you open Label Studio in a browser: `--to http://host:8080`."
-STEPS = {
+OWN_STEPS = {
     400: "Mend what the server names. Images of a kind that it does not take can stay where they are: `--images path` or `url`.",
     401: f"{WHERE_TOKENS_ARE} A legacy token needs `Organization`, `Access Token Settings` to allow it.",
-    403: "Let the project's owner, or the server's administrator, give this user access to it.",
-    404: "Name the address at which you open Label Studio, or a project that is there: `--to http://host:8080/projects/3`.",
-    407: "Put the login of the proxy into HTTP_PROXY, or add the server's host to NO_PROXY.",
     413: "An image is larger than the server, or the proxy before it, takes: use `--images path` or `--images url`.",
 }
-"""The next step for the user, by the server's HTTP status."""
-LOOK_AT_LOG = "The server's log says why; run again when it is mended."
 
 
-@dataclass(frozen=True)
-class Address:
-    """A server, or one of its projects."""
-
-    server: str
-    """Without a slash at the end."""
-    project: int | None = None
-
-    @classmethod
-    def of(cls, text: str) -> Address:
-        """The address in a URL such as http://host:8080 or http://host:8080/projects/3/data.
-
-        Raises:
-            WorkspaceError: it is none, or holds a password.
-        """
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise WorkspaceError("this is no address of a server", where=text, fix=NO_SERVER)
-        if parts.username or parts.password:
-            raise WorkspaceError("the address holds a login", where=text, fix=f"Leave it out. {WHERE_TOKENS_ARE}")
-        base, _, rest = parts.path.partition("/projects/")
-        number = rest.partition("/")[0]
-        base = base.removesuffix("/projects").rstrip("/")
-        return cls(f"{parts.scheme}://{parts.netloc}{base}", int(number) if number.isdecimal() else None)
-
-
-class Server:
-    """A Label Studio server, as the user of the token in the environment."""
+class Api:
+    """A Label Studio server."""
 
     def __init__(self, url: str) -> None:
         """Prepare for the server at `url`; nothing is asked of it yet.
@@ -87,17 +44,14 @@ class Server:
         Raises:
             WorkspaceError: the environment has no token.
         """
-        token = os.environ.get(VARIABLE, "").strip()
-        if not token:
-            raise WorkspaceError("there is no token for Label Studio", where=VARIABLE, fix=WHERE_TOKENS_ARE)
+        token = refusals.token(VARIABLE, "Label Studio", WHERE_TOKENS_ARE)
         self.url = url
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it would tell of each try
         self._session = requests.Session()
         self._session.cookies.set_policy(
             DefaultCookiePolicy(allowed_domains=[])
         )  # the token logs in, and no session of a browser
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
+            self._session.mount(scheme, HTTPAdapter(max_retries=refusals.RETRIES))
         self._session.auth = _Personal(self, token) if token.count(".") == 2 else _Legacy(token)
 
     def get(self, path: str, **query: str | int) -> Any:
@@ -144,20 +98,15 @@ class Server:
         """
         try:
             reply = self._session.request(method, self.url + path, timeout=TIMEOUT_S, allow_redirects=False, **options)
-        except requests.exceptions.SSLError as error:
-            fix = "Correct http or https in the address, or name the server's certificate in REQUESTS_CA_BUNDLE."
-            raise WorkspaceError(f"no safe connection: {_reason(error)}", where=self.url, fix=fix) from None
         except requests.exceptions.RequestException as error:
-            fix = "Start it, or correct the address; behind a proxy look at HTTP_PROXY and NO_PROXY."
-            raise WorkspaceError(f"Label Studio does not answer: {_reason(error)}", where=self.url, fix=fix) from None
+            cause = (getattr(error.args[0], "reason", None) if error.args else None) or error
+            is_unsafe = isinstance(error, requests.exceptions.SSLError)
+            raise refusals.unreachable("Label Studio", self.url, cause, is_unsafe=is_unsafe) from None
         if reply.is_redirect:
             target = urljoin(reply.url, reply.headers["location"])
-            raise WorkspaceError(
-                f"it leads on to {target}", where=self.url, fix="Name the address without that detour: `--to URL`."
-            )
+            raise WorkspaceError(f"it leads on to {target}", where=self.url, fix=DETOUR)
         if not reply.ok:
-            what = f"Label Studio refuses: {reply.status_code} {reply.reason}{_words(reply)}"
-            raise WorkspaceError(what, where=self.url, fix=STEPS.get(reply.status_code, LOOK_AT_LOG))
+            raise refusals.refusal("Label Studio", self.url, reply.status_code, reply.reason, _json(reply), STEPS | OWN_STEPS)
         try:
             return reply.json()
         except requests.exceptions.JSONDecodeError:
@@ -178,7 +127,7 @@ class _Legacy(AuthBase):
 class _Personal(AuthBase):
     """A personal access token, for which the server gives tokens that last minutes; these go with the requests."""
 
-    def __init__(self, server: Server, token: str) -> None:
+    def __init__(self, server: Api, token: str) -> None:
         self._server, self._token = server, token
         self._short, self._until = "", 0.0
 
@@ -201,20 +150,9 @@ def _entry(reply: Any, key: str, url: str) -> Any:
     return reply[key]
 
 
-def _reason(error: requests.exceptions.RequestException) -> str:
-    """The cause in words, without the address and the number of tries."""
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    return re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", str(cause or error))
-
-
-def _words(reply: requests.Response) -> str:
-    """What the server says in its refusal, in short; nothing where that is a page."""
+def _json(reply: requests.Response) -> Any:
+    """The content of an answer; None where that is a page."""
     try:
-        content = reply.json()
+        return reply.json()
     except requests.exceptions.JSONDecodeError:
-        return ""
-    if not isinstance(content, Mapping):
-        return ""
-    words = [str(content["detail"])] if content.get("detail") else []
-    words += [f"{key}: {value}" for key, value in (content.get("validation_errors") or {}).items()]
-    return "".join(f"\n{word[:MAX_WORDS]}" for word in words)
+        return None
