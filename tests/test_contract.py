@@ -25,7 +25,8 @@ OWNERS = {
         *("tasks.train", "tasks.evaluate", "tasks.export", "tasks.review", "tasks.watch"),
         *("tasks.annotate", "tasks.measure.predict", "tasks.measure.harness"),
     ),
-    "tasks.measure.recorder": ("tasks.measure.predict",),
+    "tasks.measure.recorder": ("tasks.measure.shards",),
+    "ray": ("tasks.common.cluster",),
     "mlflow": ("tasks.registry.in_mlflow",),
     "onnx": ("tasks.export",),
     "onnxruntime": ("tasks.export",),
@@ -80,6 +81,7 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     for name in (
         *("errors", "redact", "text", "progress", "output", "page"),  # words and pages
         *("git", "gitwords", "dvc", "dvcfiles", "dvcrestore", "process", "program", "isolation", "memory", "code"),  # the machine
+        *("cluster", "engine"),  # who computes
         *("files", "filecache", "replace", "paths", "root", "sqlite", "stage", "stored", "yaml"),  # bytes in, bytes out
         *("bounded", "checkpoint", "filekind", "weights", "champion"),  # take a file as it is, or refuse it
         "params",  # values come from params.yaml, on which the stage depends by name
@@ -229,6 +231,7 @@ def test_the_registered_artifact_is_named_in_dvc_yaml() -> None:
 )
 def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:
     heavy = ["torch", "ultralytics", "great_expectations", "prefect", "matplotlib", "numba", "mlflow", "onnxruntime", "openvino"]
+    heavy.append("ray")
     program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
 
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
