@@ -25,7 +25,8 @@ OWNERS = {
         *("tasks.train", "tasks.evaluate", "tasks.export", "tasks.review", "tasks.watch"),
         *("tasks.annotate", "tasks.measure.predict", "tasks.measure.harness"),
     ),
-    "tasks.measure.recorder": ("tasks.measure.predict",),
+    "tasks.measure.recorder": ("tasks.measure.shards",),
+    "ray": ("tasks.common.cluster",),
     "mlflow": ("tasks.registry.in_mlflow",),
     "cvat_sdk": ("tasks.annotate.servers.cvat",),
     "onnx": ("tasks.export",),
@@ -81,6 +82,7 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     for name in (
         *("errors", "redact", "text", "progress", "output", "page"),  # words and pages
         *("git", "gitwords", "dvc", "dvcfiles", "dvcrestore", "process", "program", "isolation", "memory", "code"),  # the machine
+        *("cluster", "engine"),  # who computes
         *("files", "filecache", "replace", "paths", "root", "sqlite", "stage", "stored", "yaml"),  # bytes in, bytes out
         *("bounded", "checkpoint", "filekind", "weights", "champion"),  # take a file as it is, or refuse it
         "params",  # values come from params.yaml, on which the stage depends by name
@@ -240,6 +242,7 @@ def test_a_stage_is_imported_without_heavy_libraries(module: str) -> None:
         "onnxruntime",
         "openvino",
         "cvat_sdk",
+        "ray",
     ]
     program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
 

@@ -14,6 +14,9 @@ PipelineError
 `tasks.common.stage.main` prints one as a block and exits with 1; anything else is our bug and keeps its traceback.
 """
 
+from functools import partial
+from typing import Any
+
 from tasks.common import redact, text
 
 
@@ -30,6 +33,10 @@ class PipelineError(Exception):
         self.where = text.line(redact.urls(where))
         self.fix = text.lines(fix)
         super().__init__(self.what, self.where, self.fix)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it can come back from another process."""
+        return partial(type(self), where=self.where, fix=self.fix), (self.what,)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.common.dataset import Dataset
-from tasks.common.params import GateParams
+from tasks.common.params import LOCAL, ComputeParams, GateParams
 from tasks.common.paths import RUNS
 from tasks.export.decode import Candidates, Thresholds, detect
 from tasks.export.thresholds import Model
@@ -34,13 +34,16 @@ MODEL = "model"
 """The name of the .pt among the models of a comparison."""
 
 
-def measured(file: Path, task: str, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str) -> list[Image]:
+def measured(
+    file: Path, task: str, data: Path, dataset: Dataset, settings: Mapping[str, Any], split: str, compute: ComputeParams
+) -> list[Image]:
     """What the artifact `file` detects in every image of the split."""
+    compute = LOCAL if file.suffix == ".engine" else compute  # TensorRT's file is for the GPU on which it was made
     model: Any = yolo.load(file).model if file.suffix == ".pt" else _path(file)
     named = SimpleNamespace(task=task, ckpt_path=_path(file), model=model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch calls TorchScript deprecated
-        return predict(named, range(len(dataset.names)), data, dataset, settings, split, RUNS / "export")
+        return predict(named, range(len(dataset.names)), data, dataset, settings, split, RUNS / "export", compute=compute)
 
 
 def _path(file: Path) -> str:

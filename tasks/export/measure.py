@@ -61,7 +61,8 @@ def accuracies(run: Run, artifacts: Sequence[Artifact], chosen: Thresholds) -> N
 def measure(run: Run, artifact: Artifact, chosen: Thresholds, reference: Reference | None) -> Reference:
     """Fill in the facts of an artifact. Returns what it detects."""
     names = run.dataset.names
-    images = accuracy.measured(artifact.file, run.scores.task, run.data, run.dataset, run.settings, run.split["name"])
+    split, compute = run.split["name"], run.params.compute
+    images = accuracy.measured(artifact.file, run.scores.task, run.data, run.dataset, run.settings, split, compute)
     figures = metrics(images, names)
     artifact.facts["metrics"] = {f"{kind}.{name}": figures[kind][name] for kind in images[0].tp for name in accuracy.METRICS}
     artifact.facts["bytes"] = size(artifact.file)

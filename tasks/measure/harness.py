@@ -53,7 +53,7 @@ def measure(models: Mapping[str, Any], facts: Mapping[str, Any], dataset: Datase
             started = time.monotonic()
             class_names = yolo.class_names(model)
             ids = class_ids(class_names, dataset.names, renamed)
-            images[name] = predict(model, ids, data, dataset, settings, split["name"], WORK)
+            images[name] = predict(model, ids, data, dataset, settings, split["name"], WORK, compute=params.compute)
             classes = difference(class_names, dataset.names, renamed)
             known[name] = facts[name] | metrics(images[name], dataset.names, classes.unknown)
             known[name] |= {CLASSES: asdict(classes)} if classes else {}

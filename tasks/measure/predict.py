@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.common.dataset import Dataset
 from tasks.common.errors import DatasetError
-from tasks.common.params import Params
+from tasks.common.params import LOCAL, ComputeParams, Params
 from tasks.common.text import first
 from tasks.measure import view, yolo
 from tasks.measure.loaded import differences
@@ -67,6 +67,7 @@ def predict(
     split: str,
     work: Path,
     mask_conf: float | None = None,
+    compute: ComputeParams = LOCAL,
 ) -> list[Image]:
     """Every image of the split with the model's detections and their matches, sorted by path.
 
@@ -80,31 +81,36 @@ def predict(
         split: the split's name.
         work: a folder for what Ultralytics writes.
         mask_conf: keep the masks of detections from this confidence on; None: none.
+        compute: who predicts; the result is the same.
 
     Raises:
         DatasetError: Ultralytics dropped an image, or read other objects than its label file has.
     """
-    from tasks.measure.recorder import recorder
+    from tasks.measure.shards import Validation, predicted
 
-    validator = recorder(model.task, view.images_folder(data.parent), class_ids, mask_conf)(
-        args={
-            **{key: value for key, value in settings.items() if key not in ("half", "device", "nms")},
-            "nms": yolo.nms_argument(settings["nms"]),
-            "task": model.task,
-            "model": str(model.ckpt_path),
-            "device": yolo.device_argument(settings["device"]),
-            "data": str(data),
-            "split": split,
-            "mode": "val",
-            "plots": False,
-            "verbose": False,
-            "project": str(work.resolve()),
-            "name": "val",
-            "exist_ok": True,
-        }
-    )
-    validator(model=model.model)
-    images = sorted(validator.images, key=lambda image: image["path"])
+    args = {
+        **{key: value for key, value in settings.items() if key not in ("half", "device", "nms")},
+        "nms": yolo.nms_argument(settings["nms"]),
+        "task": model.task,
+        "model": str(model.ckpt_path),
+        "device": yolo.device_argument(settings["device"]),
+        "data": str(data),
+        "split": split,
+        "mode": "val",
+        "plots": False,
+        "verbose": False,
+        "project": str(work.resolve()),
+        "name": "val",
+        "exist_ok": True,
+    }
+    validation = Validation(model.task, view.images_folder(data.parent), tuple(class_ids), mask_conf, args)
+    if compute.engine == "ray":
+        recorded = predicted(validation, model.model, compute)
+    else:
+        validator = validation.validator()
+        validator(model=model.model)
+        recorded = validator.images
+    images = sorted(recorded, key=lambda image: str(image["path"]))
     if differing := differences(dataset, split, {image["path"]: image["target_cls"].tolist() for image in images}):
         raise DatasetError(
             f"Ultralytics read split `{split}` otherwise than its files say\n{first(differing)}",

@@ -106,7 +106,7 @@ def review_images(dataset: Dataset, weights: Path, params: Params, splits: tuple
         data = yolo.write_data_yaml(dataset, work)
         for split in splits:
             files = {file.relative_to(dataset.root).as_posix(): file for file in dataset.splits[split]}
-            for image in predict(model, ids, data, dataset, settings, split, work, mask_conf):
+            for image in predict(model, ids, data, dataset, settings, split, work, mask_conf, params.compute):
                 file = files[image.path]
                 names = shown(file, dataset.root), shown(label_file(file), dataset.root)
                 reviewed.append(doubts.review_image(image, file, names, split, dataset.names, set(ids), params.review))

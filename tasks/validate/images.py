@@ -6,26 +6,28 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_type_hints
 
 import polars as pl
 
-from tasks.common import filecache
+from tasks.common import engine, filecache
 from tasks.common.dataset import SPLITS, Dataset, label_path, name_problem, shown
-from tasks.common.progress import tracked
+from tasks.common.params import LOCAL, ComputeParams
 from tasks.validate import cache
 from tasks.validate.leakage import nearest_across_splits
 from tasks.validate.picture import Picture, read_picture
 from tasks.validate.strays import Strays
 
 CACHED = "images"
+FILES_A_SHARD = 256
 KINDS = {str: pl.String, str | None: pl.String, float: pl.Float64, int: pl.Int64, bytes: pl.Binary}
 SCHEMA = {name: KINDS[kind] for name, kind in get_type_hints(Picture).items()}
 
 
-def image_table(dataset: Dataset, strays: Strays, leak_distance: int, suspect_distance: int) -> pl.DataFrame:
+def image_table(
+    dataset: Dataset, strays: Strays, leak_distance: int, suspect_distance: int, compute: ComputeParams = LOCAL
+) -> pl.DataFrame:
     """One row an image, in the order of the splits.
 
     Columns: file, line (0), split, name_problem (see `dataset.name_problem`), the fields of `Picture`, side (the shorter, px),
@@ -40,7 +42,7 @@ def image_table(dataset: Dataset, strays: Strays, leak_distance: int, suspect_di
     has_label = [int(os.path.lexists(label)) for label in labels]
     missing = [None if there else strays.about_missing_label(file) for file, there in zip(dataset.images, has_label, strict=True)]
     table = pl.DataFrame(names, schema={"file": pl.String, "split": pl.String}, orient="row").hstack(
-        read_pictures(dataset.images)
+        read_pictures(dataset.images, compute)
     )
     problems = [name_problem(str(file)) for file in dataset.images]
     sides = {"width": pl.min_horizontal("width", "height"), "height": pl.max_horizontal("width", "height")}
@@ -69,7 +71,7 @@ def _sharing(files: pl.Series, labels: Sequence[str], has_label: Sequence[int]) 
     return pl.Series(shared, dtype=pl.String)
 
 
-def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
+def read_pictures(files: Sequence[Path], compute: ComputeParams = LOCAL) -> pl.DataFrame:
     """`read_picture` of each file, in order: a row of the cache where the file is as it was, else read anew on all cores."""
     now = time.time_ns()
     stats = filecache.stat_table(files)
@@ -82,7 +84,7 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     missing = rows["is_known"].is_null()
     if not missing.any():
         return rows.select(*SCHEMA)
-    fresh = pl.DataFrame(_read([files[i] for i in missing.arg_true()]), schema=SCHEMA, orient="row")
+    fresh = pl.DataFrame(_read([files[i] for i in missing.arg_true()], compute), schema=SCHEMA, orient="row")
     at = pl.Series(missing.arg_true(), dtype=pl.UInt32)
     order = pl.concat([rows.with_row_index("row").filter(~missing)["row"], at]).arg_sort()
     result = pl.concat([rows.filter(~missing).select(*SCHEMA), fresh])[order]
@@ -92,11 +94,19 @@ def read_pictures(files: Sequence[Path]) -> pl.DataFrame:
     return result
 
 
-def _read(files: Sequence[Path]) -> list[Picture]:
+def _read(files: Sequence[Path], compute: ComputeParams) -> list[Picture]:
     """`read_picture` of each file, in order, on all cores (Pillow decodes outside Python's lock)."""
+    if not files:
+        return []
+    size = engine.shard_size(len(files), FILES_A_SHARD, compute)
+    shards = [files[first : first + size] for first in range(0, len(files), size)]
+    parts = engine.mapped(_read_shard, None, shards, "Reading images", compute, num_threads=os.cpu_count() or 1)
+    return [picture for part in parts for picture in part]
+
+
+def _read_shard(shared: None, files: Sequence[Path]) -> list[Picture]:
     warnings.filterwarnings("ignore", module="PIL")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(tracked(pool.map(read_picture, files), "Reading images", len(files)))
+    return [read_picture(file) for file in files]
 
 
 def _with_copies(table: pl.DataFrame) -> pl.DataFrame:

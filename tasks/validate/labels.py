@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tasks.common import filecache
+from tasks.common import engine, filecache
 from tasks.common.dataset import Dataset, shown
-from tasks.common.progress import tracked
+from tasks.common.params import LOCAL, ComputeParams
 from tasks.validate import cache
 from tasks.validate.lines import LabelFile, label_files, orphans, parse, read_text
 from tasks.validate.overlaps import overlap_columns
@@ -22,6 +22,11 @@ from tasks.validate.strays import Strays
 FILES_A_CHUNK, BYTES_A_CHUNK = 4096, 2**24
 """Files parsed, and kept in the cache, at a time; the bytes, of which one file may have more, bound the memory."""
 CACHED = "labels-"
+Shared = tuple[Path, float, int]
+"""The dataset's folder, `coord_tolerance` and `imgsz`."""
+Chunk = tuple[Sequence[LabelFile], pl.DataFrame, int]
+"""Files, their `stat_table`, and the time of that, ns."""
+Rows = tuple[pl.DataFrame, list[str]]
 ROUNDING = 2e-6
 """Label files hold six decimals: an edge this far outside the image is rounding."""
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -38,7 +43,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 def label_table(
-    dataset: Dataset, images: pl.DataFrame, strays: Strays, coord_tolerance: float, imgsz: int
+    dataset: Dataset, images: pl.DataFrame, strays: Strays, coord_tolerance: float, imgsz: int, compute: ComputeParams = LOCAL
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """The table, sorted by split, file and line, and the SHA-256 of every label file that was read.
 
@@ -48,13 +53,17 @@ def label_table(
         strays: the files that lie in its folder and that the layout does not name.
         coord_tolerance: `validate.coord_tolerance` of params.yaml.
         imgsz: longer side of an image in training, px; `box_px2` is measured there.
+        compute: who reads and measures.
     """
     labels = list(label_files(dataset, images))
     frames: list[pl.DataFrame] = []
     hashes: dict[str, str] = {}
-    chunks = list(_chunks(labels))
-    for files, stats, now in tracked(chunks, "Measuring labels", len(chunks)):
-        frame, sha256 = _chunk(files, stats, now, dataset.root, coord_tolerance, imgsz)
+    chunks, shared = list(_chunks(labels)), (dataset.root, coord_tolerance, imgsz)
+    kept = [_kept(shared, chunk) for chunk in chunks]
+    unknown = [chunk for chunk, rows in zip(chunks, kept, strict=True) if rows is None]
+    measured = engine.mapped(_measured, shared, unknown, "Measuring labels", compute)
+    for (files, _, _), rows in zip(chunks, kept, strict=True):
+        frame, sha256 = rows or next(measured)
         frames.append(frame)
         hashes.update((str(file.path), sha) for file, sha in zip(files, sha256, strict=True) if sha)
     columns = ("file", "line", "parse_error", "problem")
@@ -63,11 +72,8 @@ def label_table(
     return pl.concat(frames), hashes
 
 
-def _chunks(files: Sequence[LabelFile]) -> Iterator[tuple[Sequence[LabelFile], pl.DataFrame, int]]:
-    """`files` in pieces of at most FILES_A_CHUNK files, and BYTES_A_CHUNK bytes unless one file has more.
-
-    With each piece come its `stat_table` and the time of that, ns.
-    """
+def _chunks(files: Sequence[LabelFile]) -> Iterator[Chunk]:
+    """`files` in pieces of at most FILES_A_CHUNK files, and BYTES_A_CHUNK bytes unless one file has more."""
     for first in range(0, len(files), FILES_A_CHUNK):
         chunk = files[first : first + FILES_A_CHUNK]
         now = time.time_ns()
@@ -81,19 +87,28 @@ def _chunks(files: Sequence[LabelFile]) -> Iterator[tuple[Sequence[LabelFile], p
         yield chunk[start:], stats[start:], now
 
 
-def _chunk(
-    files: Sequence[LabelFile], stats: pl.DataFrame, now: int, root: Path, coord_tolerance: float, imgsz: int
-) -> tuple[pl.DataFrame, list[str]]:
-    """The rows of `files` and the SHA-256 of each: from the cache, or read and measured. `stats` was made at `now`, ns."""
+def _name(shared: Shared, chunk: Chunk) -> str:
+    """What the rows of a chunk are called in the cache."""
+    (root, coord_tolerance, imgsz), (files, stats, _) = shared, chunk
     about = [(file.split, file.image, file.size_wh) for file in files]
-    name = f"{CACHED}{cache.fingerprint(stats, about, str(root), coord_tolerance, imgsz)}"
+    return f"{CACHED}{cache.fingerprint(stats, about, str(root), coord_tolerance, imgsz)}"
+
+
+def _kept(shared: Shared, chunk: Chunk) -> Rows | None:
+    """The rows of a chunk's files and the SHA-256 of each from the cache; None where it lacks them."""
+    name = _name(shared, chunk)
     rows, sha256 = cache.load(name), cache.load(f"{name}-sha256")
-    if rows is not None and sha256 is not None:
-        return rows, sha256["sha256"].to_list()
+    return None if rows is None or sha256 is None else (rows, sha256["sha256"].to_list())
+
+
+def _measured(shared: Shared, chunk: Chunk) -> Rows:
+    """The same, read and measured."""
+    (root, coord_tolerance, imgsz), (files, stats, now) = shared, chunk
     texts = [read_text(file.path) for file in files]
     rows = _measure(parse(files, texts, root), coord_tolerance, imgsz)
     hashes = [text.sha256 for text in texts]
     if filecache.settled(stats, now).all():
+        name = _name(shared, chunk)
         cache.store(name, rows)
         cache.store(f"{name}-sha256", pl.DataFrame({"sha256": hashes}))
     return rows, hashes

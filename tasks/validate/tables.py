@@ -74,8 +74,10 @@ def read_rows(dataset: Dataset, params: Params, *, with_metadata: bool) -> Rows:
     files = [file for image in dataset.images for file in files_of(image)]
     stats = filecache.stat_table(files)
     stray_files = strays.look(dataset)
-    images = image_table(dataset, stray_files, params.validate.leak_distance_bits, params.validate.suspect_distance_bits)
-    labels, sha256s = label_table(dataset, images, stray_files, params.validate.coord_tolerance, params.train.imgsz)
+    distances = params.validate.leak_distance_bits, params.validate.suspect_distance_bits
+    images = image_table(dataset, stray_files, *distances, params.compute)
+    tolerance = params.validate.coord_tolerance
+    labels, sha256s = label_table(dataset, images, stray_files, tolerance, params.train.imgsz, params.compute)
     if with_metadata:
         images = images.hstack(metadata_columns(dataset, images))
     cache.prune()

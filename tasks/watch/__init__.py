@@ -129,7 +129,7 @@ def measure(params: Params, weights: Path, dataset: Dataset, split: Split, then:
     with view.removed_afterwards(work):
         data = yolo.write_data_yaml(yolo.of_split(dataset, params.watch.split), work)
         ids = class_ids(known, dataset.names, renamed)
-        images = predict(model, ids, data, dataset, settings, params.watch.split, RUNS / "watch")
+        images = predict(model, ids, data, dataset, settings, params.watch.split, RUNS / "watch", compute=params.compute)
     classes = asdict(difference(known, dataset.names, renamed))
     return put_together({"candidate": images}, {"candidate": {CLASSES: classes}}, dataset, split, "candidate")
 

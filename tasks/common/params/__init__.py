@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from tasks.common.errors import ParamsError
 from tasks.common.files import exists
 from tasks.common.params.data import DataParams, SampleParams, ValidateParams
-from tasks.common.params.effects import FlowParams, PromoteParams, RegistryParams, WatchParams
+from tasks.common.params.effects import LOCAL, ComputeParams, FlowParams, PromoteParams, RegistryParams, WatchParams
 from tasks.common.params.export import ExportParams
 from tasks.common.params.judging import EvaluateParams, GateParams, ReportParams, ReviewParams
 from tasks.common.params.recipes import RecipesParams, fill
@@ -31,7 +31,9 @@ from tasks.common.paths import PARAMS
 from tasks.common.yaml import line_of, load_yaml, parse_scalar
 
 __all__ = [
+    "LOCAL",
     "BaselineParams",
+    "ComputeParams",
     "DataParams",
     "EvaluateParams",
     "ExportParams",
@@ -77,11 +79,22 @@ class Params:
     promote: PromoteParams
     watch: WatchParams
     flow: FlowParams
+    compute: ComputeParams
 
     @model_validator(mode="after")
     def _signs_what_must_be_signed(self) -> Self:
         if self.promote.signed_only and not self.registry.sign:
             raise ValueError("promote.signed_only wants signed tags, and registry.sign is false. Set registry.sign to true.")
+        return self
+
+    @model_validator(mode="after")
+    def _predicts_where_the_device_is(self) -> Self:
+        if self.compute.engine == "ray" and (wants_gpu := self.train.device not in ("", "cpu", "mps")) != bool(
+            self.compute.num_gpus
+        ):
+            state = f"train.device is {self.train.device} and compute.num_gpus {self.compute.num_gpus:g}"
+            fix = "Give a task a GPU, or a share of one" if wants_gpu else "Set one of the two"
+            raise ValueError(f"{state}: Ray shows a task the GPUs that it reserves, and no other. {fix}.")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Sections of params.yaml about the world outside the workspace: registry, promote, watch, flow."""
+"""Sections of params.yaml about the world outside the workspace: registry, promote, watch, flow, compute."""
 
 from __future__ import annotations
 
@@ -97,3 +97,17 @@ class FlowParams:
     """How long to wait for another process that holds DVC's lock, seconds."""
     lost_after_s: Annotated[Float, Field(ge=60, le=86400)]
     """Silence after which a deployed run of improve counts as dead, seconds; it gives a sign of life every 30 s."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ComputeParams:
+    engine: Literal["local", "ray"]
+    """Who reads images and labels and predicts splits: this process, or tasks of Ray on the cluster of RAY_ADDRESS, else on one
+    of this machine (needs the extra [ray]). The results are the same."""
+    num_cpus: Annotated[Int, Field(ge=1, le=1024)]
+    """CPU cores that Ray reserves for a task."""
+    num_gpus: Annotated[Float, Field(ge=0, le=1)]
+    """GPUs that Ray reserves for a task that predicts; 0.25 puts four tasks on one GPU."""
+
+
+LOCAL = ComputeParams(engine="local", num_cpus=1, num_gpus=0.0)

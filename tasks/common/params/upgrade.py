@@ -13,6 +13,9 @@ ADDED: Mapping[str, Any] = {
     "gate.reign_budget": 0.2,
     "gate.min_new_class_ap": 0.1,
     "watch.conf": 0.25,
+    "compute.engine": "local",
+    "compute.num_cpus": 1,
+    "compute.num_gpus": 0,
 }
 """Keys that params.yaml got since 27 November 2026, each with the value that it ships with."""
 GONE: Mapping[str, str] = {
