@@ -1,15 +1,15 @@
 """Ask a person, in the Prefect UI, and wait without holding a process.
 
 A suspended run starts again from the top when somebody answers, so the key of a question holds the digest of what is asked. An
-answer counts for exactly that evidence and in that run of the flow: after a change or a Retry the question is asked anew. A
-rejection goes into the registry; so does silence, see `flows.unanswered`.
+answer counts for exactly that evidence and in that run of the flow: after a change the question is asked anew. It outlives a
+failure, so that a Retry does not ask. A rejection goes into the registry; so does silence, see `flows.unanswered`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 from uuid import UUID
@@ -17,7 +17,6 @@ from uuid import UUID
 from prefect import State, get_client, suspend_flow_run
 from prefect.artifacts import Artifact, create_markdown_artifact
 from prefect.client.schemas.objects import Artifact as ArtifactResponse
-from prefect.client.schemas.objects import FlowRunInput
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.states import Completed
@@ -122,16 +121,16 @@ def _question(
         client.update_flow_run(run.id, name=f"{title(version)} waits: Resume opens the question")
     keys = [entry.key for entry in entries]
     questions = sorted(key.removeprefix("suspended-").removesuffix("-schema") for key in keys if key.endswith("-schema"))
-    used_keys = run.empirical_policy.pause_keys or set()
-    if questions and questions[-1] in used_keys:
-        is_same, is_answered = questions[-1].endswith(digest[:12]), f"suspended-{questions[-1]}-response" in keys
-        if is_same and is_answered:
-            answer: Approval = suspend_flow_run(wait_for_input=Approval, key=questions[-1])
+    used_keys = run.empirical_policy.pause_keys or set()  # a Retry empties them
+    if questions:
+        answers = [entry.decoded_value for entry in entries if entry.key == f"suspended-{questions[-1]}-response"]
+        if questions[-1].endswith(digest[:12]) and answers:
+            answer = Approval(**answers[0])
             if accept(answer):
                 return answer
-        else:
+        elif answers or questions[-1] in used_keys:
             get_run_logger().warning("refused: the evidence changed after the question %s", questions[-1])
-            text = f"{AGAIN}{_uncounted(entries, questions[-1])}\n\n{text}"
+            text = f"{AGAIN}{_uncounted(answers)}\n\n{text}"
     # A question whose run was killed early has no schema, so its key counts too.
     number = 1 + len({*questions, *(key for key in used_keys if key.startswith(kind))})
     key, timeout_s = f"{kind}-{number:03}-{digest[:12]}", round(promote_params.timeout_h * 3600)
@@ -142,14 +141,12 @@ def _question(
     return suspend_flow_run(wait_for_input=Approval.with_initial_data(description=text), key=key, timeout=timeout_s)
 
 
-def _uncounted(entries: Iterable[FlowRunInput], question: str) -> str:
+def _uncounted(answers: Sequence[Mapping[str, str]]) -> str:
     """The answer to a question that was about other evidence; '' for none."""
-    for entry in entries:
-        if entry.key == f"suspended-{question}-response":
-            answer = entry.decoded_value
-            word = "approved" if answer.get("answer") == "approve" else "rejected"
-            return f" It was: {markdown(answer.get('reviewer', 'somebody'))} {word}. {markdown(answer.get('note', ''))}"
-    return ""
+    if not answers:
+        return ""
+    word = "approved" if answers[0].get("answer") == "approve" else "rejected"
+    return f" It was: {markdown(answers[0].get('reviewer', 'somebody'))} {word}. {markdown(answers[0].get('note', ''))}"
 
 
 def show_report(evidence: Evidence) -> UUID | None:
@@ -191,7 +188,7 @@ def reject(registry: Registry, evidence: Evidence, answers: list[Approval]) -> N
         "rejected",
         approver=last.reviewer.strip(),
         reason="; then ".join([*approvals, last.note or "no note"]),
-        question=f"{run.id} {' '.join(sorted(run.empirical_policy.pause_keys or ()))}",
+        question=f"{run.id} {evidence.digest}",
     )
 
 

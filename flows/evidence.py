@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -44,6 +45,8 @@ class Evidence:
     """What was decided about this version before, a line each, oldest first."""
     language: Literal["en", "zh"] = "en"
     """report.language of today, in which the question is asked."""
+    promotions: tuple[str, ...] = ()
+    """The records that put this version into production before; an answer that promoted counts once."""
     picture: bytes = b""
     """An SVG of images that got worse; empty where the version has none, or it is on no machine that can be reached."""
 
@@ -60,8 +63,9 @@ class Evidence:
 
     @property
     def digest(self) -> str:
-        """SHA-256, hexadecimal, over version, commit, newest version, champion, decision and report."""
-        parts = [self.version.tag, self.version.commit, self.newest, self.champion, self.decision.content(), self.report_sha256]
+        """SHA-256, hexadecimal, over version, commit, its promotions, newest version, champion, decision and report."""
+        version = [self.version.tag, self.version.commit, self.promotions]
+        parts = [*version, self.newest, self.champion, self.decision.content(), self.report_sha256]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -77,6 +81,7 @@ def read(registry: Registry, version: str | None) -> Evidence:
     chosen = registry.show(version) if version else versions[-1]
     report = registry.read_file(chosen, REPORT.as_posix())
     decision = _decision(registry, chosen)
+    promotions = [assignment for assignment in registry.history() if assignment.version == chosen.version]
     return Evidence(
         version=chosen,
         newest=versions[-1].version,
@@ -87,15 +92,14 @@ def read(registry: Registry, version: str | None) -> Evidence:
         exported=_optional(registry, chosen, Exported),
         errors=_optional(registry, chosen, Errors),
         since=registry.gate_since(chosen),
-        answers=_answers(registry, chosen),
+        answers=_answers([*promotions, *registry.refusals(chosen.version)]),
         language=registry.params.report.language,
+        promotions=tuple(assignment.tag for assignment in promotions),
         picture=_picture(registry, chosen),
     )
 
 
-def _answers(registry: Registry, version: Version) -> tuple[str, ...]:
-    promotions = [assignment for assignment in registry.history() if assignment.version == version.version]
-    events: list[Assignment | Refusal] = [*promotions, *registry.refusals(version.version)]
+def _answers(events: Iterable[Assignment | Refusal]) -> tuple[str, ...]:
     return tuple(event.summary() for event in sorted(events, key=lambda event: event.created))
 
 

@@ -6,18 +6,22 @@ evidence anew before it acts.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
-from prefect import State, flow
+from prefect import State, flow, get_client
 from prefect.states import Completed
 from pydantic import Field
 
 from flows import approval, history, naming, unanswered
 from flows.evidence import read as read_evidence
+from tasks.common.errors import PipelineError
 from tasks.common.params import load as load_params
 from tasks.registry import Registry, is_approver
 
 BY_THE_GATE = "the gate (approve: auto)"
+KEPT = "The answer is kept: Retry this run then. Nobody is asked again, unless what was asked about has changed."
 
 
 @flow(name="promote", flow_run_name=naming.of_promote, log_prints=True)
@@ -32,6 +36,11 @@ def promote(
             today's champion, within a budget of at most 1 - gate.confidence for all looks at it, and asks otherwise; it asks too
             where promote.approvers has names and "the gate (approve: auto)" is none of them.
     """
+    with _answer_kept():
+        return _promote(version, approve)
+
+
+def _promote(version: str | None, approve: Literal["ask", "auto"]) -> State[None]:
     params = load_params()
     registry = Registry(params)
     registry.refresh()
@@ -59,3 +68,16 @@ def promote(
     )
     history.publish(registry)
     return approval.finish("Promoted", evidence, answers)
+
+
+@contextmanager
+def _answer_kept() -> Iterator[None]:
+    """Say so with the next step of an error where somebody has answered in this run."""
+    try:
+        yield
+    except PipelineError as error:
+        with get_client(sync_client=True) as client:
+            entries = client.filter_flow_run_input(unanswered.current_run().id, "suspended-", approval.MAX_QUESTIONS, set())
+        if any(entry.key.endswith("-response") for entry in entries):
+            error.fix = f"{error.fix} {KEPT}".strip()
+        raise

@@ -129,6 +129,15 @@ class Served(Api):
         wait_for(f"question {number}", lambda: "description" in look())
         return str(json.loads(look()["description"]))
 
+    def questions(self, run: str) -> int:
+        """How many questions of a run were asked of a first reviewer."""
+        entries = self.post(f"/flow_runs/{run}/input/filter", prefix="suspended-approve-", limit=200)
+        return sum(entry["key"].endswith("-schema") for entry in entries)
+
+    def retry(self, run: str) -> None:
+        """What the button Retry does with a run that failed."""
+        self.post(f"/flow_runs/{run}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=False)
+
     def answer(self, run: str, **values: Any) -> str:
         """What the server says to an answer: ACCEPT or REJECT."""
         return str(self.post(f"/flow_runs/{run}/resume", run_input=values)["status"])

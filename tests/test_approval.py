@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,10 @@ def test_without_approvers_anybody_may_answer(asked: list[str]) -> None:
 
     assert [one.reviewer for one in approval.ask(EVIDENCE, rule())] == ["Eve"]
     assert len(asked) == 1
+
+
+def test_an_answer_that_promoted_counts_once() -> None:
+    assert replace(EVIDENCE, promotions=("detector#production#2",)).digest != EVIDENCE.digest
 
 
 def test_where_a_signature_is_wanted_the_flow_shows_evidence_and_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,8 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     f"tasks.common.{name}": ALWAYS
     for name in (
         *("errors", "redact", "text", "progress", "output", "page"),  # words and pages
-        *("git", "gitwords", "dvc", "dvcfiles", "dvcrestore", "process", "program", "isolation", "memory", "code"),  # the machine
+        *("git", "gitwords", "dvc", "dvcfiles", "dvcremote", "dvcrestore"),  # the machine
+        *("process", "program", "isolation", "memory", "code"),
         *("cluster", "engine"),  # who computes
         *("files", "filecache", "replace", "paths", "root", "sqlite", "stage", "stored", "yaml"),  # bytes in, bytes out
         *("bounded", "checkpoint", "filekind", "weights", "champion"),  # take a file as it is, or refuse it

@@ -195,8 +195,27 @@ def test_silence_is_recorded_and_keeps_the_champion_and_a_retry_asks_anew(served
         "no answer by DATE",
     ]
     assert served.champion() == before
-    served.post(f"/flow_runs/{silent}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=False)
+    served.retry(silent)
     assert "go into production?" in served.question(silent, 2)
+
+
+def test_a_run_that_fails_after_the_answer_ends_at_a_retry_without_asking_or_promoting_twice(served: Served) -> None:
+    version = served.candidate()
+    run = served.start()
+    served.question(run, 1)
+    checkout.set_params(served.root, {"registry": {"backend": "mlflow"}})  # a server that is named nowhere
+    try:
+        assert served.answer(run, answer="approve", reviewer="Ada Lovelace") == "ACCEPT"
+        served.wait(run, "Failed")
+    finally:
+        checkout.set_params(served.root, {"registry": {"backend": "git"}})
+    served.logged(run, "The answer is kept: Retry this run then.")
+
+    served.retry(run)
+
+    served.wait(run, "Promoted")
+    assert served.champion() == f"detector@{version}"
+    assert served.questions(run) == 1
 
 
 def test_approving_twice_changes_nothing(served: Served) -> None:

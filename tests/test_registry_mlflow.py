@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -35,6 +32,7 @@ from tasks.registry.in_mlflow import MlflowBackend
 from tasks.registry.in_mlflow.client import ENTRY
 from tests import workspace as ws
 from tests.api import free_port
+from tests.mlflow_server import Server
 from tests.registry_data import RECORD, WHO, day, the_error
 from tests.workspace import sh
 
@@ -45,41 +43,10 @@ pytestmark = [
 NUM_AT_ONCE = 10
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running `mlflow server`."""
-
-    uri: str
-    artifacts: Path
-
-
-def answers(uri: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=5) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    uri = f"http://127.0.0.1:{(port := free_port())}"
-    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")]
-    command = [sys.executable, "-m", "mlflow", "server", *store, "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 180
-            while not answers(uri):
-                assert process.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.3)
-            yield Server(uri, folder / "artifacts")
-        finally:
-            process.terminate()
-            process.wait(60)
+    with Server(tmp_path_factory.mktemp("mlflow")).running() as here:
+        yield here
 
 
 @pytest.fixture

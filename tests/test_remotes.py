@@ -18,7 +18,7 @@ from tasks import snapshot
 from tasks.common import params as params_module
 from tasks.common.errors import PipelineError
 from tasks.common.params import Params
-from tasks.registry import Registry
+from tasks.registry import Registry, objects
 from tests import workspace as ws
 from tests.api import free_port
 from tests.deployed import wait_for
@@ -147,6 +147,8 @@ def test_a_key_that_the_server_does_not_know_leaves_no_version_anywhere(
     with pytest.raises(PipelineError, match=r"(?i)permission denied|authenti"):
         Registry(params).register()
 
+    with pytest.raises(PipelineError, match="the DVC remote cannot be read"):  # it is not one that has nothing
+        objects.remote_md5("0" * 32)
     assert ws.sh("git", "tag") == ""
     assert ws.sh("git", "--git-dir", str(origin), "tag") == ""
     assert not (tmp_path / "store").exists()

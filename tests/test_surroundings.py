@@ -429,15 +429,28 @@ def test_a_reader_that_stops_is_no_traceback(size: int) -> None:
         ("ERROR: unexpected error - (QuotaExceeded) the storage is full", "quota raised"),
         ("ERROR: unexpected error - Permission denied for user a on host b: Permission denied (publickey)", "Let ssh log in"),
         ("ERROR: unexpected error - [Errno -2] Name or service not known", "cannot be reached"),
+        ('ERROR: unexpected error - Read timeout on endpoint URL: "http://host/store"', "cannot be reached"),
+        ("ERROR: failed to push data to the cloud - 403 files failed to upload", "The lines above say why"),
         ("ERROR: something else", "The lines above say why"),
     ],
-    ids=["403", "no login", "no bucket", "quota", "ssh", "DNS", "anything else"],
+    ids=["403", "no login", "no bucket", "quota", "ssh", "DNS", "silence", "a number", "anything else"],
 )
 def test_a_dvc_remote_that_refuses_is_given_the_step_that_fits(said: str, step: str) -> None:
     attempt = dvc._Attempt(returncode=255, error=said)
 
     assert step in dvc._failure(["push"], attempt).fix
     assert "The lines above say why" in dvc._failure(["repro", "train"], attempt).fix
+
+
+def test_of_many_files_that_were_not_pushed_the_first_are_named_with_their_number() -> None:
+    files = [f"ERROR: failed to transfer '{i:032x}' - Could not connect" for i in range(10_000)]
+    last = "ERROR: failed to push data to the cloud - 10000 files failed to upload"
+
+    error = dvc._failure(["push"], dvc._Attempt(returncode=1, error="\n".join([files[0], *files, last])))
+
+    assert len(error.what.splitlines()) == 22
+    assert error.what.endswith("and 9980 more\nfailed to push data to the cloud - 10000 files failed to upload")
+    assert "cannot be reached" in error.fix
 
 
 @pytest.mark.parametrize("branch", ["main", "trunk", "team/default"])

@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.common import dvcfiles, dvclock, dvcpipeline, dvcrestore, dvcstale, dvcstate, git, isolation, redact
+from tasks.common import dvcfiles, dvclock, dvcpipeline, dvcremote, dvcrestore, dvcstale, dvcstate, git, isolation, redact
 from tasks.common.errors import LockError, PipelineError, WorkspaceError
 from tasks.common.output import Held, error_block, lines
 from tasks.common.process import started
 from tasks.common.stage import disk_full, refusal_of_the_system
+from tasks.common.text import first
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -35,6 +36,8 @@ OnLine = Callable[[str], None]
 
 NOT_STORED = "ERROR: failed to transfer"
 """DVC ends with 0 after these words: `dvc add` and `dvc repro` with a full cache disk would name files that are nowhere."""
+NO_CAUSE = "Having any troubles?"
+"""What DVC adds to an error that it did not expect, such as a remote's: where to find its makers."""
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 ERRNO = re.compile(r"\[Errno (\d+)\] ([^:\n]+)(?:: '([^'\n]+)')?")
 NO_DATABASE = re.compile(r"attempt to write a readonly database|unable to open database file")
@@ -48,18 +51,6 @@ MAX_MENDED = 2
 WRITERS = ("add", "checkout", "pull", "repro")
 """Commands that link files from the cache into the workspace."""
 TRANSFERS = ("push", "pull", "fetch")
-REMOTE_STEPS = {
-    r"Permission denied \(|Host key|PermissionDenied": "Let ssh log in to the remote's host from this machine, and run again.",
-    r"NoSuchBucket|bucket.* does not exist": "Make the bucket, or correct the address: `dvc remote list`.",
-    r"[Qq]uota|\b507\b": "Free space at the DVC remote or have its quota raised, and run again.",
-    r"\b40[13]\b|Access ?Denied|Forbidden|Unauthorized|InvalidAccessKey|SignatureDoesNotMatch|[Cc]redentials": (
-        "The DVC remote refuses this login: check its keys (`dvc remote modify --local`) and what they may do there."
-    ),
-    r"[Nn]ame (or service|resolution)|getaddrinfo|[Cc]onnect|[Tt]imed out|unreachable": (
-        "The DVC remote cannot be reached: check the network and the address (`dvc remote list`), and run again."
-    ),
-}
-"""The next step by what a DVC remote says; the first that fits."""
 NUM_TAIL_LINES = 10
 """Last lines of output that an error carries."""
 
@@ -200,6 +191,8 @@ def _attempt(args: Sequence[str], on_line: OnLine, out: list[str] | None = None)
         assert stream is not None
         for raw_line in lines(io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")):
             line = redact.words(raw_line, secrets)
+            if line.startswith(NO_CAUSE):
+                continue
             result.tail.append(line)
             for text in held_back.take(line):
                 on_line(text)
@@ -240,10 +233,11 @@ def _failure(args: Sequence[str], result: _Attempt) -> PipelineError:
     if NO_DATABASE.search(result.words):
         fix = "Give this user the right to write there, or name another folder in the variable DVC_SITE_CACHE_DIR."
         return WorkspaceError("DVC's memory of files cannot be written", where=str(_site_cache()), fix=fix)
-    words = result.error.replace("ERROR: ", "").strip()
+    said = list(dict.fromkeys(result.error.replace("ERROR: ", "").replace("unexpected error - ", "").strip().splitlines()))
+    words = "\n".join([*filter(None, [first(said[:-1])]), *said[-1:]])  # a push has a line for each file, and then how many
     fix = "The lines above say why; finished stages are kept."
     if args[0] in TRANSFERS:
-        fix = next((step for pattern, step in REMOTE_STEPS.items() if re.search(pattern, result.words)), fix)
+        fix = dvcremote.next_step(result.words, fix)
     if invalid := INVALID.search(result.words):
         fix = f"Mend {invalid[1]}. If it is not Ratchet's, .dvcignore can hide its folder from DVC."
     if KILLED.search(tail):

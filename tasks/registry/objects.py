@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tasks.common import dvc, dvcfiles, git, redact
+from tasks.common import dvc, dvcfiles, dvcremote, git, redact
 from tasks.common.errors import RegistryError
 from tasks.common.text import counted
 
@@ -91,7 +91,6 @@ def _cached(md5s: Collection[str]) -> dict[str, Path]:
 
 
 def _pull(md5s: Collection[str]) -> None:
-    from dvc.exceptions import DvcException
     from dvc_data.hashfile.hash_info import HashInfo
 
     if dvcfiles.settings().default_remote is None:
@@ -100,10 +99,8 @@ def _pull(md5s: Collection[str]) -> None:
         try:
             known = repo.cloud.get_remote_odb(None, "pull").oids_exist(list(md5s))
             repo.cloud.pull([HashInfo("md5", md5) for md5 in known])
-        except (DvcException, OSError) as error:
-            fix = "Check `dvc remote list` and your access, and run again."
-            what = f"the DVC remote cannot be read: {redact.words(str(error), dvcfiles.secrets())}"
-            raise RegistryError(what, where=min(md5s), fix=fix) from None
+        except Exception as error:
+            raise _unreadable([_words(error)], min(md5s)) from None
 
 
 def remote_md5(md5: str, copy: IO[bytes] | None = None) -> str | None:
@@ -114,25 +111,36 @@ def remote_md5(md5: str, copy: IO[bytes] | None = None) -> str | None:
     Raises:
         RegistryError: no remote has it, and one of them cannot be read.
     """
-    from dvc.exceptions import DvcException
-
     settings, refused = dvcfiles.settings(), list[str]()
     names = dict.fromkeys([*filter(None, [settings.default_remote]), *settings.remotes])
     with dvc.repository() as repo:
         for name in names:
-            try:
-                remote = repo.cloud.get_remote_odb(name, hash_name="md5")
-                if remote.exists(md5):
-                    return _digest(remote, md5, copy)
-            except (DvcException, OSError) as error:
-                refused.append(f"{name}: {redact.words(str(error), dvcfiles.secrets())}")
+            try:  # `exists` says no too where a remote refuses or does not answer
+                return _digest(repo.cloud.get_remote_odb(name, hash_name="md5"), md5, copy)
+            except FileNotFoundError:
+                continue
+            except Exception as error:
+                refused.append(f"{name}: {_words(error)}")
     if refused:
-        fix = "Check `dvc remote list` and your access, and run again."
-        raise RegistryError("the DVC remote cannot be read\n" + "\n".join(refused), where=md5, fix=fix)
+        raise _unreadable(refused, md5)
     return None
 
 
+def _words(error: Exception) -> str:
+    """What a remote said; each kind of remote has errors of its own, which are of no common type."""
+    return redact.words(str(error), dvcfiles.secrets())
+
+
+def _unreadable(said: Sequence[str], where: str) -> RegistryError:
+    words = "\n".join(said)
+    fix = dvcremote.next_step(words, "Check `dvc remote list` and your access, and run again.")
+    return RegistryError(f"the DVC remote cannot be read\n{words}", where=where, fix=fix)
+
+
 def _digest(remote: HashFileDB, md5: str, copy: IO[bytes] | None) -> str:
+    if copy:
+        copy.seek(0)
+        copy.truncate()  # another remote may have ended in the middle
     digest = hashlib.md5(usedforsecurity=False)
     with remote.fs.open(remote.oid_to_path(md5), "rb") as file:
         while chunk := file.read(CHUNK):

@@ -21,8 +21,13 @@ RECORD, MAJOR, ENTRY = "ratchet.record", "ratchet.major", "ratchet.entry"
 """Tags of model versions: the record as JSON, the first number of vM.N.0, an entry of the journal as JSON."""
 PAGE = 200
 NEXT = {
-    r"error code 401\b": "It wants a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
-    r"error code 403\b|PERMISSION_DENIED": "Ask its owner for the right to read and register models: this login has it not.",
+    r"error code 401\b": (
+        "It wants a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, or correct them."
+    ),
+    r"error code 403\b|PERMISSION_DENIED": (
+        "Ask its owner for the right that this login lacks: EDIT on the experiment and the model registry.name and on the model"
+        " registry.name.history, to register and to decide; READ, to look."
+    ),
     r"error code 404\b|valid JSON": "This is no MLflow server, or not its root, or a login page before it: correct the address.",
     r"error code 407\b|ProxyError": "A proxy is in between: name the server's host in NO_PROXY, or correct HTTP_PROXY.",
     r"(error code|too many) 5\d\d\b": "The fault is the server's: look at its log, and run again.",
