@@ -17,7 +17,7 @@ from PIL import Image
 
 from tasks.common import cluster, engine, params
 from tasks.common.dataset import read_dataset
-from tasks.common.errors import DatasetError, ParamsError
+from tasks.common.errors import DatasetError, ParamsError, WorkspaceError
 from tasks.common.params import ComputeParams
 from tasks.common.yaml import load_yaml
 
@@ -72,6 +72,41 @@ def test_a_task_of_ray_sees_the_device_that_it_predicts_on(device: object, num_g
     assert params.load(ROOT / "params.yaml", overrides).compute.engine == "local"
     with pytest.raises(ParamsError, match=rf"train\.device is {device} and compute\.num_gpus {num_gpus}: .*{words}"):
         params.load(ROOT / "params.yaml", ["compute.engine=ray", *overrides])
+
+
+def test_a_machine_without_the_workspace_or_with_other_libraries_does_not_compute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cluster.isolation, "apply", lambda: None)
+    settle = cluster._settle.__wrapped__
+
+    settle(str(tmp_path), tuple(cluster._versions().items()))
+    with pytest.raises(WorkspaceError, match=r"of the cluster cannot enter the workspace: No such file or directory Mount"):
+        settle(str(tmp_path / "none"), ())
+    with pytest.raises(WorkspaceError, match=r"other libraries than the stage: numpy [\d.]+, stage has 0\.1 Install"):
+        settle(str(tmp_path), (("numpy", "0.1"),))
+
+
+@pytest.mark.parametrize(
+    ("num_cpus", "num_gpus", "slots"),
+    [(1, 0.0, 21), (4, 0.0, 5), (1, 0.25, 8), (2, 1.0, 2)],
+    ids=["cores", "few", "shares", "GPUs"],
+)
+def test_as_many_tasks_run_as_the_machines_have_room_for(
+    num_cpus: int, num_gpus: float, slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Ray would say of machines that are not here: one with two GPUs, one without, one that is lost."""
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 16.0, "GPU": 2.0}},
+        {"Alive": True, "Resources": {"CPU": 5.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    monkeypatch.setattr(cluster, "_connected", lambda: SimpleNamespace(nodes=lambda: nodes))
+
+    assert cluster.num_slots(num_cpus, num_gpus) == slots
+    with pytest.raises(WorkspaceError, match=r"no machine of the cluster has 17 CPU and 1 GPU for a task"):
+        cluster.num_slots(17, 1.0)
 
 
 def test_no_stage_depends_on_who_computes() -> None:
