@@ -12,7 +12,7 @@ from prefect import State, flow
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed
 
-from flows import asking, history, naming
+from flows import asking, history, naming, pools
 from flows.effects import publish_evidence, register_model, snapshot_data, take_look
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
@@ -39,6 +39,7 @@ def improve() -> State[str]:
     params, stale = prepare()
     if not stale:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(params, *register_model(params))}")
+    pools.check(params)
     print(dvcstale.summary(stale))
     for name in makers_of_data():
         build(name, params)
@@ -47,7 +48,10 @@ def improve() -> State[str]:
         code.require_same(code_before)
         if name == "gate":
             take_look(params)
-        build(name, params)
+        if pool := params.flow.pools.get(name):
+            pools.build(name, params, pool)
+        else:
+            build(name, params)
     code.require_same(code_before)
     publish_evidence(params)
     asking.publish("doubts", params)
@@ -84,6 +88,7 @@ def main() -> None:
         if not stale:  # without the seconds that a temporary server takes
             text = f"{NOTHING}\n{summary.summarise(params, *register_model.fn(params))}"
         else:
+            pools.check(params)
             try:
                 with server_for_this_run():
                     text = str(improve())
