@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tasks import elsewhere
-from tasks.common import dvc
+from tasks.common import champion, dvc
 from tasks.common import params as params_module
 from tasks.common.errors import ParamsError, WorkspaceError
 from tasks.common.params import Params
+from tasks.registry import Registry
 from tests import workspace as ws
 
 
@@ -56,6 +57,23 @@ def test_a_clone_builds_from_what_is_not_committed_and_its_result_is_that_of_one
     assert "finetune" not in dvc.stale_stages(["finetune"], lock_wait_s=10)
     assert ws.untouchables(shared)["branches"] == before
     assert ws.sh("git", "ls-remote", "origin", "refs/ratchet/*") == ""
+
+
+@pytest.mark.slow
+def test_the_champion_that_the_commit_pins_comes_along(shared: Path, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = load()
+    registry = Registry(params)
+    version = registry.register()
+    registry.promote(version.version, approver="A. Reviewer", reason="the first")
+    registry.pin_champion()
+
+    ref = elsewhere.give("finetune", params)
+    monkeypatch.chdir(clone)
+    ws.sh("git", "fetch", "-q", "--depth", "1", "origin", ref)
+    ws.sh("git", "checkout", "-q", "FETCH_HEAD")
+    elsewhere.bring("finetune", params)
+
+    assert champion.pinned_weights() == Path(f"models/registered/{version.tag}.pt")
 
 
 @pytest.mark.slow
