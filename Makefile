@@ -43,8 +43,8 @@ test-all: setup  ## every test, those about scale too
 serve: setup  ## Prefect's server, UI, a worker and the deployments on this machine, until Ctrl-C
 	@$(BIN)/python -m flows.serve
 
-deploy: setup  ## put the deployments on the server of PREFECT_API_URL; CLONE=URL: runs clone that git repository
-	@$(BIN)/python -m flows.deploy $(if $(CLONE),--clone '$(CLONE)')
+deploy: setup  ## put the deployments on the server of PREFECT_API_URL; CLONE=URL: runs clone it; POOL=TYPE NAME=NAME: a work pool
+	@$(BIN)/python -m flows.deploy $(if $(CLONE),--clone '$(CLONE)') $(if $(POOL),--pool '$(POOL)') $(if $(NAME),--name '$(NAME)')
 
 clean:  ## remove what a run leaves in the workspace; versions in git and the DVC cache stay
 	@rm -rf runs data/sample models/baseline models/finetune models/export models/registered reports/*.json reports/*.csv reports/*.npz reports/*.md reports/*.html reports/*.svg

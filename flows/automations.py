@@ -55,7 +55,7 @@ def _wanted(client: SyncPrefectClient, params: Params) -> Iterator[AutomationCor
 
 
 def died(detector: str, lost_after_s: float) -> AutomationCore:
-    """Mark a run of `improve` Crashed if no event of it came for `lost_after_s` after a heartbeat.
+    """Mark a run of `improve` or `stage` Crashed if no event of it came for `lost_after_s` after a heartbeat.
 
     Only a run at work sends heartbeats, and the server refuses to crash a run that has ended.
     """
@@ -64,7 +64,7 @@ def died(detector: str, lost_after_s: float) -> AutomationCore:
         description="Marks a run as Crashed whose process or machine is gone, so that it is seen and its slot is free.",
         trigger=EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=_runs(detector, "improve"),
+            match_related=_runs(detector, "improve", "stage"),
             for_each={"prefect.resource.id"},
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.*"},
@@ -92,9 +92,9 @@ def waits(detector: str, action: CallWebhook | SendNotification) -> AutomationCo
     )
 
 
-def _runs(detector: str, flow: str) -> list[ResourceSpecification | dict[str, str | list[str]]]:
-    """The runs of a flow that have the detector's tag. A heartbeat does not have the name of its deployment."""
-    of_flow = {"prefect.resource.role": "flow", "prefect.resource.name": flow}
+def _runs(detector: str, *flows: str) -> list[ResourceSpecification | dict[str, str | list[str]]]:
+    """The runs of the flows that have the detector's tag. A heartbeat does not have the name of its deployment."""
+    of_flow = {"prefect.resource.role": "flow", "prefect.resource.name": list(flows)}
     of_detector = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{detector}"}
     return [ResourceSpecification(of_flow), ResourceSpecification(of_detector)]
 

@@ -18,12 +18,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-from prefect.exceptions import ObjectNotFound
-from prefect.workers.process import ProcessWorker
 
-from flows import automations, owner
+from flows import automations, owner, workpools
 from flows.api import server
 from tasks.common import git, stage
 from tasks.common.errors import WorkspaceError
@@ -59,7 +56,8 @@ def deploy(clone: str | None = None, branch: str | None = None, take_over: bool 
     content = definitions(params.registry.name, clone, branch)
     with server() as (client, url):
         owner.claim(client, params, clone, take_over)
-        _create_pools(client)
+        for name in pool_names():
+            workpools.create_missing(client, name)
         _put(content)
         _share_slots(client, content)
         switched_on = automations.put(client, params)
@@ -70,6 +68,22 @@ def deploy(clone: str | None = None, branch: str | None = None, take_over: bool 
     if left_over:
         commands = "".join(f"\n  prefect deployment delete {name}" for name in left_over)
         print(f"The same place is deployed under other names too. If they are not meant to run:{commands}", flush=True)
+
+
+def put_pool(kind: str, name: str | None, clone: str | None) -> bool:
+    """Put a work pool of that type on the server, by default the one of the deployments; whether it is theirs.
+
+    Raises:
+        WorkspaceError: containers shall run the deployments without a repository to clone; or see `server` and `workpools.put`.
+    """
+    (own,) = pool_names()
+    if (name or own) == own and kind != workpools.PROCESS and clone is None:
+        fix = "Let each run clone it: make deploy POOL={} CLONE=URL. For a pool of trainings alone (flow.pools) give a NAME."
+        raise WorkspaceError(f"a container of {kind} has no checkout to work in", where="CLONE", fix=fix.format(kind))
+    with server() as (client, _):
+        workpools.put(client, name or own, kind)
+    print(f"a worker for it: prefect worker start --pool {name or own} --type {kind}", flush=True)
+    return (name or own) == own
 
 
 def default_branch(clone: str | None) -> str:
@@ -89,10 +103,7 @@ def definitions(detector: str, clone: str | None, branch: str) -> dict[str, Any]
     steps = content.pop("definitions")["clone"]
     if clone is None:
         return content
-    parts = urlsplit(clone)
-    if parts.password or (parts.username and parts.scheme in ("http", "https")):
-        fix = "Give the address alone, and let git on the workers log in: an SSH key or `git credential`. docs/deployments.md"
-        raise WorkspaceError("the address holds a password", where="--clone", fix=fix)
+    require_no_login(clone, "--clone")
     content["deployments"] = [entry for entry in content["deployments"] if _flow(entry) in steps]
     values = {"URL": clone, "BRANCH": branch, CLONED: f"{CLONED}/{git.prefix()}".rstrip("/")}
     for entry in content["deployments"]:
@@ -101,6 +112,18 @@ def definitions(detector: str, clone: str | None, branch: str) -> dict[str, Any]
             for step in steps[_flow(entry)]
         ]
     return content
+
+
+def require_no_login(address: str, where: str) -> None:
+    """Refuse the address of a git repository that holds a password, which everybody who reaches the server could read.
+
+    Raises:
+        WorkspaceError: it holds one.
+    """
+    parts = urlsplit(address)
+    if parts.password or (parts.username and parts.scheme in ("http", "https")):
+        fix = "Give the address alone, and let git on the workers log in: an SSH key or `git credential`. docs/deployments.md"
+        raise WorkspaceError("the address holds a password", where=where, fix=fix)
 
 
 def _named(value: Any, detector: str) -> Any:
@@ -115,16 +138,6 @@ def _named(value: Any, detector: str) -> Any:
 def _flow(entry: dict[str, Any]) -> str:
     """The name of the flow that a deployment runs."""
     return str(entry["entrypoint"].partition(":")[2])
-
-
-def _create_pools(client: SyncPrefectClient) -> None:
-    for name in pool_names():
-        try:
-            client.read_work_pool(name)
-        except ObjectNotFound:
-            template = ProcessWorker.get_default_base_job_template()
-            client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
-            print(f"created the work pool {name}", flush=True)
 
 
 def _put(content: dict[str, Any]) -> None:
@@ -168,10 +181,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--clone", metavar="URL", help="let each run clone this git repository, instead of using this checkout")
     parser.add_argument("--branch", help="the branch to clone (the repository's default branch)")
+    parser.add_argument("--pool", choices=workpools.TYPES, help="create a work pool of this type, or renew its template")
+    parser.add_argument(
+        "--name", help="what the pool is called (the pool of the deployments); with another name nothing else is done"
+    )
     parser.add_argument("--take-over", action="store_true", help="replace what another repository deployed under this name")
     args = parser.parse_args()
     with stage.user_errors():
-        deploy(args.clone, args.branch, args.take_over)
+        if args.pool is None or put_pool(args.pool, args.name, args.clone):
+            deploy(args.clone, args.branch, args.take_over)
 
 
 if __name__ == "__main__":

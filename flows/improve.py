@@ -12,7 +12,7 @@ from prefect import State, flow
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed
 
-from flows import asking, history, naming
+from flows import asking, history, naming, pools
 from flows.effects import publish_evidence, register_model, snapshot_data, take_look
 from flows.local import server_for_this_run
 from flows.stages import STAGES, build
@@ -40,6 +40,7 @@ def improve() -> State[str]:
     preflight.name_new_keys()
     if not stale:
         return ended("Unchanged", f"{NOTHING}\n{summary.summarise(params, *register_model(params))}")
+    pools.check(params)
     print(dvcstale.summary(stale))
     for name in makers_of_data():
         build(name, params)
@@ -48,7 +49,10 @@ def improve() -> State[str]:
         code.require_same(code_before)
         if name == "gate":
             take_look(params)
-        build(name, params, is_stale=name == "validate" and name in stale)  # it alone depends on the dataset's files
+        if pool := params.flow.pools.get(name):
+            pools.build(name, params, pool)
+        else:  # `validate` alone depends on the dataset's files
+            build(name, params, is_stale=name == "validate" and name in stale)
     code.require_same(code_before)
     publish_evidence(params)
     asking.publish("doubts", params)
@@ -86,6 +90,7 @@ def main() -> None:
             preflight.name_new_keys()
             text = f"{NOTHING}\n{summary.summarise(params, *register_model.fn(params))}"
         else:
+            pools.check(params)
             try:
                 with server_for_this_run():
                     text = str(improve())

@@ -9,6 +9,7 @@ import logging
 import re
 from pathlib import Path
 
+from tasks import elsewhere
 from tasks.common import dvcfiles, dvcrestore, git, stage
 from tasks.common.champion import no_champion
 from tasks.common.dataset import Dataset, read_dataset
@@ -26,7 +27,7 @@ def check(params: Params) -> None:
     """Look at everything that can be judged in a second, and fetch the start weights if they are a registered version.
 
     Raises:
-        WorkspaceError: not a git repository, no commit in it, or not a DVC one.
+        WorkspaceError: not a git repository, no commit in it, or not a DVC one; flow.pools without the remotes that it needs.
         DatasetError: the user's dataset is missing, its data.yaml is refused, or it lacks the gate split.
         WeightsError: the start weights are missing, not a checkpoint, or the champion's where there is none.
     """
@@ -38,6 +39,7 @@ def check(params: Params) -> None:
             where=".dvc",
             fix="Run `dvc init` (in a folder of a larger repository `dvc init --subdir`), or clone the repository anew.",
         )
+    elsewhere.require_remotes(params)
     for folder in filter(None, (params.data.path, params.evaluate.golden_folder)):
         dvcrestore.restore(dvcfiles.dvc_file(Path(folder)))
     if Path(params.data.path) != SAMPLE:

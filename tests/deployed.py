@@ -37,6 +37,8 @@ if name == "validate":
     write("reports/validation.json", "{}")
 elif name == "baseline":
     print("baseline begins", flush=True)
+    if read("error", ""):
+        sys.exit(read("error", ""))
     time.sleep(float(read("seconds", "0"))); write("models/baseline/best.pt", "baseline")
 elif name == "evaluate":
     write("reports/metrics.json", json.dumps({"candidate": {"box": {"mAP50": candidate}}}))
@@ -116,9 +118,9 @@ class Server(Api):
             yield self
 
     @contextmanager
-    def worker(self, name: str, cwd: Path) -> Iterator[psutil.Process]:
-        """A worker of the pool `ratchet` that was started in `cwd`."""
-        words = ("worker", "start", "--pool", "ratchet", "--name", name)
+    def worker(self, name: str, cwd: Path, pool: str = "ratchet") -> Iterator[psutil.Process]:
+        """A worker of the pool that was started in `cwd`."""
+        words = ("worker", "start", "--pool", pool, "--name", name)
         with self.program(name, *words, cwd=cwd, python=warm.python("dvc", "flows")) as process:
             yield psutil.Process(process.pid)
 

@@ -37,7 +37,7 @@ def built_from(stages: Sequence[str] = ()) -> tuple[str, ...]:
             for producer, produced in outs.items():
                 if any(_overlap(dep, out) for out in produced):
                     visit(producer, (*path, name))
-            order.update(dict.fromkeys(_tracking(dep)))
+            order.update(dict.fromkeys(tracking(dep)))
         order[name] = None
 
     for name in stages or pipeline:
@@ -60,6 +60,11 @@ def _pipeline() -> tuple[Mapping[str, Any], Any]:
     return stages, load_yaml(PARAMS) if PARAMS.is_file() else {}
 
 
+def dependencies(stage: str) -> tuple[Path, ...]:
+    """What dvc.yaml says that `stage` reads: outputs of other stages, files of git, what a .dvc file tracks."""
+    return tuple(_paths(load_yaml(DVC_YAML)["stages"][stage], ("deps",), load_yaml(PARAMS)))
+
+
 def _paths(content: Mapping[str, Any], kinds: Sequence[str], params: Any) -> Iterator[Path]:
     content = content.get("do", content)  # of a stage with `foreach`
     for kind in kinds:
@@ -80,5 +85,6 @@ def _overlap(path: Path, other_path: Path) -> bool:
     return path == other_path or path in other_path.parents or other_path in path.parents
 
 
-def _tracking(path: Path) -> list[str]:
+def tracking(path: Path) -> list[str]:
+    """The .dvc files that track `path`, or a folder around it."""
     return [file.as_posix() for part in (path, *path.parents[:-1]) if (file := dvc_file(part)).is_file()]

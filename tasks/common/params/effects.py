@@ -12,6 +12,8 @@ from tasks.common.params.types import MAX, STRICT, Float, Int, Positive, Relativ
 
 MAX_NAME = 64
 """Characters of the longest name of a detector or stage: tags and files are called after both, and have room for 255."""
+Training = Annotated[str, Field(pattern=r"^(baseline|finetune)$")]
+"""A stage that trains."""
 
 
 def plain_name(name: str) -> str:
@@ -97,6 +99,8 @@ class FlowParams:
     """How long to wait for another process that holds DVC's lock, seconds."""
     lost_after_s: Annotated[Float, Field(ge=60, le=86400)]
     """Silence after which a deployed run of improve counts as dead, seconds; it gives a sign of life every 30 s."""
+    pools: dict[Training, Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MAX_NAME)]]
+    """Trainings that run on another work pool of Prefect, as {stage: pool}; the machines meet at the git and the DVC remote."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

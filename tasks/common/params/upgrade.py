@@ -13,6 +13,7 @@ ADDED: Mapping[str, Any] = {
     "gate.reign_budget": 0.2,
     "gate.min_new_class_ap": 0.1,
     "watch.conf": 0.25,
+    "flow.pools": {},
     "compute.engine": "local",
     "compute.num_cpus": 1,
     "compute.num_gpus": 0,
