@@ -1,9 +1,9 @@
 # What a run needs, and no code of ours: each run clones the repository.
-#   docker build --build-arg VARIANT=cpu --tag ratchet:cpu .
+#   docker build --build-arg VARIANT=cpu --build-arg CPU_WHEELS=ADDRESS --tag ratchet:cpu .
 #   docker build --build-arg VARIANT=cuda --tag ratchet:cuda .
 FROM python:3.11-slim-bookworm
 ARG VARIANT=cuda
-ARG CPU_WHEELS=https://download.pytorch.org/whl/cpu
+ARG CPU_WHEELS
 
 # git clones; the libraries are OpenCV's and torch's.
 RUN apt-get update && apt-get install --yes --no-install-recommends git libgl1 libglib2.0-0 libgomp1 openssh-client \
@@ -15,9 +15,9 @@ COPY flows flows
 COPY tasks tasks
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# The wheels of torch on PyPI bring CUDA; those without it are PyTorch's own, and have the same version.
+# The usual wheels of torch bring CUDA; ADDRESS is PyTorch's own index of those without it, which have the same version.
 RUN if [ "$VARIANT" = cpu ]; then \
-        pip install --index-url "$CPU_WHEELS" --constraint constraints.txt torch torchvision; \
+        PIP_INDEX_URL="${CPU_WHEELS:?must be the address of wheels without CUDA}" pip install --constraint constraints.txt torch torchvision; \
     fi \
     && pip install --constraint constraints.txt '.[export,mlflow,ssh,s3]' \
     && pip uninstall --yes yolo-ratchet && rm -rf /opt/ratchet/*
