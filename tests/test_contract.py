@@ -23,7 +23,7 @@ OWNERS = {
     "torch": ("tasks.train", "tasks.measure", "tasks.export"),
     "tasks.measure.yolo": (
         *("tasks.train", "tasks.evaluate", "tasks.export", "tasks.review", "tasks.watch"),
-        *("tasks.annotate", "tasks.measure.predict", "tasks.measure.harness"),
+        *("tasks.annotate", "tasks.measure.predict", "tasks.measure.harness", "tasks.measure.shards"),
     ),
     "tasks.measure.recorder": ("tasks.measure.shards",),
     "ray": ("tasks.common.cluster",),
