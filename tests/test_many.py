@@ -41,7 +41,7 @@ def test_every_deployment_has_the_tag_of_its_detector() -> None:
 def test_the_automations_of_a_detector_look_at_its_own_runs() -> None:
     flow, tag = automations.died("bolts", 300).trigger.model_dump(mode="json")["match_related"]
 
-    assert flow == {"prefect.resource.role": "flow", "prefect.resource.name": "improve"}
+    assert flow == {"prefect.resource.role": "flow", "prefect.resource.name": ["improve", "stage"]}
     assert tag == {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.bolts"}
 
 
