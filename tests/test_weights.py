@@ -238,7 +238,8 @@ def test_nothing_unpickles_weights_but_behind_the_check() -> None:
         and not any(key.arg == "weights_only" and ast.unparse(key.value) == "True" for key in node.keywords)
     }
 
-    assert calls == {"tasks/measure/yolo.py: YOLO", "tasks/train/result.py: strip_optimizer"}
+    ours = "tasks/common/cluster.py: pickle.loads"  # no file: what a stage and its own tasks of Ray send each other
+    assert calls == {"tasks/measure/yolo.py: YOLO", "tasks/train/result.py: strip_optimizer", ours}
 
 
 @pytest.mark.slow
