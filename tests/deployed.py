@@ -81,6 +81,13 @@ def make_root(root: Path, changes: dict[str, dict[str, object]] | None = None) -
     return root
 
 
+def add_remotes(root: Path, folder: Path) -> None:
+    """Give a checkout of `make_root` a DVC remote and a git remote in `folder`."""
+    ws.dvc("remote", "add", "--default", "store", str(folder / "store"), cwd=root)
+    checkout.run(root, "git", "commit", "-qam", "Name the DVC remote")
+    ws.add_git_remote(root, folder / "origin.git")
+
+
 @dataclass
 class Server(Api):
     """A Prefect server of our own, with the API that its UI uses."""

@@ -11,7 +11,7 @@ import yaml
 from flows.improve import makers_of_data
 from flows.stages import STAGES
 from tasks.common import dvc, params
-from tasks.common.dvcpipeline import built_from, compared_by_stages
+from tasks.common.dvcpipeline import Pipeline, built_from
 from tasks.common.errors import WorkspaceError
 from tasks.common.stage import disk_full
 from tasks.registry import Registry
@@ -132,7 +132,7 @@ def test_a_tracked_dataset_is_compared_once_and_what_its_file_names_still_counts
     pipeline["stages"]["finetune"]["deps"].append("raw")
     (root / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
     ws.run_stages(root)
-    assert compared_by_stages(built_from(["finetune"])) == {"raw.dvc": Path("raw")}
+    assert Pipeline.read().compared_by_stages(built_from(["finetune"])) == {"raw.dvc": Path("raw")}
     assert dvc.stale_stages(["finetune"], lock_wait_s=5) == {}
     before = (root / "raw.dvc").read_text()
 

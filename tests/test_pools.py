@@ -55,9 +55,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     changes: dict[str, dict[str, object]] = {"flow": {"lost_after_s": 3600, "pools": POOLS}}
     root, other = deployed.make_root(folder / "checkout", changes), folder / "other"
     other.mkdir()
-    ws.dvc("remote", "add", "--default", "store", str(folder / "store"), cwd=root)
-    checkout.run(root, "git", "commit", "-qam", "Name the DVC remote")
-    ws.add_git_remote(root, folder / "origin.git")
+    deployed.add_remotes(root, folder)
     with ExitStack() as stack:
         server = stack.enter_context(Server(folder, free_port()).running())
         server.run(root, "-m", "flows.deploy")

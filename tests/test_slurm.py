@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import checkout, deployed
-from tests import workspace as ws
+from tests import deployed
 from tests.api import free_port
 from tests.deployed import Server, wait_for
 
@@ -96,9 +95,7 @@ def test_a_worker_on_a_node_of_slurm_builds_a_training_and_ends_when_it_is_told(
     root = deployed.make_root(tmp_path / "checkout", {"flow": {"pools": {"baseline": "gpu"}}})
     (root / "deploy").mkdir(exist_ok=True)
     shutil.copyfile(ROOT / "deploy/worker.sbatch", root / "deploy/worker.sbatch")
-    ws.dvc("remote", "add", "--default", "store", str(tmp_path / "store"), cwd=root)
-    checkout.run(root, "git", "commit", "-qam", "Name the DVC remote")
-    ws.add_git_remote(root, tmp_path / "origin.git")
+    deployed.add_remotes(root, tmp_path)
     with ExitStack() as stack:
         server = stack.enter_context(Server(tmp_path, free_port()).running())
         server.run(root, "-m", "flows.deploy")

@@ -143,15 +143,17 @@ def stale_stages(targets: Sequence[str] = (), *, lock_wait_s: float) -> dict[str
     Those of dvc.yaml and what they are built from count, not other pipelines in the repository; with `targets` only those
     stages and what they are built from. DVC looks at each file of a dataset once, not again for the .dvc file that names it.
     """
-    chosen = dvcpipeline.built_from(targets)
+    pipeline = dvcpipeline.Pipeline.read()
+    chosen = pipeline.built_from(targets)
     if not chosen:
         return {}
-    compared = {file: path for file, path in dvcpipeline.compared_by_stages(chosen).items() if dvcfiles.locked_md5s(path)}
+    tracked = pipeline.compared_by_stages(chosen)
+    compared = {file: (path, md5s) for file, path in tracked.items() if (md5s := dvcfiles.locked_md5s(path))}
     asked = [name for name in chosen if name not in compared]
     stale = dvcstale.reasons_by_stage(json.loads(query(["status", "--json", *asked], lock_wait_s=lock_wait_s)))
-    for file, path in compared.items():
+    for file, (path, md5s) in compared.items():
         out = dvcfiles.tracked(path)
-        if out is None or dvcfiles.locked_md5s(path) != {out.md5}:
+        if out is None or md5s != {out.md5}:
             stale[file] = (f"it names another version of {path} than dvc.lock",)
         elif dvcfiles.whole_object(out.md5) is None:
             stale[file] = (f"its result {path} is not in the cache",)

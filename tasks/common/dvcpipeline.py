@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,43 +27,58 @@ def built_from(stages: Sequence[str] = ()) -> tuple[str, ...]:
 
     What DVC tracks without a stage, such as a dataset that was added, is named by its .dvc file.
     """
-    pipeline, params = _pipeline()
-    outs = {name: tuple(_paths(content, ("outs", "metrics", "plots"), params)) for name, content in pipeline.items()}
-    order: dict[str, None] = {}
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        if name in order or name in path:  # a circle is DVC's to refuse
-            return
-        for dep in _paths(pipeline[name], ("deps",), params):
-            for producer, produced in outs.items():
-                if any(_overlap(dep, out) for out in produced):
-                    visit(producer, (*path, name))
-            order.update(dict.fromkeys(tracking(dep)))
-        order[name] = None
-
-    for name in stages or pipeline:
-        if name in pipeline:
-            visit(name, ())
-    return tuple(order)
-
-
-def compared_by_stages(names: Sequence[str]) -> dict[str, Path]:
-    """The .dvc files among `names` whose folder or file one of the stages among them depends on, with that path."""
-    pipeline, params = _pipeline()
-    deps = {path for name in names if name in pipeline for path in _paths(pipeline[name], ("deps",), params)}
-    files = {dvc_file(path).as_posix(): path for path in deps}
-    return {name: files[name] for name in names if name in files}
-
-
-def _pipeline() -> tuple[Mapping[str, Any], Any]:
-    """The stages of dvc.yaml by name, and the content of params.yaml; both empty where there is none."""
-    stages: Mapping[str, Any] = (load_yaml(DVC_YAML) or {}).get("stages", {}) if DVC_YAML.is_file() else {}
-    return stages, load_yaml(PARAMS) if PARAMS.is_file() else {}
+    return Pipeline.read().built_from(stages)
 
 
 def dependencies(stage: str) -> tuple[Path, ...]:
     """What dvc.yaml says that `stage` reads: outputs of other stages, files of git, what a .dvc file tracks."""
-    return tuple(_paths(load_yaml(DVC_YAML)["stages"][stage], ("deps",), load_yaml(PARAMS)))
+    return Pipeline.read().dependencies(stage)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Our own dvc.yaml; it and params.yaml take a fifth of a second to read."""
+
+    stages: Mapping[str, Any]
+    """What dvc.yaml says of each stage; empty where there is no such file."""
+    params: Any
+
+    @classmethod
+    def read(cls) -> Pipeline:
+        """The pipeline as the files are now."""
+        stages = (load_yaml(DVC_YAML) or {}).get("stages", {}) if DVC_YAML.is_file() else {}
+        return cls(stages, load_yaml(PARAMS) if PARAMS.is_file() else {})
+
+    def dependencies(self, stage: str) -> tuple[Path, ...]:
+        """See the function of that name."""
+        return tuple(_paths(self.stages[stage], ("deps",), self.params))
+
+    def built_from(self, stages: Sequence[str] = ()) -> tuple[str, ...]:
+        """See the function of that name."""
+        kinds = ("outs", "metrics", "plots")
+        outs = {name: tuple(_paths(content, kinds, self.params)) for name, content in self.stages.items()}
+        order: dict[str, None] = {}
+
+        def visit(name: str, path: tuple[str, ...]) -> None:
+            if name in order or name in path:  # a circle is DVC's to refuse
+                return
+            for dep in self.dependencies(name):
+                for producer, produced in outs.items():
+                    if any(_overlap(dep, out) for out in produced):
+                        visit(producer, (*path, name))
+                order.update(dict.fromkeys(tracking(dep)))
+            order[name] = None
+
+        for name in stages or self.stages:
+            if name in self.stages:
+                visit(name, ())
+        return tuple(order)
+
+    def compared_by_stages(self, names: Sequence[str]) -> dict[str, Path]:
+        """The .dvc files among `names` whose folder or file one of the stages among them depends on, with that path."""
+        deps = {path for name in names if name in self.stages for path in self.dependencies(name)}
+        files = {dvc_file(path).as_posix(): path for path in deps}
+        return {name: files[name] for name in names if name in files}
 
 
 def _paths(content: Mapping[str, Any], kinds: Sequence[str], params: Any) -> Iterator[Path]:

@@ -96,8 +96,6 @@ def read_pictures(files: Sequence[Path], compute: ComputeParams = LOCAL) -> pl.D
 
 def _read(files: Sequence[Path], compute: ComputeParams) -> list[Picture]:
     """`read_picture` of each file, in order, on all cores (Pillow decodes outside Python's lock)."""
-    if not files:
-        return []
     size = engine.shard_size(len(files), FILES_A_SHARD, compute)
     shards = [files[first : first + size] for first in range(0, len(files), size)]
     parts = engine.mapped(_read_shard, None, shards, "Reading images", compute, num_threads=os.cpu_count() or 1)
